@@ -1,0 +1,36 @@
+"""Count what a network costs, under any convention, exactly.
+
+``count`` and ``hooks`` need torch and load it on first use; everything else does without.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from flopcount.conventions import CONVENTIONS, Convention, price, price_by_kind
+from flopcount.integers import FigureTooLargeError
+from flopcount.tally import Entry, Shape, Tally
+
+if TYPE_CHECKING:
+    from flopcount.hooks import count as count
+
+__all__ = [
+    "CONVENTIONS",
+    "Convention",
+    "Entry",
+    "FigureTooLargeError",
+    "Shape",
+    "Tally",
+    "count",
+    "price",
+    "price_by_kind",
+]
+
+_TORCH_BOUND = {"count": "flopcount.hooks"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _TORCH_BOUND:
+        return getattr(import_module(_TORCH_BOUND[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,194 @@
+"""The analytical cost of a layer tree: the only multiply-add formulas, and the memory fold.
+
+One code prices one network (ints), a million candidates (int64 arrays) or all of them at once
+(symbols: the formula of a unit). Nothing here runs a network or imports one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, assert_never
+
+from flopcount.integers import Count, exact, largest, product, total
+from flopcount.layers import (
+    Act,
+    Branches,
+    Chain,
+    Conv,
+    Flatten,
+    GlobalPool,
+    Identity,
+    Layer,
+    Leaf,
+    Linear,
+    Norm,
+    Pool,
+    Shuffle,
+    below,
+    joined,
+    output,
+)
+from flopcount.tally import Entry, Shape, Tally
+
+
+def count(layer: Layer, shape: Shape, *, memory: bool = True, element_bytes: int = 4) -> Tally:
+    """The tally of a tree for an input ``(n, c, h, w)``: multiply-adds [MAC], parameters, shapes.
+
+    ``memory=False`` leaves the peak of activation memory out (symbols have none);
+    ``element_bytes`` [B] is 4 for float32. Raises FigureTooLargeError past 2**63 - 1.
+    """
+    entries: list[Entry] = []
+    _fold(layer, shape, "", entries)
+    peak = peak_activations(layer, shape) if memory else None
+    return Tally(tuple(entries), element_bytes, peak)
+
+
+def _fold(layer: Layer, shape: Shape, path: str, entries: list[Entry]) -> Shape:
+    match layer:
+        case Chain(children):
+            before, last, cut = None, None, 0
+            found: list[Entry] = []
+            for name, child in children:
+                here = below(path, name)
+                if child is last and shape is before:
+                    # The same unit on the same shape: its facts once more, under its own path.
+                    entries += [_moved(entry, here + entry.path[cut:]) for entry in found]
+                    continue
+                before, last, cut, first = shape, child, len(here), len(entries)
+                shape = _fold(child, shape, here, entries)
+                found = entries[first:]
+            return shape
+        case Branches(children, join):
+            shapes = [_fold(child, shape, below(path, name), entries) for name, child in children]
+            out = joined(layer, shapes)
+            entries.append(Entry(below(path, join), join, tuple(shapes), (out,)))
+            return out
+        case _:
+            entry = _leaf(layer, shape, path)
+            entries.append(entry)
+            return entry.outputs[0]
+
+
+def _moved(e: Entry, path: str) -> Entry:
+    return Entry(path, e.kind, e.inputs, e.outputs, e.macs, e.weight, e.bias)
+
+
+def _leaf(layer: Leaf, shape: Shape, path: str) -> Entry:
+    out = output(layer, shape)
+    ends = (path, (shape,), (out,))
+    match layer:
+        case Conv(c, d, k, _, _, g, bias):
+            # (n, c, h, w) -> (n, d, h', w'), weight (d, c/g, k, k)
+            n, _, h, w = out
+            weight = product(d, exact(c, g), k * k)
+            return _entry(*ends, "conv", product(n, h, w, weight), weight, d if bias else 0)
+        case Norm(c):
+            # (n, c, h, w) -> (n, c, h, w), weight (c), bias (c)
+            return _entry(*ends, "batch_norm", 0, c, c)
+        case Act(function):
+            return _entry(*ends, function)
+        case Pool(mode):
+            return _entry(*ends, f"{mode}_pool")
+        case GlobalPool():
+            return _entry(*ends, "global_avg_pool")
+        case Shuffle():
+            return _entry(*ends, "channel_shuffle")
+        case Flatten():
+            return _entry(*ends, "flatten")
+        case Identity():
+            return _entry(*ends, "identity")
+        case Linear(c, d, bias):
+            # (n, c) -> (n, d), weight (d, c)
+            weight = product(d, c)
+            return _entry(*ends, "linear", product(shape[0], weight), weight, d if bias else 0)
+        case _:
+            assert_never(layer)
+
+
+def _entry(
+    path: str,
+    inputs: tuple[Shape, ...],
+    outputs: tuple[Shape, ...],
+    kind: str,
+    macs: Count = 0,
+    weight: Count = 0,
+    bias: Count = 0,
+) -> Entry:
+    return Entry(path, kind, inputs, outputs, macs, weight, bias)
+
+
+class _Alive(NamedTuple):
+    """A tensor on its way through the tree, and what is alive beside it [elements].
+
+    ``beside`` leaves the tensor itself out. ``kept`` says that somebody reads it again later;
+    once a layer has made a new tensor of it, it is alive beside that one.
+    """
+
+    shape: Shape
+    beside: Count
+    kept: bool
+    peak: Count
+
+    def advanced(self, out: Shape, peak: Count) -> _Alive:
+        """After a layer that made a new tensor."""
+        beside = self.beside + self.shape.elements if self.kept else self.beside
+        return _Alive(out, beside, False, largest(self.peak, peak))
+
+
+def peak_activations(layer: Layer, shape: Shape) -> Count:
+    """The most elements alive while any leaf runs, for an input ``(n, c, h, w)``.
+
+    Alive are the leaf's inputs, its outputs and every tensor still needed later; branches run in
+    order, nothing is done in place, views share their tensor, and weights are apart.
+    """
+    return _live(layer, _Alive(shape, 0, False, shape.elements)).peak
+
+
+def _live(layer: Layer, at: _Alive) -> _Alive:
+    match layer:
+        case Chain(children):
+            before = last = None
+            for _, child in children:
+                if child is not last or before is None or not _unmoved(before, at):
+                    before, last = at, child
+                    at = _live(child, at)
+            return at
+        case Branches():
+            return _live_branches(layer, at)
+        case Flatten() | Identity():
+            return at._replace(shape=output(layer, at.shape))
+        case _:
+            out = output(layer, at.shape)
+            return at.advanced(out, total([at.beside, at.shape.elements, out.elements]))
+
+
+def _unmoved(before: _Alive, at: _Alive) -> bool:
+    """Whether all is as before a layer but the peak, so that the same layer cannot raise it."""
+    return at.shape is before.shape and at.beside is before.beside and at.kept is before.kept
+
+
+def _live_branches(layer: Branches, at: _Alive) -> _Alive:
+    aliases = [_is_view(child) for _, child in layer.children]
+    finished: list[Count] = []
+    shapes: list[Shape] = []
+    peak = at.peak
+    for index, (_, child) in enumerate(layer.children):
+        last = index + 1 == len(layer.children)
+        kept = at.kept or not last or any(aliases)
+        inside = _live(child, _Alive(at.shape, total([at.beside, *finished]), kept, peak))
+        shapes.append(inside.shape)
+        peak = inside.peak
+        if not aliases[index]:
+            finished.append(inside.shape.elements)
+    out = joined(layer, shapes)
+    beside = [at.beside, at.shape.elements] if at.kept or any(aliases) else [at.beside]
+    return at.advanced(out, largest(peak, total([*beside, *finished, out.elements])))
+
+
+def _is_view(layer: Layer) -> bool:
+    match layer:
+        case Flatten() | Identity():
+            return True
+        case Chain(children):
+            return all(_is_view(child) for _, child in children)
+        case _:
+            return False

@@ -1,0 +1,193 @@
+"""Count a living module by forward hooks: a witness that shares no arithmetic with the formulas.
+
+Every figure comes from live tensors: a convolution's multiply-adds are the elements of its output
+times the taps behind each one, read off its weight. It runs on a copy whose parameters and buffers
+lie on the meta device, so that no weight is copied, no kernel runs, and the module that was handed
+in is never touched.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from flopcount.tally import Entry, Shape, Tally
+
+#: A module's multiply-adds [MAC], from itself, its first input and its output.
+Rule: TypeAlias = Callable[[Any, Tensor, Tensor], int]
+
+
+class UncountedError(ValueError):
+    """In strict mode: something ran that has no rule."""
+
+
+def _conv(module: Any, x: Tensor, out: Tensor) -> int:
+    # every output element sums over one filter: weight (d, c/g, *kernel)
+    return out.numel() * module.weight[0].numel()
+
+
+def _transposed(module: Any, x: Tensor, out: Tensor) -> int:
+    # every input element is spread by one filter: weight (c, d/g, *kernel)
+    return x.numel() * module.weight[0].numel()
+
+
+def _linear(module: Any, x: Tensor, out: Tensor) -> int:
+    # every output element sums over one row: weight (d, c)
+    return out.numel() * module.weight.shape[1]
+
+
+#: Modules that multiply and add, with their kind.
+COUNTED: Mapping[type[nn.Module], tuple[str, Rule]] = MappingProxyType(
+    {
+        nn.Conv1d: ("conv", _conv),
+        nn.Conv2d: ("conv", _conv),
+        nn.Conv3d: ("conv", _conv),
+        nn.ConvTranspose1d: ("conv", _transposed),
+        nn.ConvTranspose2d: ("conv", _transposed),
+        nn.ConvTranspose3d: ("conv", _transposed),
+        nn.Linear: ("linear", _linear),
+    }
+)
+
+#: Modules that are free on purpose, with their kind: no product of theirs is summed.
+FREE: Mapping[type[nn.Module], str] = MappingProxyType(
+    {
+        nn.BatchNorm1d: "batch_norm",
+        nn.BatchNorm2d: "batch_norm",
+        nn.BatchNorm3d: "batch_norm",
+        nn.ReLU: "relu",
+        nn.MaxPool1d: "max_pool",
+        nn.MaxPool2d: "max_pool",
+        nn.MaxPool3d: "max_pool",
+        nn.AvgPool1d: "avg_pool",
+        nn.AvgPool2d: "avg_pool",
+        nn.AvgPool3d: "avg_pool",
+        nn.AdaptiveAvgPool2d: "global_avg_pool",
+        nn.ChannelShuffle: "channel_shuffle",
+        nn.Flatten: "flatten",
+        nn.Identity: "identity",
+        nn.Dropout: "dropout",
+        nn.Dropout2d: "dropout",
+    }
+)
+
+
+def count(
+    module: nn.Module,
+    *inputs: Tensor,
+    shape: tuple[int, ...] | None = None,
+    free: Mapping[type[nn.Module], str] = MappingProxyType({}),
+    device: str | torch.device | None = "meta",
+    strict: bool = False,
+) -> Tally:
+    """The tally of one inference pass, leaf by leaf, by forward hooks.
+
+    The input is given as tensors or by its ``shape`` ``(n, c, h, w)``. ``free`` names further
+    modules that multiply nothing, with their kind. ``device=None`` runs on the module's own
+    device. A parameter counts once, under the first module that uses it; one that no call
+    reached is an entry of kind ``uncalled``. Functions called between modules are not seen.
+    Raises UncountedError under ``strict`` where a module ran that has no rule, and TypeError
+    where there is no input, or two.
+    """
+    if (shape is None) == (not inputs):
+        raise TypeError("count takes either input tensors or a shape")
+    witness = _Witness({**FREE, **free})
+    twin = _twin(module, device).eval()
+    if shape is not None:
+        like = next((p for p in twin.parameters() if p.is_floating_point()), torch.empty(0))
+        where = device if device is not None else like.device
+        inputs = (torch.empty(shape, dtype=like.dtype, device=where),)
+    elif device is not None:
+        inputs = tuple(x.detach().to(device) for x in inputs)
+    for path, child in twin.named_modules():
+        child.register_forward_hook(witness.hook(path))
+    with torch.no_grad():
+        twin(*inputs)
+    tally = Tally(
+        (*witness.entries, *witness.uncalled(twin)),
+        inputs[0].element_size(),
+        uncounted=tuple(dict.fromkeys(witness.uncounted)),
+    )
+    if strict and tally.uncounted:
+        raise UncountedError(f"no rule for {', '.join(tally.uncounted)}")
+    return tally
+
+
+class _Witness:
+    """What the hooks of one pass write down."""
+
+    def __init__(self, free: Mapping[type[nn.Module], str]) -> None:
+        self.free = free
+        self.entries: list[Entry] = []
+        self.uncounted: list[str] = []
+        self._seen: set[int] = set()
+
+    def hook(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
+        def write(module: nn.Module, args: Any, out: Any) -> None:
+            kind, rule = self._rule(module)
+            if kind is None:
+                if not self._unknown(module):
+                    return
+                kind = "uncounted"
+                self.uncounted.append(f"{path} ({type(module).__name__})")
+            tensors = [x for x in args if isinstance(x, Tensor)]
+            outs = [x for x in (out if isinstance(out, tuple) else (out,)) if isinstance(x, Tensor)]
+            macs = 0 if rule is None else rule(module, tensors[0], outs[0])
+            self.entries.append(
+                Entry(path, kind, _shapes(tensors), _shapes(outs), macs, *self._params(module))
+            )
+
+        return write
+
+    def _rule(self, module: nn.Module) -> tuple[str | None, Rule | None]:
+        for base in type(module).__mro__:
+            if base in COUNTED:
+                return COUNTED[base]
+            if base in self.free:
+                return self.free[base], None
+        return None, None
+
+    def _unknown(self, module: nn.Module) -> bool:
+        # A container is its children, unless it holds parameters that only its own code can use.
+        childless = next(module.children(), None) is None
+        empty = isinstance(module, nn.Sequential)
+        return (childless and not empty) or next(module.parameters(False), None) is not None
+
+    def _params(self, module: nn.Module) -> tuple[int, int]:
+        weight = bias = 0
+        for name, parameter in module.named_parameters(recurse=False):
+            if id(parameter) in self._seen:
+                continue
+            self._seen.add(id(parameter))
+            if name == "bias":
+                bias += parameter.numel()
+            else:
+                weight += parameter.numel()
+        return weight, bias
+
+    def uncalled(self, module: nn.Module) -> Iterator[Entry]:
+        for path, child in module.named_modules():
+            weight, bias = self._params(child)
+            if weight or bias:
+                yield Entry(path, "uncalled", (), (), 0, weight, bias)
+
+
+def _shapes(tensors: list[Tensor]) -> tuple[Shape, ...]:
+    return tuple(Shape(*tensor.shape) for tensor in tensors)
+
+
+def _twin(module: nn.Module, device: str | torch.device | None) -> nn.Module:
+    """A copy to hang hooks on. On the meta device it shares nothing and copies no weight."""
+    memo: dict[int, Any] = {}
+    if device is not None:
+        for parameter in module.parameters():
+            moved = nn.Parameter(parameter.detach().to(device), parameter.requires_grad)
+            memo[id(parameter)] = moved
+        for buffer in module.buffers():
+            memo[id(buffer)] = buffer.detach().to(device)
+    return copy.deepcopy(module, memo)

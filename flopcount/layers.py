@@ -1,0 +1,238 @@
+"""The closed union of layer kinds, and the arithmetic of their shapes.
+
+A layer tree is plain data: frozen dataclasses, leaves and two ways to compose them. It has no
+opinion on what a layer costs (`flopcount.analytic`) or how it runs (the builder); it knows what
+shape comes out, and which rules make it legal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, assert_never
+
+from flopcount.integers import Count, product, sites, total
+from flopcount.rules import AtLeast, Divides, Equal, Rule
+from flopcount.tally import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """A square convolution ``(n, c, h, w) -> (n, d, h', w')``; depthwise where groups = c."""
+
+    c_in: Count
+    c_out: Count
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0
+    groups: Count = 1
+    bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A fully connected map ``(n, c) -> (n, d)``."""
+
+    c_in: Count
+    c_out: Count
+    bias: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A batch normalisation with weight and bias, ``(n, c, h, w) -> (n, c, h, w)``."""
+
+    c: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An element-wise nonlinearity of any shape."""
+
+    function: Literal["relu"] = "relu"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A square maximum or average pooling ``(n, c, h, w) -> (n, c, h', w')``."""
+
+    mode: Literal["max", "avg"]
+    kernel: int
+    stride: int
+    padding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalPool:
+    """The average over all positions, ``(n, c, h, w) -> (n, c, 1, 1)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffle:
+    """Channel shuffle: ``(n, g*k, h, w)`` seen as g x k, transposed (Source: Sec. 3.1, Fig. 1)."""
+
+    groups: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten:
+    """A view, ``(n, c, h, w) -> (n, c*h*w)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What goes in comes out; the plain shortcut of a residual unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Named layers, one after the other; ``rules`` are what its maker requires besides theirs."""
+
+    children: tuple[tuple[str, Layer], ...]
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """Named layers that all read one input and run in order; their outputs are joined."""
+
+    children: tuple[tuple[str, Layer], ...]
+    join: Literal["add", "concat"]
+
+
+#: Every kind of leaf.
+Leaf: TypeAlias = Conv | Linear | Norm | Act | Pool | GlobalPool | Shuffle | Flatten | Identity
+#: Every kind of layer.
+Layer: TypeAlias = Leaf | Chain | Branches
+
+
+def below(path: str, name: str) -> str:
+    """The path of a child."""
+    return f"{path}.{name}" if path else name
+
+
+def output(layer: Layer, shape: Shape) -> Shape:
+    """The shape that leaves a layer, of the shape ``(n, c, h, w)`` that enters."""
+    match layer:
+        case Conv(_, c_out, kernel, stride, padding):
+            n, _, h, w = shape
+            out = sites(h, kernel, stride, padding)
+            return Shape(n, c_out, out, out if w is h else sites(w, kernel, stride, padding))
+        case Norm() | Act() | Shuffle() | Identity():
+            return shape
+        case Pool(_, kernel, stride, padding):
+            n, c, h, w = shape
+            out = sites(h, kernel, stride, padding)
+            return Shape(n, c, out, out if w is h else sites(w, kernel, stride, padding))
+        case GlobalPool():
+            n, c, _, _ = shape
+            return Shape(n, c, 1, 1)
+        case Flatten():
+            return Shape(shape[0], product(*shape[1:]))
+        case Linear():
+            return Shape(*shape[:-1], layer.c_out)
+        case Chain():
+            for _, child in layer.children:
+                shape = output(child, shape)
+            return shape
+        case Branches():
+            return joined(layer, [output(child, shape) for _, child in layer.children])
+        case _:
+            assert_never(layer)
+
+
+def joined(layer: Branches, shapes: list[Shape]) -> Shape:
+    """The shape that the join of the branches' outputs ``(n, c, h, w)`` has."""
+    match layer.join:
+        case "add":
+            return shapes[0]
+        case "concat":
+            n, _, *rest = shapes[0]
+            return Shape(n, total(shape[1] for shape in shapes), *rest)
+        case _:
+            assert_never(layer.join)
+
+
+#: Rules with the path of the layer that needs them; the shape that leaves the layer is returned.
+Constraints: TypeAlias = Generator[tuple[str, Rule], None, Shape]
+
+
+def constraints(layer: Layer, shape: Shape, path: str = "") -> Constraints:
+    """Every rule the tree must keep for an input ``(n, c, h, w)``, with the path that needs it."""
+    match layer:
+        case Conv(c_in, c_out, kernel, _, padding, groups):
+            yield path, Equal("input width", c_in, "the arriving width", shape[1])
+            yield path, AtLeast("output width", c_out, 1)
+            if not (type(groups) is int and groups == 1):
+                yield path, Divides("input width", c_in, groups, "groups")
+                yield path, Divides("output width", c_out, groups, "groups")
+            yield from _window(path, shape, kernel, padding)
+        case Norm(c):
+            yield path, Equal("width", c, "the arriving width", shape[1])
+        case Pool(_, kernel, _, padding):
+            yield path, AtLeast("half the kernel less the padding", kernel // 2 - padding, 0)
+            yield from _window(path, shape, kernel, padding)
+        case Shuffle(groups):
+            yield path, Divides("shuffled width", shape[1], groups, "g")
+        case Linear(c_in, c_out, _):
+            yield path, Equal("input features", c_in, "the arriving features", shape[-1])
+            yield path, AtLeast("output features", c_out, 1)
+        case Act() | GlobalPool() | Flatten() | Identity():
+            pass
+        case Chain(children, rules):
+            for rule in rules:
+                yield path, rule
+            for name, child in children:
+                shape = yield from constraints(child, shape, below(path, name))
+            return shape
+        case Branches(children, join):
+            shapes = []
+            for name, child in children:
+                shapes.append((yield from constraints(child, shape, below(path, name))))
+            yield from _join_rules(join, shapes, below(path, join))
+            return joined(layer, shapes)
+        case _:
+            assert_never(layer)
+    return output(layer, shape)
+
+
+def _window(path: str, shape: Shape, kernel: int, padding: int) -> Iterator[tuple[str, Rule]]:
+    _, _, h, w = shape
+    yield path, AtLeast("padded input height", h + 2 * padding, kernel)
+    if w is not h:
+        yield path, AtLeast("padded input width", w + 2 * padding, kernel)
+
+
+def _join_rules(
+    join: Literal["add", "concat"], shapes: list[Shape], path: str
+) -> Iterator[tuple[str, Rule]]:
+    first, *others = shapes
+    axes = range(len(first)) if join == "add" else (0, *range(2, len(first)))
+    for other in others:
+        for axis in axes:
+            yield path, Equal("size", other[axis], "the first branch's", first[axis])
+
+
+def leaves(layer: Layer, path: str = "") -> Iterator[tuple[str, Leaf]]:
+    """Every leaf of the tree with its path; joins of branches, which are no layers, left out."""
+    match layer:
+        case Chain(children) | Branches(children):
+            for name, child in children:
+                yield from leaves(child, below(path, name))
+        case _:
+            yield path, layer
+
+
+def depth(layer: Layer) -> int:
+    """Layers with weights on the longest path, as the field counts them (a ResNet-50 has 50)."""
+    match layer:
+        case Conv() | Linear():
+            return 1
+        case Norm() | Act() | Pool() | GlobalPool() | Shuffle() | Flatten() | Identity():
+            return 0
+        case Chain(children):
+            return sum(depth(child) for _, child in children)
+        case Branches(children):
+            return max((depth(child) for _, child in children), default=0)
+        case _:
+            assert_never(layer)

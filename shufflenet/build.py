@@ -1,0 +1,179 @@
+"""From a layer tree to a `torch.nn.Module` with the same leaf paths: the second fold.
+
+The module is plain: it prints readably, trains, scripts to ONNX and compiles, and takes any image
+size, since its pooling is global.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from types import MappingProxyType
+from typing import assert_never
+
+import torch
+from torch import Tensor, nn
+
+from flopcount.layers import (
+    Act,
+    Branches,
+    Chain,
+    Conv,
+    Flatten,
+    GlobalPool,
+    Identity,
+    Layer,
+    Linear,
+    Norm,
+    Pool,
+    Shuffle,
+    below,
+)
+from shufflenet.network import Network
+
+
+class BuildError(ValueError):
+    """A layer tree that no module can be made of."""
+
+
+class ChannelShuffle(nn.Module):
+    """Channels ``(n, g*k, h, w)`` seen as g x k and transposed (Source: Sec. 3.1, Fig. 1 c)."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, c, h, w) -> (n, c, h, w)``."""
+        n, c, h, w = x.shape
+        # (n, g*k, h, w) -> (n, g, k, h, w) -> (n, k, g, h, w) -> (n, k*g, h, w)
+        return x.view(n, self.groups, c // self.groups, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+    def extra_repr(self) -> str:
+        """The groups."""
+        return f"groups={self.groups}"
+
+
+class Add(nn.Module):
+    """The sum of branches, ``(n, c, h, w)`` each."""
+
+    def forward(self, *branches: Tensor) -> Tensor:
+        """``(n, c, h, w), ... -> (n, c, h, w)``."""
+        out = branches[0]
+        for branch in branches[1:]:
+            out = out + branch
+        return out
+
+
+class Concat(nn.Module):
+    """Branches ``(n, c_i, h, w)`` one behind the other along the channels."""
+
+    def forward(self, *branches: Tensor) -> Tensor:
+        """``(n, c_1, h, w), ... -> (n, c_1 + ..., h, w)``."""
+        return torch.cat(branches, 1)
+
+
+class Parallel(nn.Module):
+    """Named branches that read one input, and the join of their outputs."""
+
+    def __init__(self, branches: OrderedDict[str, nn.Module], name: str, join: nn.Module) -> None:
+        super().__init__()
+        self.branches = tuple(branches)
+        self.join = name
+        for branch, module in branches.items():
+            self.add_module(branch, module)
+        self.add_module(name, join)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, c, h, w) -> (n, c', h', w')``."""
+        outputs = [self.get_submodule(branch)(x) for branch in self.branches]
+        joined: Tensor = self.get_submodule(self.join)(*outputs)
+        return joined
+
+
+#: The builder's own modules that multiply nothing, with the kind that the analytic fold gives.
+FREE_KINDS = MappingProxyType({ChannelShuffle: "channel_shuffle", Add: "add", Concat: "concat"})
+
+# Names that a module has already; a layer of that name would hide them.
+_TAKEN = frozenset(dir(nn.Sequential())) | {"branches", "join"}
+
+
+def build(network: Network | Layer, *, device: str | torch.device | None = None) -> nn.Module:
+    """A module of the network: ``(n, c, h, w) -> (n, classes)``, freshly initialised.
+
+    Its leaves have the paths of the layer tree. Convolutions start with He's normal
+    initialisation (fan out), classifiers with a normal one of deviation 0.01, batch norms as the
+    identity. Raises BuildError where a layer's name is one that every module has (``train``).
+    """
+    tree = network.tree if isinstance(network, Network) else network
+    with torch.device(device) if device is not None else torch.device("cpu"):
+        module = _module(tree, "")
+        _initialise(module)
+    return module
+
+
+def _module(layer: Layer, path: str) -> nn.Module:
+    match layer:
+        case Conv(c_in, c_out, kernel, stride, padding, groups, bias):
+            return nn.Conv2d(
+                c_in, c_out, kernel, stride, padding=padding, groups=groups, bias=bias
+            )
+        case Linear(c_in, c_out, bias):
+            return nn.Linear(c_in, c_out, bias=bias)
+        case Norm(c):
+            return nn.BatchNorm2d(c)
+        case Act(function):
+            match function:
+                case "relu":
+                    return nn.ReLU()
+                case _:
+                    assert_never(function)
+        case Pool(mode, kernel, stride, padding):
+            match mode:
+                case "max":
+                    return nn.MaxPool2d(kernel, stride, padding)
+                case "avg":
+                    return nn.AvgPool2d(kernel, stride, padding)
+                case _:
+                    assert_never(mode)
+        case GlobalPool():
+            return nn.AdaptiveAvgPool2d(1)
+        case Shuffle(groups):
+            return ChannelShuffle(groups)
+        case Flatten():
+            return nn.Flatten()
+        case Identity():
+            return nn.Identity()
+        case Chain(children):
+            return nn.Sequential(_children(children, path))
+        case Branches(children, join):
+            joint = _join(join)
+            return Parallel(_children(children, path), join, joint)
+        case _:
+            assert_never(layer)
+
+
+def _join(join: str) -> nn.Module:
+    return Add() if join == "add" else Concat()
+
+
+def _children(
+    children: tuple[tuple[str, Layer], ...], path: str
+) -> OrderedDict[str, nn.Module]:
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, child in children:
+        if name in _TAKEN:
+            raise BuildError(f"{below(path, name)}: {name!r} is a name that every module has")
+        modules[name] = _module(child, below(path, name))
+    return modules
+
+
+def _initialise(module: nn.Module) -> None:
+    for child in module.modules():
+        if isinstance(child, nn.Conv2d):
+            nn.init.kaiming_normal_(child.weight, mode="fan_out", nonlinearity="relu")
+            if child.bias is not None:
+                nn.init.zeros_(child.bias)
+        elif isinstance(child, nn.Linear):
+            nn.init.normal_(child.weight, 0, 0.01)
+            if child.bias is not None:
+                nn.init.zeros_(child.bias)

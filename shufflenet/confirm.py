@@ -1,0 +1,127 @@
+"""The proof: the analytic cost against the hooks against torch's own counter, leaf by leaf.
+
+Three witnesses see the same network. The first reads the layer tree and runs nothing, the second
+hangs hooks on the built module, the third counts the operators that torch dispatches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from flopcount import hooks
+from flopcount.tally import Entry, Tally
+from shufflenet.build import FREE_KINDS, build
+from shufflenet.network import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One figure on which the witnesses disagree; None where a witness does not know the leaf."""
+
+    path: str
+    what: str
+    analytic: str | int | None
+    hooks: str | int | None
+    torch: str | int | None
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: {self.what}: analytic {self.analytic}, hooks {self.hooks},"
+            f" torch {self.torch}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What the witnesses say of a network: every difference, and how many leaves were compared."""
+
+    leaves: int
+    macs: int
+    params: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def agreed(self) -> bool:
+        """Whether all witnesses agree, to the last multiply-add."""
+        return not self.differences
+
+
+def confirm(network: Network, tally: Tally | None = None) -> Confirmation:
+    """Compare the analytic cost of a network with its built module, counted twice.
+
+    ``tally`` is the analytic cost where it is at hand. Compared at every leaf: kind, shapes,
+    multiply-adds [MAC], parameters; torch's counter knows the multiply-adds alone, as two FLOPs
+    each. The module is built and run on the meta device.
+    """
+    claimed = network.tally(memory=False) if tally is None else tally
+    module = build(network, device="meta")
+    shape = tuple(network.input)
+    counted = hooks.count(module, shape=shape, free=FREE_KINDS)
+    return compare(claimed, counted, torch_flops(module, shape))
+
+
+def compare(claimed: Tally, counted: Tally, flops: dict[str, int]) -> Confirmation:
+    """Join the three witnesses by leaf path: analytic, hooks, and torch's FLOPs by path."""
+    differences = tuple(_differences(claimed, counted, flops))
+    return Confirmation(len(claimed.entries), claimed.macs, claimed.params, differences)
+
+
+def torch_flops(module: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
+    """What torch's own counter finds below each module path; the whole is under ``""``."""
+    counter = FlopCounterMode(display=False)
+    training = [child for child in module.modules() if child.training]
+    try:
+        with torch.no_grad(), counter:
+            module.eval()(torch.empty(shape, device=next(module.parameters()).device))
+    finally:
+        for child in training:
+            child.training = True
+    found: dict[str, int] = {}
+    for name, flops in counter.get_flop_counts().items():
+        if name != "Global":
+            found[name.partition(".")[2]] = sum(flops.values())
+    return found
+
+
+def _differences(claimed: Tally, counted: Tally, flops: dict[str, int]) -> Iterator[Difference]:
+    ours, theirs = claimed.by_path(), counted.by_path()
+    for path in dict.fromkeys([*ours, *theirs]):
+        yield from _leaf(path, ours.get(path, ()), theirs.get(path, ()), flops)
+    # What torch finds anywhere must have been found at a leaf: nothing hides between the leaves.
+    whole = flops.get("", 0)
+    if whole != 2 * claimed.macs:
+        yield Difference("(whole)", "macs", claimed.macs, counted.macs, _half(whole))
+
+
+def _leaf(
+    path: str, ours: tuple[Entry, ...], theirs: tuple[Entry, ...], flops: dict[str, int]
+) -> Iterator[Difference]:
+    one, other = _facts(ours), _facts(theirs)
+    seen = _half(flops.get(path, 0))
+    for what in ("kind", "shapes", "macs", "params"):
+        a, b = one.get(what), other.get(what)
+        if a != b or (what == "macs" and a != seen):
+            yield Difference(path, what, a, b, seen if what == "macs" else None)
+
+
+def _facts(entries: tuple[Entry, ...]) -> dict[str, str | int]:
+    if not entries:
+        return {}
+    return {
+        "kind": ", ".join(entry.kind for entry in entries),
+        "shapes": ", ".join(
+            f"{' '.join(map(str, e.inputs))} -> {' '.join(map(str, e.outputs))}" for e in entries
+        ),
+        "macs": sum(entry.macs for entry in entries),
+        "params": sum(entry.params for entry in entries),
+    }
+
+
+def _half(flops: int) -> int | str:
+    # torch counts a multiply-add as two; an odd figure is none of ours.
+    return flops // 2 if flops % 2 == 0 else f"{flops}/2"

@@ -1,0 +1,158 @@
+"""Rows placed one after the other: from a frame and its widths to units in their places.
+
+The widths may be ints or arrays of candidates. Nothing here settles them or checks that they are
+legal; every placed unit can say which rules it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from flopcount.integers import Count, same
+from flopcount.layers import Layer, below, constraints, output
+from flopcount.rules import Rule
+from flopcount.tally import Shape
+from shufflenet.spec import Row, Spec, SpecError
+from shufflenet.units import Place, Unit, UnitError, made, unit
+
+#: The cardinality of a ResNeXt unit where nothing else is said (Source: Sec. 4.2).
+CARDINALITY = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stays while widths vary: the spec, its column, the image (h, w) [px], the units.
+
+    ``unit`` replaces the unit of every stage row where it is given; ``units_from`` names the
+    packages whose own units may be imported.
+    """
+
+    spec: Spec
+    groups: int
+    size: tuple[int, int]
+    unit: str | None = None
+    cardinality: int = CARDINALITY
+    units_from: Collection[str] = ()
+
+    @property
+    def image(self) -> Shape:
+        """The shape of one image, ``(1, c, h, w)``."""
+        return Shape(1, self.fixed(self.spec.rows[0]), *self.size)
+
+    def fixed(self, row: Row) -> int:
+        """The width of a row in this frame's column. Raises SpecError where there is none."""
+        assert row.channels is not None
+        if len(set(row.channels)) == 1:
+            return row.channels[0]
+        return row.channels[self.spec.column(self.groups)]
+
+    def where(self, row: Row) -> str:
+        """What to call a row of this frame in an error."""
+        return f"{self.spec.where}: {row.layer}, g={self.groups}"
+
+    def unit_of(self, row: Row) -> tuple[Unit, Row]:
+        """The unit that builds a row, and the row without what a replaced unit does not take."""
+        chosen = unit(row.unit, self.units_from)
+        chosen.check(row)
+        if self.unit is None or not chosen.stage:
+            return chosen, row
+        chosen = unit(self.unit, self.units_from)
+        return chosen, chosen.adopt(row)
+
+
+def variable_rows(spec: Spec) -> tuple[Row, ...]:
+    """The first row of every layer whose width is free: neither the image nor a classifier."""
+    found: dict[str, Row] = {}
+    for row in spec.rows:
+        if row.channels is not None and row.unit not in ("image", "fc"):
+            found.setdefault(row.path, row)
+    return tuple(found.values())
+
+
+def stem_row(spec: Spec) -> Row | None:
+    """The row of the stem: the first layer of free width, where it is a plain convolution."""
+    rows = variable_rows(spec)
+    return rows[0] if rows and rows[0].unit == "conv" else None
+
+
+def stage_rows(spec: Spec) -> tuple[Row, ...]:
+    """The first row of every stage: the layers of free width behind the stem."""
+    return tuple(row for row in variable_rows(spec) if row is not stem_row(spec))
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One unit where it stands: its row, path, tree and shapes, and what its bottleneck needs."""
+
+    row: Row
+    path: str
+    place: Place
+    layer: Layer
+    before: Shape
+    after: Shape
+    requires: tuple[Rule, ...]
+
+    def rules(self) -> Iterator[tuple[str, Rule]]:
+        """Every rule of the unit, with the path that needs it."""
+        for rule in self.requires:
+            yield self.path, rule
+        yield from constraints(self.layer, self.before, self.path)
+
+
+def walk(frame: Frame, widths: Mapping[str, Count]) -> Iterator[Placed]:
+    """Place every unit of the frame, in order, at the width given for each layer's path.
+
+    Raises SpecError, with the row that is at fault, for a unit that is unknown or does not fit.
+    """
+    totals: dict[str, int] = {}
+    for row in frame.spec.rows[1:]:
+        totals[row.path] = totals.get(row.path, 0) + row.repeat
+    done = dict.fromkeys(totals, 0)
+    shape = frame.image
+    for row in frame.spec.rows[1:]:
+        try:
+            chosen, taken = frame.unit_of(row)
+            placed = None
+            for _ in range(row.repeat):
+                done[row.path] += 1
+                alone = totals[row.path] == 1
+                path = row.path if alone else below(row.path, f"unit{done[row.path]}")
+                placed = _placed(frame, taken, chosen, shape, widths, path, placed)
+                yield placed
+                shape = placed.after
+        except UnitError as error:
+            raise SpecError(f"{frame.where(row)}: {error}") from error
+
+
+def _placed(
+    frame: Frame,
+    row: Row,
+    chosen: Unit,
+    before: Shape,
+    widths: Mapping[str, Count],
+    path: str,
+    last: Placed | None,
+) -> Placed:
+    c_in = before[1]
+    if last is not None and _alike(last.before, before):
+        # The same unit again: one tree serves every repeat.
+        return Placed(row, path, last.place, last.layer, before, last.after, last.requires)
+    if row.channels is None:
+        c_out = c_in
+    else:
+        c_out = widths[row.path] if row.path in widths else frame.fixed(row)
+    groups = 1
+    if chosen.splits == "groups":
+        groups = frame.groups
+    elif chosen.splits == "cardinality":
+        groups = int(row.options.get("cardinality", frame.cardinality))
+    m, requires = chosen.bottleneck(c_out, groups, row.ratio)
+    place = Place(c_in, c_out, m, row.stride, groups, row.kernel or 0, row.options)
+    layer = made(chosen, place)
+    return Placed(row, path, place, layer, before, output(layer, before), requires)
+
+
+def _alike(one: Shape, other: Shape) -> bool:
+    # Arrays of widths are alike only where they are one and the same.
+    return all(a is b or (type(a) is int and a == b) for a, b in zip(one, other, strict=True))

@@ -1,0 +1,129 @@
+"""Numbers as people write them, read exactly: budgets, scales, image sizes, ratios.
+
+Every reader returns exact numbers or raises QuantityError, which quotes the text and the rule.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from functools import reduce
+from math import gcd
+
+from flopcount.integers import MAX
+
+#: The largest side of an image [px].
+MAX_SIDE = 65_536
+#: The largest number of channels of any layer.
+MAX_WIDTH = 1_048_576
+
+_MULTIPLES = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12}
+_BUDGET = re.compile(
+    r"(?P<number>[^\s]*?[\d.])\s*(?P<multiple>[A-Za-z]??)\s*"
+    r"(?P<unit>(?:FLOPs?|FLOPS|MACs?|MAdds?|multiply-adds?)?)"
+)
+_PLAIN = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+(_\d+)*)?(\.\d+)?([eE][+-]?\d{1,4})?")
+
+
+class QuantityError(ValueError):
+    """A number that cannot be read, or is out of its range."""
+
+
+def read_budget(text: str) -> int:
+    """A budget as an exact int: ``40M``, ``0.04G``, ``40 MFLOPs``, ``40_000_000``, ``4e7``.
+
+    Raises QuantityError for what is not a positive whole number up to 2**63 - 1, and for a
+    multiple that is none (``40m`` is milli).
+    """
+    match = _BUDGET.fullmatch(text.strip())
+    if match is None or (number := _decimal(match["number"])) is None:
+        raise QuantityError(f"budget {text!r} is not a number such as 40M, 0.04G or 40_000_000")
+    multiple = match["multiple"]
+    if multiple not in _MULTIPLES:
+        hint = " (m is milli; mega is M)" if multiple == "m" else ""
+        raise QuantityError(
+            f"budget {text!r}: {multiple!r} is no multiple; known are k, M, G, T{hint}"
+        )
+    scaled = number.scaleb(_MULTIPLES[multiple])
+    if scaled <= 0:
+        raise QuantityError(f"budget {text!r} is not above zero")
+    if scaled.adjusted() > 18 or scaled > MAX:
+        raise QuantityError(f"budget {text!r} is above 2**63 - 1 = {MAX}")
+    if scaled.adjusted() < 0 or scaled != scaled.to_integral_value():
+        raise QuantityError(f"budget {text!r} is not a whole number")
+    return int(scaled)
+
+
+def read_scale(text: str) -> Decimal:
+    """A width multiplier, exactly: ``0.5``. Raises QuantityError outside 0 < scale <= 1000."""
+    number = _decimal(text.strip().removesuffix("x"))
+    if number is None:
+        raise QuantityError(f"scale {text!r} is not a number such as 0.5")
+    return check_scale(number)
+
+
+def check_scale(scale: Decimal) -> Decimal:
+    """The scale itself. Raises QuantityError outside 0 < scale <= 1000, or past 15 digits."""
+    if not scale.is_finite() or not 0 < scale <= 1000 or scale.adjusted() < -6:
+        raise QuantityError(f"scale {scale} is not a number above 0 (at least 1e-6), at most 1000")
+    if len(scale.normalize().as_tuple().digits) > 15:
+        raise QuantityError(f"scale {scale} has more than 15 digits")
+    return scale
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """An image size as (height, width) [px]: ``224`` or ``480x640``, height x width.
+
+    Raises QuantityError for what is neither, and for a side outside 1 to 65536.
+    """
+    match = re.fullmatch(r"(\d{1,9})(?:[xX](\d{1,9}))?", text.strip(), re.ASCII)
+    if match is None:
+        raise QuantityError(f"size {text!r} is not a side such as 224 or height x width, 480x640")
+    return check_size(int(match[1]), int(match[2] or match[1]))
+
+
+def check_size(h: int, w: int) -> tuple[int, int]:
+    """The size itself (height, width) [px]. Raises QuantityError for a side out of range."""
+    for name, side in (("height", h), ("width", w)):
+        if not 1 <= side <= MAX_SIDE:
+            raise QuantityError(f"size {h}x{w}: {name} {side} is not between 1 and {MAX_SIDE}")
+    return h, w
+
+
+def read_width(text: str) -> int:
+    """A number of channels. Raises QuantityError outside 1 to 1048576."""
+    if not re.fullmatch(r"\d{1,9}", text.strip(), re.ASCII):
+        raise QuantityError(f"width {text!r} is not a whole number of channels")
+    return check_width(int(text))
+
+
+def check_width(width: int) -> int:
+    """The width itself [channels]. Raises QuantityError outside 1 to 1048576."""
+    if not 1 <= width <= MAX_WIDTH:
+        raise QuantityError(f"width {width} is not between 1 and {MAX_WIDTH}")
+    return width
+
+
+def read_ratio(text: str) -> tuple[int, ...]:
+    """Widths in proportion, in lowest terms: ``1:2:4``. Raises QuantityError for anything else."""
+    if not re.fullmatch(r"\d{1,7}(:\d{1,7})*", text.strip(), re.ASCII):
+        raise QuantityError(f"ratio {text!r} is not whole numbers such as 1:2:4")
+    parts = [int(part) for part in text.strip().split(":")]
+    for part in parts:
+        check_width(part)
+    return in_proportion(parts)
+
+
+def in_proportion(widths: list[int] | tuple[int, ...]) -> tuple[int, ...]:
+    """The widths divided by what they have in common: 144, 288, 576 -> 1, 2, 4."""
+    common = reduce(gcd, widths)
+    return tuple(width // common for width in widths)
+
+
+def _decimal(text: str) -> Decimal | None:
+    if not any(c.isdigit() for c in text) or not _PLAIN.fullmatch(text) or not text.isascii():
+        return None
+    try:
+        return Decimal(text.replace("_", "").replace(",", ""))
+    except InvalidOperation:
+        return None

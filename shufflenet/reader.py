@@ -1,0 +1,264 @@
+"""TOML into a Spec. Loading or listing runs no code, and every error is a SpecError.
+
+A SpecError names the file, the row, the key, the value and the rule it breaks.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+import stat
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from shufflenet.quantities import QuantityError, check_scale, check_width, read_size
+from shufflenet.spec import LABEL, Hint, Option, Row, Spec, SpecError
+
+_MAX_BYTES = 1_000_000
+
+
+def bundled() -> Mapping[str, Path]:
+    """The name of every spec that comes with the package, and its file."""
+    files = sorted(_folder().glob("*.toml"))
+    return MappingProxyType({file.stem: file for file in files})
+
+
+def _folder() -> Path:
+    # A wheel carries the folder inside the package; a checkout has it beside the package.
+    here = Path(__file__).parent
+    inside = here / "specs"
+    return inside if inside.is_dir() else here.parent / "specs"
+
+
+def load(name: str | Path) -> Spec:
+    """The spec of a bundled name, or of a file: any text with a ``/`` or a suffix ``.toml``.
+
+    Raises SpecError where there is no such spec or file, or it breaks a rule.
+    """
+    if isinstance(name, Path) or "/" in name or name.endswith(".toml"):
+        return _read(Path(name), str(name))
+    path = _folder() / f"{name}.toml"
+    if not re.fullmatch(r"[\w.-]+", name) or not path.is_file():
+        known = ", ".join(bundled())
+        raise SpecError(
+            f"unknown spec {name!r}: bundled are {known}; a file of your own ends in .toml"
+        )
+    return _read(path, f"specs/{name}.toml")
+
+
+def _read(path: Path, file: str) -> Spec:
+    try:
+        # A pipe or a device could hang or never end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise SpecError(f"{file}: not a regular file")
+        with path.open("rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SpecError(f"{file}: cannot be read: {reason}") from error
+    if len(data) > _MAX_BYTES:
+        raise SpecError(f"{file}: more than {_MAX_BYTES} bytes")
+    return loads(data, name=path.stem, file=file)
+
+
+def loads(data: bytes, *, name: str, file: str = "") -> Spec:
+    """The spec in a TOML text. Raises SpecError for anything that is not one."""
+    where = file or name
+    try:
+        table = tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{where}: not UTF-8 at byte {error.start}") from error
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"{where}: not TOML: {error}") from error
+    try:
+        return _Reader(table, "").spec(name, file)
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from error
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """One TOML table; every value is taken by its key, with its type checked."""
+
+    table: dict[str, Any]
+    where: str
+
+    def spec(self, name: str, file: str) -> Spec:
+        self.only({f.name for f in fields(Spec)} - {"name", "file"})
+        one_column: tuple[int, ...] = (1,)
+        groups = self.take("groups", _ints, one_column)
+        rows = tuple(reader.row(len(groups)) for reader in self.tables("rows", "row"))
+        return Spec(
+            name=name,
+            rows=rows,
+            title=self.take("title", _text, name),
+            source=self.take("source", _text, ""),
+            groups=groups,
+            default_groups=self.take("default_groups", _int, None),
+            notes=self.take("notes", _texts, ()),
+            hints=tuple(reader.hint() for reader in self.tables("hints", "hint", required=False)),
+            file=file,
+        )
+
+    def row(self, columns: int) -> Row:
+        label = self.table.get("layer")
+        reader = _Reader(self.table, f"{self.where} ({label})" if _is_label(label) else self.where)
+        reader.only({f.name for f in fields(Row)} - {"kernel"} | {"ksize"})
+        try:
+            return Row(
+                layer=reader.take("layer", _text),
+                unit=reader.take("unit", _text),
+                output=reader.take("output", _size, None),
+                kernel=reader.take("ksize", _kernel, None),
+                stride=reader.take("stride", _int, 1),
+                repeat=reader.take("repeat", _int, 1),
+                channels=reader.take("channels", _ints_or(columns), None),
+                ratio=reader.take("ratio", _ratio, None),
+                options=reader.take("options", _options, MappingProxyType({})),
+                note=reader.take("note", _text, ""),
+            )
+        except SpecError as error:
+            message = str(error)
+            prefix = f"{label}: "
+            at = reader.where
+            raise SpecError(
+                message if message.startswith(at) else f"{at}: {message.removeprefix(prefix)}"
+            ) from error
+
+    def hint(self) -> Hint:
+        self.only({f.name for f in fields(Hint)})
+        return Hint(
+            scale=self.take("scale", _scale),
+            stem=self.take("stem", _width),
+            printed=self.take("printed", _text),
+        )
+
+    def only(self, known: set[str]) -> None:
+        for key in self.table:
+            if key not in known:
+                raise SpecError(
+                    f"{self.at(key)}: unknown key; known are {', '.join(sorted(known))}"
+                )
+
+    def take(self, key: str, read: Callable[[object], T], *default: T) -> T:
+        if key not in self.table:
+            if default:
+                return default[0]
+            raise SpecError(f"{self.at(key)}: missing")
+        try:
+            return read(self.table[key])
+        except (QuantityError, _WrongType) as error:
+            raise SpecError(f"{self.at(key)}: {error}") from error
+
+    def tables(self, key: str, word: str, *, required: bool = True) -> Iterator[_Reader]:
+        value = self.table.get(key, None if required else [])
+        if value is None:
+            raise SpecError(f"{self.at(key)}: missing")
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise SpecError(f"{self.at(key)}: {_shown(value)} is not a list of tables")
+        for number, item in enumerate(value, 1):
+            yield _Reader(item, f"{word} {number}")
+
+    def at(self, key: str) -> str:
+        shown = key if len(key) <= 40 else f"{key[:40]}..."
+        return f"{self.where}: {shown!r}" if self.where else f"{shown!r}"
+
+
+class _WrongType(Exception):
+    def __init__(self, value: object, wanted: str) -> None:
+        super().__init__(f"{_shown(value)} is not {wanted}")
+
+
+def _shown(value: object) -> str:
+    try:
+        return reprlib.repr(value)
+    except ValueError:
+        # Python refuses to print an int of thousands of digits; TOML's 0x... can hold one.
+        return "a number too long to show"
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, str) and LABEL.fullmatch(value) is not None
+
+
+def _text(value: object) -> str:
+    if (
+        not isinstance(value, str)
+        or len(value) > 2_000
+        or not value.replace("\n", " ").isprintable()
+    ):
+        raise _WrongType(value, "a printable text of at most 2000 characters")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise _WrongType(value, "a list of texts")
+    return tuple(_text(item) for item in value)
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _WrongType(value, "a whole number")
+    return value
+
+
+def _width(value: object) -> int:
+    return check_width(_int(value))
+
+
+def _ints(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise _WrongType(value, "a list of whole numbers")
+    return tuple(_int(item) for item in value)
+
+
+def _ints_or(columns: int) -> Callable[[object], tuple[int, ...]]:
+    """One whole number for all columns, or a list with one for each."""
+
+    def read(value: object) -> tuple[int, ...]:
+        return _ints(value) if isinstance(value, list) else (_int(value),) * columns
+
+    return read
+
+
+def _size(value: object) -> tuple[int, int]:
+    return read_size(_text(value))
+
+
+def _kernel(value: object) -> int:
+    h, w = read_size(_text(value))
+    if h != w:
+        raise _WrongType(value, "a square kernel such as 3x3")
+    return h
+
+
+def _ratio(value: object) -> int:
+    match = re.fullmatch(r"1:(\d{1,4})", _text(value), re.ASCII)
+    if match is None:
+        raise _WrongType(value, "a bottleneck ratio such as 1:4")
+    return int(match[1])
+
+
+def _scale(value: object) -> Decimal:
+    try:
+        return check_scale(Decimal(_text(value)))
+    except ArithmeticError as error:
+        raise _WrongType(value, "a scale such as 0.5, in quotes") from error
+
+
+def _options(value: object) -> Mapping[str, Option]:
+    if not isinstance(value, dict):
+        raise _WrongType(value, "a table of options")
+    for item in value.values():
+        if not isinstance(item, (bool, int, str)):
+            raise _WrongType(item, "true, false, a whole number or a text")
+    return MappingProxyType(dict(value))

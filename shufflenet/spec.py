@@ -1,0 +1,184 @@
+"""A network as rows of data: the records. `shufflenet.reader` makes them from TOML.
+
+The rows are those of the paper's Table 1: what stands in a row is what the paper prints, and the
+unit that builds it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import MappingProxyType
+
+from shufflenet.quantities import MAX_WIDTH, QuantityError, check_size, check_width
+
+_MAX_ROWS = 1_000
+_MAX_REPEATS = 1_000
+_MAX_UNITS = 5_000
+_MAX_COLUMNS = 64
+_MAX_KERNEL = 1_024
+LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,39}", re.ASCII)
+_UNIT = re.compile(r"[A-Za-z_][\w.]{0,199}(:[A-Za-z_]\w{0,99})?", re.ASCII)
+
+#: What an option of a row may be; the unit knows what it means.
+Option = bool | int | str
+
+
+class SpecError(ValueError):
+    """A spec that cannot be read, or breaks a rule; the text quotes file, row, value and rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a spec, as the paper's Table 1 prints it, and the unit that builds it.
+
+    ``output`` is (height, width) [px]; ``channels`` one width for each column of the spec, or
+    None where the layer keeps its width; ``ratio`` the bottleneck's 1:ratio. Raises SpecError for
+    a value outside its range.
+    """
+
+    layer: str
+    unit: str
+    output: tuple[int, int] | None = None
+    kernel: int | None = None
+    stride: int = 1
+    repeat: int = 1
+    channels: tuple[int, ...] | None = None
+    ratio: int | None = None
+    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not LABEL.fullmatch(self.layer):
+            raise SpecError(
+                f"layer {self.layer!r} does not start with a letter, or has characters other than"
+                " letters, digits, space, _ and -, or more than 40"
+            )
+        if not _UNIT.fullmatch(self.unit):
+            raise SpecError(
+                f"{self.layer}: unit {self.unit!r} is neither a name nor package.module:function"
+            )
+        limits = (
+            ("kernel", self.kernel, _MAX_KERNEL),
+            ("stride", self.stride, _MAX_KERNEL),
+            ("repeat", self.repeat, _MAX_REPEATS),
+            ("ratio", self.ratio, _MAX_KERNEL),
+        )
+        for name, value, most in limits:
+            if value is not None and not 1 <= value <= most:
+                raise SpecError(f"{self.layer}: {name} {value} is not between 1 and {most}")
+        try:
+            if self.output is not None:
+                check_size(*self.output)
+            for width in self.channels or ():
+                check_width(width)
+            for option, given in self.options.items():
+                if not isinstance(given, (bool, str)) and not 0 <= given <= MAX_WIDTH:
+                    raise QuantityError(f"option {option} {given} is not between 0 and {MAX_WIDTH}")
+        except QuantityError as error:
+            raise SpecError(f"{self.layer}: {error}") from error
+
+    @property
+    def path(self) -> str:
+        """The path of the row's layer in the tree."""
+        return re.sub(r"[^a-z0-9_]", "_", self.layer.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A remark on one scale: the stem with which a figure that the paper prints comes out."""
+
+    scale: Decimal
+    stem: int
+    printed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A network as data: its rows, and a column of widths for each number of groups.
+
+    ``file`` says where it came from, for errors. Raises SpecError where the rows do not make a
+    network: no Image first, a layer split by another, columns that are not one for each group.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    title: str = ""
+    source: str = ""
+    groups: tuple[int, ...] = (1,)
+    default_groups: int | None = None
+    notes: tuple[str, ...] = ()
+    hints: tuple[Hint, ...] = ()
+    file: str = ""
+
+    def __post_init__(self) -> None:
+        self._check_columns()
+        self._check_rows()
+
+    def _check_columns(self) -> None:
+        if not 1 <= len(self.groups) <= _MAX_COLUMNS:
+            raise SpecError(f"groups: {len(self.groups)} columns is not 1 to {_MAX_COLUMNS}")
+        if len(set(self.groups)) != len(self.groups):
+            raise SpecError(f"groups {list(self.groups)}: a column is named twice")
+        for groups in self.groups:
+            if not 1 <= groups <= _MAX_KERNEL:
+                raise SpecError(f"groups {groups} is not between 1 and {_MAX_KERNEL}")
+        if self.default_groups is not None:
+            self.column(self.default_groups)
+        for row in self.rows:
+            if row.channels is not None and len(row.channels) != len(self.groups):
+                raise SpecError(
+                    f"{row.layer}: {len(row.channels)} channels {list(row.channels)}"
+                    f" for {len(self.groups)} columns g = {list(self.groups)}"
+                )
+
+    def _check_rows(self) -> None:
+        if not 2 <= len(self.rows) <= _MAX_ROWS:
+            raise SpecError(f"{len(self.rows)} rows is not 2 to {_MAX_ROWS}")
+        image = self.rows[0]
+        if image.unit != "image" or image.output is None or image.channels is None:
+            raise SpecError(
+                f"{image.layer}: the first row is not an image (unit, output and channels)"
+            )
+        units = sum(row.repeat for row in self.rows)
+        if units > _MAX_UNITS:
+            raise SpecError(f"{units} repeats in all is more than {_MAX_UNITS}")
+        ended: dict[str, str] = {}
+        last = image
+        for row in self.rows[1:]:
+            if row.unit == "image":
+                raise SpecError(f"{row.layer}: an image is only the first row")
+            if row.path == last.path and row.layer != last.layer:
+                raise SpecError(f"{row.layer}: the name is too like {last.layer!r}")
+            if row.path != last.path:
+                ended[last.path] = last.layer
+            if row.path in ended:
+                raise SpecError(
+                    f"{row.layer}: rows of layer {ended[row.path]!r} are not next to each other"
+                )
+            last = row
+
+    @property
+    def image(self) -> tuple[int, int]:
+        """The spec's own image size (height, width) [px]."""
+        assert self.rows[0].output is not None
+        return self.rows[0].output
+
+    @property
+    def where(self) -> str:
+        """What to call the spec in an error: its file, or its name."""
+        return self.file or self.name
+
+    def column(self, groups: int) -> int:
+        """Which column belongs to a number of groups. Raises SpecError where none does."""
+        if groups not in self.groups:
+            known = ", ".join(str(g) for g in self.groups)
+            raise SpecError(f"{self.where}: no column g = {groups}; columns are g = {known}")
+        return self.groups.index(groups)
+
+    @property
+    def first_choice(self) -> int:
+        """The groups to show where one column is asked for and none named."""
+        return self.groups[0] if self.default_groups is None else self.default_groups
