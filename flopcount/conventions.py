@@ -112,8 +112,8 @@ def convention(name: str | Convention) -> Convention:
 def price(tally: Tally, name: str | Convention = "macs") -> Count:
     """What a tally is worth under a convention, in the convention's unit.
 
-    Raises UnknownConventionError for a name that is none, UnpricedKindError for a kind of layer that the
-    convention neither prices nor lists as free.
+    Raises UnknownConventionError for a name that is none, UnpricedKindError for a kind of layer
+    that the convention neither prices nor lists as free.
     """
     chosen = convention(name)
     return total(_price(entry, chosen) for entry in tally.entries)

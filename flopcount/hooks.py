@@ -28,17 +28,17 @@ class UncountedError(ValueError):
 
 def _conv(module: Any, x: Tensor, out: Tensor) -> int:
     # every output element sums over one filter: weight (d, c/g, *kernel)
-    return out.numel() * module.weight[0].numel()
+    return out.numel() * int(module.weight[0].numel())
 
 
 def _transposed(module: Any, x: Tensor, out: Tensor) -> int:
     # every input element is spread by one filter: weight (c, d/g, *kernel)
-    return x.numel() * module.weight[0].numel()
+    return x.numel() * int(module.weight[0].numel())
 
 
 def _linear(module: Any, x: Tensor, out: Tensor) -> int:
     # every output element sums over one row: weight (d, c)
-    return out.numel() * module.weight.shape[1]
+    return out.numel() * int(module.weight.shape[1])
 
 
 #: Modules that multiply and add, with their kind.

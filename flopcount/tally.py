@@ -22,6 +22,7 @@ class Shape(tuple[Count, ...]):
     __slots__ = ()
 
     def __new__(cls, *sizes: Count) -> Self:
+        """The shape of these sizes."""
         for size in sizes:
             if type(size) is int:
                 if size < 0:

@@ -1,4 +1,42 @@
 """ShuffleNet v1 and the structures it compares with: cost, module, proof, and widths for a budget.
 
-``build`` and ``confirm`` need torch and load it on first use; everything else does without.
+``build`` and ``confirm`` need torch, ``solve`` needs NumPy; each is loaded on first use.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from shufflenet._version import __version__
+from shufflenet.network import Network, network
+from shufflenet.reader import load
+from shufflenet.scaling import NothingLegalError
+from shufflenet.spec import Row, Spec, SpecError
+
+if TYPE_CHECKING:
+    from shufflenet.build import build as build
+    from shufflenet.confirm import confirm as confirm
+    from shufflenet.solve import solve as solve
+
+__all__ = [
+    "Network",
+    "NothingLegalError",
+    "Row",
+    "Spec",
+    "SpecError",
+    "__version__",
+    "build",
+    "confirm",
+    "load",
+    "network",
+    "solve",
+]
+
+_LAZY = frozenset({"build", "confirm", "solve"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"shufflenet.{name}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

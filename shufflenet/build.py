@@ -29,9 +29,10 @@ from flopcount.layers import (
     below,
 )
 from shufflenet.network import Network
+from shufflenet.spec import SpecError
 
 
-class BuildError(ValueError):
+class BuildError(SpecError):
     """A layer tree that no module can be made of."""
 
 
@@ -114,9 +115,7 @@ def build(network: Network | Layer, *, device: str | torch.device | None = None)
 def _module(layer: Layer, path: str) -> nn.Module:
     match layer:
         case Conv(c_in, c_out, kernel, stride, padding, groups, bias):
-            return nn.Conv2d(
-                c_in, c_out, kernel, stride, padding=padding, groups=groups, bias=bias
-            )
+            return nn.Conv2d(c_in, c_out, kernel, stride, padding=padding, groups=groups, bias=bias)
         case Linear(c_in, c_out, bias):
             return nn.Linear(c_in, c_out, bias=bias)
         case Norm(c):
@@ -156,9 +155,7 @@ def _join(join: str) -> nn.Module:
     return Add() if join == "add" else Concat()
 
 
-def _children(
-    children: tuple[tuple[str, Layer], ...], path: str
-) -> OrderedDict[str, nn.Module]:
+def _children(children: tuple[tuple[str, Layer], ...], path: str) -> OrderedDict[str, nn.Module]:
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     for name, child in children:
         if name in _TAKEN:

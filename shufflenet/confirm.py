@@ -16,7 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from flopcount import hooks
 from flopcount.tally import Entry, Tally
 from shufflenet.build import FREE_KINDS, build
+from shufflenet.formulas import derive
 from shufflenet.network import Network
+from shufflenet.units import Place, Unit, made
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,27 @@ def confirm(network: Network, tally: Tally | None = None) -> Confirmation:
     shape = tuple(network.input)
     counted = hooks.count(module, shape=shape, free=FREE_KINDS)
     return compare(claimed, counted, torch_flops(module, shape))
+
+
+# Places (c, h, w, m, g) at which a formula is held against a built unit, odd sizes among them.
+_PLACES = ((48, 7, 5, 24, 4), (96, 14, 14, 48, 8), (40, 1, 9, 10, 2), (36, 28, 28, 9, 3))
+
+
+def confirm_formula(unit: Unit) -> tuple[Difference, ...]:
+    """Hold a unit's formula against the unit built and counted by hooks, at several places."""
+    from sympy import symbols
+
+    expression = derive(unit)
+    names = symbols("c h w m g", positive=True, integer=True)
+    found = []
+    for c, h, w, m, g in _PLACES:
+        value = int(expression.subs(dict(zip(names, (c, h, w, m, g), strict=True))))
+        layer = made(unit, Place(c, c, m, 1, g if unit.splits is not None else 1))
+        counted = hooks.count(build(layer, device="meta"), shape=(1, c, h, w), free=FREE_KINDS)
+        if counted.macs != value:
+            at = f"c={c}, h={h}, w={w}, m={m}, g={g}"
+            found.append(Difference(at, "macs", value, counted.macs, None))
+    return tuple(found)
 
 
 def compare(claimed: Tally, counted: Tally, flops: dict[str, int]) -> Confirmation:

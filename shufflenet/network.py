@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 from flopcount import analytic
 from flopcount.layers import Chain, Layer, depth
@@ -19,13 +20,17 @@ from shufflenet.spec import Row, Spec, SpecError
 class RowInPlace:
     """A row of the spec as it stands in a network.
 
-    ``channels`` is the width behind it, ``output`` (height, width) [px], ``paths`` its units'.
+    ``channels`` is the width behind it, ``output`` (height, width) [px], ``paths`` its units';
+    ``m`` the bottleneck's width and ``m_wanted`` what the ratio alone gives (None without one).
     """
 
     row: Row
     channels: int
     output: tuple[int, int]
     paths: tuple[str, ...]
+    m: int | None = None
+    m_wanted: Fraction | None = None
+    groups: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,14 @@ def _in_place(frame: Frame, row: Row, units: list[Placed]) -> RowInPlace:
             f"{frame.where(row)}: output {row.output[0]}x{row.output[1]} is printed, but stride"
             f" {row.stride} from {units[0].before[2]}x{units[0].before[3]} gives {h}x{w}"
         )
-    return RowInPlace(row, after[1], (h, w), tuple(unit.path for unit in units))
+    paths = tuple(unit.path for unit in units)
+    chosen, taken = frame.unit_of(row)
+    ratio = chosen.ratio if taken.ratio is None else taken.ratio
+    if ratio is None:
+        return RowInPlace(taken, after[1], (h, w), paths)
+    place = units[-1].place
+    wanted = Fraction(place.c_out, ratio)
+    return RowInPlace(taken, after[1], (h, w), paths, place.m, wanted, place.groups)
 
 
 def _check_stem(spec: Spec, stem: int) -> None:

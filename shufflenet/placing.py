@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from flopcount.integers import Count, same
+from flopcount.integers import Count
 from flopcount.layers import Layer, below, constraints, output
 from flopcount.rules import Rule
 from flopcount.tally import Shape

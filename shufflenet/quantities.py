@@ -127,3 +127,32 @@ def _decimal(text: str) -> Decimal | None:
         return Decimal(text.replace("_", "").replace(",", ""))
     except InvalidOperation:
         return None
+
+
+def rounded_half_up(part: int, whole: int, digits: int) -> float:
+    """A share, rounded half up to so many digits; 0 of 0 is 0."""
+    if whole == 0:
+        return 0.0
+    unit: int = 10**digits
+    return ((2 * part * unit + whole) // (2 * whole)) / unit
+
+
+def as_printed(figure: int, *, tenths: bool = False) -> str:
+    """A complexity as the paper prints it, in millions and rounded half up: ``143M``.
+
+    Below ten million, or with ``tenths``, one decimal is kept; below a tenth of a million the
+    figure is given whole.
+    """
+    if figure >= 9_950_000 and not tenths:
+        return f"{(figure + 500_000) // 1_000_000}M"
+    if figure >= 100_000:
+        rounded = (figure + 50_000) // 100_000
+        return f"{rounded // 10}.{rounded % 10}M"
+    return f"{figure:,}"
+
+
+def read_groups(text: str) -> int:
+    """A number of groups. Raises QuantityError outside 1 to 1024."""
+    if not re.fullmatch(r"\d{1,9}", text.strip(), re.ASCII) or not 1 <= int(text) <= 1024:
+        raise QuantityError(f"groups {text!r} is not a whole number between 1 and 1024")
+    return int(text)

@@ -155,7 +155,7 @@ class _Reader:
             raise SpecError(f"{self.at(key)}: missing")
         try:
             return read(self.table[key])
-        except (QuantityError, _WrongType) as error:
+        except (QuantityError, _WrongTypeError) as error:
             raise SpecError(f"{self.at(key)}: {error}") from error
 
     def tables(self, key: str, word: str, *, required: bool = True) -> Iterator[_Reader]:
@@ -172,7 +172,7 @@ class _Reader:
         return f"{self.where}: {shown!r}" if self.where else f"{shown!r}"
 
 
-class _WrongType(Exception):
+class _WrongTypeError(Exception):
     def __init__(self, value: object, wanted: str) -> None:
         super().__init__(f"{_shown(value)} is not {wanted}")
 
@@ -195,19 +195,19 @@ def _text(value: object) -> str:
         or len(value) > 2_000
         or not value.replace("\n", " ").isprintable()
     ):
-        raise _WrongType(value, "a printable text of at most 2000 characters")
+        raise _WrongTypeError(value, "a printable text of at most 2000 characters")
     return value
 
 
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise _WrongType(value, "a list of texts")
+        raise _WrongTypeError(value, "a list of texts")
     return tuple(_text(item) for item in value)
 
 
 def _int(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise _WrongType(value, "a whole number")
+        raise _WrongTypeError(value, "a whole number")
     return value
 
 
@@ -217,7 +217,7 @@ def _width(value: object) -> int:
 
 def _ints(value: object) -> tuple[int, ...]:
     if not isinstance(value, list):
-        raise _WrongType(value, "a list of whole numbers")
+        raise _WrongTypeError(value, "a list of whole numbers")
     return tuple(_int(item) for item in value)
 
 
@@ -237,14 +237,14 @@ def _size(value: object) -> tuple[int, int]:
 def _kernel(value: object) -> int:
     h, w = read_size(_text(value))
     if h != w:
-        raise _WrongType(value, "a square kernel such as 3x3")
+        raise _WrongTypeError(value, "a square kernel such as 3x3")
     return h
 
 
 def _ratio(value: object) -> int:
     match = re.fullmatch(r"1:(\d{1,4})", _text(value), re.ASCII)
     if match is None:
-        raise _WrongType(value, "a bottleneck ratio such as 1:4")
+        raise _WrongTypeError(value, "a bottleneck ratio such as 1:4")
     return int(match[1])
 
 
@@ -252,13 +252,13 @@ def _scale(value: object) -> Decimal:
     try:
         return check_scale(Decimal(_text(value)))
     except ArithmeticError as error:
-        raise _WrongType(value, "a scale such as 0.5, in quotes") from error
+        raise _WrongTypeError(value, "a scale such as 0.5, in quotes") from error
 
 
 def _options(value: object) -> Mapping[str, Option]:
     if not isinstance(value, dict):
-        raise _WrongType(value, "a table of options")
+        raise _WrongTypeError(value, "a table of options")
     for item in value.values():
         if not isinstance(item, (bool, int, str)):
-            raise _WrongType(item, "true, false, a whole number or a text")
+            raise _WrongTypeError(item, "true, false, a whole number or a text")
     return MappingProxyType(dict(value))

@@ -100,9 +100,9 @@ def _round_up(frame: Frame, wanted: Mapping[str, Fraction], stem: int | None) ->
             if first_broken(frame, widths) is None:
                 return Settled(widths, tuple(_footnotes(frame, wanted, widths)))
     broken = first_broken(frame, at(start, step))
-    shown = ", ".join(f"{path} {_shown(width)}" for path, width in wanted.items())
+    asked = ", ".join(f"{path} {shown(width)}" for path, width in wanted.items())
     raise NothingLegalError(
-        f"{frame.spec.where}, g={frame.groups}: no legal widths at or above {shown}"
+        f"{frame.spec.where}, g={frame.groups}: no legal widths at or above {asked}"
         + (f": {broken[0].row.layer}: {broken[2]}" if broken else "")
     )
 
@@ -135,7 +135,7 @@ def _footnotes(
         for row in rows:
             asked[row.path] = int(wanted[row.path])
         if any(wanted[row.path].denominator != 1 for row in rows):
-            rule = f"{_shown(wanted[first.path])} is not a whole number"
+            rule = f"{shown(wanted[first.path])} is not a whole number"
         elif (broken := first_broken(frame, asked)) is not None:
             rule = f"{broken[0].row.layer}: {broken[2]}"
         else:
@@ -143,5 +143,6 @@ def _footnotes(
         yield Rounded(first.layer, wanted[first.path], used[first.path], rule)
 
 
-def _shown(width: Fraction) -> str:
+def shown(width: Fraction) -> str:
+    """A width that may be a fraction, as people write it."""
     return str(width.numerator) if width.denominator == 1 else f"{float(width):g}"

@@ -107,8 +107,9 @@ class Unit:
                 raise UnitError(f"unit {self.name} takes no option {option!r}; known: {known}")
             wanted = self.options[option]
             if type(value) is not wanted:
+                kind = wanted.__name__
                 raise UnitError(
-                    f"unit {self.name}: option {option} = {value!r} is not of type {wanted.__name__}"
+                    f"unit {self.name}: option {option} = {value!r} is not of type {kind}"
                 )
 
     def adopt(self, row: Row) -> Row:

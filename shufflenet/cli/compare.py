@@ -1,0 +1,198 @@
+"""``shufflecost compare``: units in one frame at one budget, as in the paper's Table 4."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import click
+
+from flopcount.conventions import convention as named
+from shufflenet.cli import options
+from shufflenet.cli.output import Form, emit, say
+from shufflenet.cli.proof import confirmed, verdict
+from shufflenet.figures import Priced, input_json, priced
+from shufflenet.formulas import formula, latex
+from shufflenet.reader import load
+from shufflenet.scaling import NothingLegalError
+from shufflenet.units import Unit, UnitError, unit
+
+_DEFAULT = "shufflenet,resnet,resnext,xception,vgg"
+
+
+class _Line(NamedTuple):
+    """One unit at one budget."""
+
+    budget: int
+    unit: Unit
+    item: Priced
+    residual: int
+    formula: str
+    notable: bool
+
+    @property
+    def groups(self) -> int | None:
+        return self.item.network.groups if self.unit.splits == "groups" else None
+
+    @property
+    def cardinality(self) -> int | None:
+        return self.item.network.frame.cardinality if self.unit.splits == "cardinality" else None
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  shufflecost compare --units resnet,resnext,xception
+  shufflecost compare --budget 140M --budget 38M --stem 12
+  shufflecost compare --units shufflenet,my_units:mine --units-from my_units
+"""
+)
+@click.option(
+    "--units", type=options.UNITS, default=_DEFAULT, show_default=True, help="Units to compare."
+)
+@click.option(
+    "--budget",
+    "budgets",
+    type=options.BUDGET,
+    multiple=True,
+    default=("140M",),
+    show_default=True,
+    help="May be given several times.",
+)
+@options.spec_option
+@click.option("--stem", type=options.STEM, help="A width, several, or auto. Default: the spec's.")
+@click.option(
+    "--groups", type=options.GROUP, default=3, show_default=True, help="Of shufflenet units."
+)
+@options.cardinality_option
+@options.size_option
+@options.convention_option
+@options.units_from_option
+@options.confirm_switch
+@options.output_options
+def compare(
+    units: tuple[str, ...],
+    budgets: tuple[int, ...],
+    convention: str,
+    units_from: tuple[str, ...],
+    confirm: bool | None,
+    form: Form,
+    path: str | None,
+    **choices: Any,
+) -> int:
+    """Units in the same frame at the same budget: widths, cost, parameters, share, formula."""
+    proof = options.wants_proof(confirm)
+    choices["spec"] = load(choices["spec"])
+    chosen = [unit(name, units_from) for name in units]
+    for item in chosen:
+        if not item.stage:
+            raise UnitError(f"unit {item.name} is a plain layer, not the unit of a stage")
+    lines: list[_Line] = []
+    code = 0
+    for budget in budgets:
+        for item in chosen:
+            line = _line(budget, item, named(convention), units_from, choices)
+            lines += [line] if line else []
+            code |= line is None
+    if not lines:
+        return 1
+    if proof:
+        items = confirmed(line.item for line in lines)
+        lines = [a._replace(item=b) for a, b in zip(lines, items, strict=True)]
+    for line in lines:
+        if line.notable:
+            say(
+                f"{line.unit.name} at {line.budget:,}: the nearest legal width misses by"
+                f" {line.residual:+,} (above 2%); --stem auto may come nearer"
+            )
+    emit(form, path, lambda: [_table(lines)], lambda: _figures(lines))
+    return code | verdict(line.item for line in lines)
+
+
+def _line(
+    budget: int, item: Unit, convention: Any, units_from: tuple[str, ...], choices: dict[str, Any]
+) -> _Line | None:
+    from shufflenet.solve import solve
+
+    try:
+        answer = solve(
+            budget=budget,
+            unit=item.name,
+            units_from=units_from,
+            convention_name=convention.name,
+            **choices,
+        )
+    except NothingLegalError as error:
+        say(f"shufflecost: {error}")
+        return None
+    found = answer.best
+    result = priced(found.network, convention)
+    return _Line(budget, item, result, found.residual, formula(item), answer.notable)
+
+
+def _figures(lines: list[_Line]) -> dict[str, Any]:
+    first = lines[0].item.network
+    budgets = dict.fromkeys(line.budget for line in lines)
+    return {
+        "spec": first.spec.name,
+        "input": input_json(first),
+        "convention": lines[0].item.convention.name,
+        "budgets": [
+            {"budget": b, "units": [_unit(line) for line in lines if line.budget == b]}
+            for b in budgets
+        ],
+    }
+
+
+def _unit(line: _Line) -> dict[str, Any]:
+    item = line.item
+    return {
+        "unit": line.unit.name,
+        "groups": line.groups,
+        "cardinality": line.cardinality,
+        "stem": item.network.stem,
+        "widths": list(item.network.stage_widths),
+        "macs": item.cost,
+        "params": item.tally.params,
+        "residual": line.residual,
+        "pointwise_macs": item.pointwise,
+        "pointwise_share": item.pointwise_share,
+        "formula": line.formula,
+        "confirmed": item.confirmed,
+    }
+
+
+def _table(lines: list[_Line]) -> Any:
+    from flopcount.report import Math, Table
+    from shufflenet.tables import comparison_notes, unit_name, verdict_text, widths_text
+
+    rows = []
+    ends = set()
+    for index, line in enumerate(lines):
+        item = line.item
+        if index + 1 < len(lines) and lines[index + 1].budget != line.budget:
+            ends.add(index)
+        rows.append(
+            (
+                line.budget,
+                line.unit.name,
+                line.groups or line.cardinality,
+                item.network.stem,
+                widths_text(item.network),
+                item.cost,
+                f"{line.residual:+,}",
+                item.tally.params,
+                f"{100 * item.pointwise_share:.1f}%",
+                Math(line.formula, latex(line.unit)),
+                verdict_text(item.confirmed),
+            )
+        )
+    first = lines[0].item
+    headers = ("g", "Stem", "Widths", unit_name(first.convention), "Residual", "Parameters")
+    return Table(
+        f"Units in the frame of {first.network.spec.title}",
+        ("Budget", "Unit", *headers, "1x1 share", "Formula (stride 1)", "Confirmed"),
+        tuple(rows),
+        tuple(comparison_notes([line.item for line in lines])),
+        frozenset(ends),
+        left=2,
+    )

@@ -1,0 +1,112 @@
+"""``shufflecost cost``: where the cost of one network lies, by row or by layer."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import click
+
+from flopcount.conventions import convention as named
+from flopcount.conventions import price
+from shufflenet.cli import options
+from shufflenet.cli.output import Form, emit
+from shufflenet.cli.proof import confirmed, verdict
+from shufflenet.figures import Priced, column_json, input_json, priced
+from shufflenet.network import network
+from shufflenet.reader import load
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  shufflecost cost shufflenet --groups 8
+  shufflecost cost arch2 --groups 3 --stem 12 --widths 132,264,528
+  shufflecost cost my-net.toml --layers --format csv -o layers.csv
+"""
+)
+@click.argument("spec", type=options.SPEC)
+@click.option("--groups", type=options.GROUP, help="Column. Default: the spec's own.")
+@click.option("--scale", type=options.SCALE, default="1", show_default=True, help="Of all widths.")
+@options.size_option
+@click.option("--stem", type=options.WIDTH, help="Width of the stem, instead of the scaled one.")
+@click.option("--widths", type=options.WIDTHS, help="Of the stages, instead of the scaled ones.")
+@click.option("--unit", type=options.UNIT, help="Unit of all stages, instead of the spec's.")
+@options.cardinality_option
+@click.option("--layers", is_flag=True, help="Every layer by its path, instead of every row.")
+@options.convention_option
+@options.units_from_option
+@options.confirm_flag
+@options.output_options
+def cost(
+    spec: str,
+    groups: int | None,
+    scale: Decimal,
+    convention: str,
+    layers: bool,
+    confirm: bool,
+    form: Form,
+    path: str | None,
+    **choices: Any,
+) -> int:
+    """The cost of one network: multiply-adds, parameters, activations, bytes moved."""
+    if choices["widths"] is not None and scale != 1:
+        raise click.UsageError("--widths and --scale exclude each other")
+    proof = confirm and options.wants_proof(confirm)
+    net = network(load(spec), groups, scale=scale, **choices)
+    item = priced(net, named(convention))
+    if proof:
+        (item,) = confirmed([item])
+    emit(form, path, lambda: [_table(item, layers)], lambda: _figures(item))
+    return verdict([item])
+
+
+def _table(item: Priced, layers: bool) -> Any:
+    from shufflenet.tables import breakdown, layer_by_layer, scale_title, widths_text
+
+    net = item.network
+    title = f"{scale_title(net)}, g = {net.groups}, widths {widths_text(net)}"
+    return layer_by_layer(item, title) if layers else breakdown(item, title)
+
+
+def _figures(item: Priced) -> dict[str, Any]:
+    net, tally = item.network, item.tally
+    return {
+        "spec": net.spec.name,
+        "unit": net.frame.unit,
+        "scale": float(net.scale),
+        "input": input_json(net),
+        "convention": item.convention.name,
+        **column_json(item),
+        "depth": net.depth,
+        "param_bytes": tally.param_bytes,
+        "activations": tally.activations,
+        "bytes_moved": tally.bytes_moved,
+        "rows": [_row(item, placed) for placed in net.rows],
+        "layers": [
+            {
+                "path": entry.path,
+                "kind": entry.kind,
+                "inputs": [list(shape) for shape in entry.inputs],
+                "outputs": [list(shape) for shape in entry.outputs],
+                "macs": price(tally.under([entry.path]), item.convention),
+                "params": entry.params,
+            }
+            for entry in tally.entries
+        ],
+    }
+
+
+def _row(item: Priced, placed: Any) -> dict[str, Any]:
+    part = item.tally.under(placed.paths)
+    return {
+        "layer": placed.row.layer,
+        "unit": placed.row.unit,
+        "output": list(placed.output),
+        "width": placed.channels,
+        "paths": list(placed.paths),
+        "macs": price(part, item.convention),
+        "params": part.params,
+        "activations": part.activations,
+        "bytes_moved": part.bytes_moved,
+    }

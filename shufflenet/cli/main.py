@@ -1,0 +1,123 @@
+"""The group of all commands, and the one place that turns an error into a line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from flopcount.conventions import UnknownConventionError, UnpricedKindError
+from flopcount.integers import FigureTooLargeError
+from shufflenet._version import __version__
+from shufflenet.cli.output import OutputError
+from shufflenet.quantities import QuantityError
+from shufflenet.scaling import NothingLegalError
+from shufflenet.spec import SpecError
+from shufflenet.units import UnitError
+
+BAD_INPUT = (
+    SpecError,
+    UnitError,
+    QuantityError,
+    UnknownConventionError,
+    UnpricedKindError,
+    FigureTooLargeError,
+    OutputError,
+)
+
+_COMMANDS = {
+    "table": "table",
+    "solve-widths": "solve",
+    "compare": "compare",
+    "formula": "formula",
+    "cost": "cost",
+    "specs": "lists",
+    "units": "lists",
+    "conventions": "lists",
+    "completion": "lists",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are used, so that each starts at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"shufflenet.cli.{_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+
+@click.group(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  shufflecost table --scale 0.5
+  shufflecost solve-widths --budget 40M --groups 8
+  shufflecost compare --units resnet,resnext,xception
+  shufflecost formula shufflenet --format latex
+  shufflecost cost arch2 --groups 8 --layers
+\b
+Exit codes:
+  0  done, and every figure agreed
+  1  sound input, but figures disagree, a check failed, or nothing legal fits
+  2  usage, bad input, or a file that cannot be read or written
+""",
+)
+@click.version_option(__version__, prog_name="shufflecost")
+def cli() -> None:
+    """What a convolutional network costs, proved; and a budget turned back into a network."""
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A label that the terminal cannot show is escaped, never a traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(args)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            # The reader has gone, as `head` does; say nothing, here or at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        _fail(f"cannot write: {error.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 2
+    sys.exit(code)
+
+
+def _run(args: list[str] | None) -> int:
+    try:
+        result: Any = cli.main(args, prog_name="shufflecost", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return 2
+    except click.ClickException as error:
+        _fail(error.format_message())
+        return 2
+    except click.Abort:
+        _fail("interrupted")
+        return 130
+    except NothingLegalError as error:
+        _fail(str(error))
+        return 1
+    except BAD_INPUT as error:
+        _fail(str(error))
+        return 2
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str) -> None:
+    click.echo(f"shufflecost: {' '.join(message.split())}", err=True)

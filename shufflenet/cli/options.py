@@ -1,0 +1,178 @@
+"""The options that commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from flopcount.conventions import CONVENTIONS
+from shufflenet import quantities
+from shufflenet.cli.output import say
+from shufflenet.quantities import QuantityError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Exactly(click.ParamType[Any]):
+    """An option read by a function of ours, whose QuantityError becomes click's."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name = name
+        self.read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value, read."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.read(value)
+        except QuantityError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Named(click.ParamType[str]):
+    """A name that is checked later, by the library; shells complete it from what there is."""
+
+    def __init__(self, name: str, known: Callable[[], list[str]]) -> None:
+        self.name = name
+        self.known = known
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The known names that start so."""
+        return [CompletionItem(name) for name in self.known() if name.startswith(incomplete)]
+
+
+def _specs() -> list[str]:
+    from shufflenet.reader import bundled
+
+    return list(bundled())
+
+
+def _units() -> list[str]:
+    from shufflenet.units import UNITS
+
+    return list(UNITS)
+
+
+def listed(read: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    """A reader of several values with commas between them, none of them twice."""
+
+    def read_all(text: str) -> tuple[Any, ...]:
+        values = tuple(read(part) for part in text.split(","))
+        if len(set(values)) != len(values):
+            raise QuantityError(f"{text!r} names a value twice")
+        return values
+
+    return read_all
+
+
+def _stem(text: str) -> Any:
+    return "auto" if text.strip() == "auto" else listed(quantities.read_width)(text)
+
+
+def _name(text: str) -> str:
+    if not text.strip():
+        raise QuantityError("a name is empty")
+    return text.strip()
+
+
+SPEC = Named("spec", _specs)
+UNIT = Named("unit", _units)
+WIDTH = Exactly("channels", quantities.read_width)
+WIDTHS = Exactly("channels,...", lambda text: tuple(map(quantities.read_width, text.split(","))))
+STEM = Exactly("channels,...|auto", _stem)
+GROUPS = Exactly("g,...", listed(quantities.read_groups))
+GROUP = Exactly("g", quantities.read_groups)
+SIZE = Exactly("px|hxw", quantities.read_size)
+SCALE = Exactly("scale", quantities.read_scale)
+BUDGET = Exactly("budget", quantities.read_budget)
+RATIO = Exactly("a:b:c", quantities.read_ratio)
+UNITS = Exactly("unit,...", listed(_name))
+
+spec_option = click.option(
+    "--spec", type=SPEC, default="shufflenet", show_default=True, help="Bundled name or own file."
+)
+size_option = click.option(
+    "--size", type=SIZE, help="Image: a side, or height x width (480x640). Default: the spec's."
+)
+convention_option = click.option(
+    "--convention",
+    type=Named("convention", lambda: list(CONVENTIONS)),
+    default="shufflenet-paper",
+    show_default=True,
+    help="How layers are priced; see `shufflecost conventions`.",
+)
+
+
+def _from_here(
+    ctx: click.Context, param: click.Parameter, packages: tuple[str, ...]
+) -> tuple[str, ...]:
+    # Only who allows own code gets the working folder on the import path, as `python -m` has it.
+    if packages and "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return packages
+
+
+units_from_option = click.option(
+    "--units-from",
+    multiple=True,
+    callback=_from_here,
+    metavar="PACKAGE",
+    help="Allow units of your own from this package: its code is imported and run.",
+)
+cardinality_option = click.option(
+    "--cardinality", type=GROUP, default=16, show_default=True, help="Of resnext units."
+)
+
+
+def output_options(command: F) -> F:
+    """``--format`` and ``-o``."""
+    form = click.option(
+        "--format",
+        "form",
+        type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
+        default="table",
+        show_default=True,
+        help="Of the result.",
+    )
+    path = click.option(
+        "-o", "--output", "path", metavar="FILE", help="Write there, whole or not at all."
+    )
+    return form(path(command))
+
+
+def confirm_flag(command: F) -> F:
+    """``--confirm`` where it is off unless asked for."""
+    return click.option(
+        "--confirm", is_flag=True, help="Build the module and count it by hooks too (torch)."
+    )(command)
+
+
+def confirm_switch(command: F) -> F:
+    """``--confirm/--no-confirm`` where it is on if torch is installed."""
+    return click.option(
+        "--confirm/--no-confirm",
+        default=None,
+        help="Count the built modules by hooks too. Default: where torch is installed.",
+    )(command)
+
+
+def wants_proof(confirm: bool | None) -> bool:
+    """Whether to confirm. Raises click's usage error where torch is asked for and is not there."""
+    if confirm is False:
+        return False
+    from importlib.util import find_spec
+
+    if find_spec("torch") is not None:
+        return True
+    if confirm:
+        raise click.UsageError("--confirm needs torch: pip install 'shufflecost[torch]'")
+    say("not confirmed: torch is not installed (pip install 'shufflecost[torch]')")
+    return False

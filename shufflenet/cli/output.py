@@ -1,0 +1,90 @@
+"""Where results go: standard output or a file written whole, in the format asked for."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, cast
+
+import click
+
+from flopcount import report
+
+Form: TypeAlias = Literal["table", "markdown", "latex", "csv", "json"]
+
+
+class OutputError(Exception):
+    """A file that cannot be written."""
+
+
+def emit(form: Form, path: str | None, table: Any, figures: Any) -> None:
+    """Write one result: ``table()`` gives tables, ``figures()`` the object for JSON.
+
+    Only what is asked for is made. Raises OutputError where the file cannot be written; then
+    nothing is.
+    """
+    if form == "json":
+        _write(report.to_json(cast("Mapping[str, Any]", figures())), path)
+        return
+    tables = table()
+    if form == "csv":
+        for item in tables:
+            for note in item.notes:
+                say(note)
+    if form == "table" and path is None:
+        for item in tables:
+            report.show(item, sys.stdout)
+        return
+    _write("\n".join(report.render(item, form) for item in tables), path)
+
+
+def say(message: str) -> None:
+    """A message to people, on standard error."""
+    click.echo(message, err=True)
+
+
+def _write(text: str, path: str | None) -> None:
+    if path is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        _replace(path, text.encode("utf-8"))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _replace(path: str, data: bytes) -> None:
+    target = os.path.realpath(path)
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG | 0o666 & ~_umask()
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(21, "is a directory")
+    if not stat.S_ISREG(mode):
+        # A device or a pipe has no whole to replace.
+        with open(target, "wb") as stream:
+            stream.write(data)
+        return
+    if os.path.exists(target) and not os.access(target, os.W_OK):
+        raise PermissionError(13, "Permission denied")
+    handle, name = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".shufflecost-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, stat.S_IMODE(mode))
+        os.replace(name, target)
+    except OSError:
+        os.unlink(name)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

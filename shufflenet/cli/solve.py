@@ -1,0 +1,199 @@
+"""``shufflecost solve-widths``: the widths that fit a budget, proven best."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import click
+
+from shufflenet.cli import options
+from shufflenet.cli.output import Form, emit, say
+from shufflenet.cli.proof import confirmed, verdict
+from shufflenet.figures import Priced, column_json, input_json, priced
+from shufflenet.reader import load
+from shufflenet.scaling import NothingLegalError
+
+
+class _Found(NamedTuple):
+    """A solution as a column, and the answer it belongs to."""
+
+    item: Priced
+    answer: Any
+    residual: int
+    auto: bool
+    rank: int
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  shufflecost solve-widths --budget 140M --groups 1,2,3,4,8
+  shufflecost solve-widths --budget 40M --groups 8 --stem auto
+  shufflecost solve-widths --spec arch2 --budget 40M --stem 12 --groups 3
+  shufflecost solve-widths --budget 38M --stem 12 --unit resnet --top 3
+"""
+)
+@click.option("--budget", type=options.BUDGET, required=True, help="40M, 0.04G, 40_000_000, 4e7.")
+@click.option("--groups", type=options.GROUPS, help="One or several. Default: the spec's own.")
+@options.spec_option
+@click.option("--unit", type=options.UNIT, help="Unit of all stages, instead of the spec's.")
+@options.cardinality_option
+@click.option(
+    "--policy",
+    type=click.Choice(["nearest", "at-most"]),
+    default="nearest",
+    show_default=True,
+    help="Nearest to the budget, or the largest within it.",
+)
+@click.option("--ratio", type=options.RATIO, help="Of the stages' widths. Default: the spec's.")
+@click.option(
+    "--stem", type=options.STEM, help="A width, several, or auto: any up to the spec's own."
+)
+@options.size_option
+@options.convention_option
+@click.option(
+    "--top", type=click.IntRange(1, 1000), default=1, show_default=True, help="Best so many."
+)
+@options.units_from_option
+@options.confirm_switch
+@options.output_options
+def solve_widths(
+    budget: int,
+    groups: tuple[int, ...] | None,
+    spec: str,
+    confirm: bool | None,
+    form: Form,
+    path: str | None,
+    **choices: Any,
+) -> int:
+    """The widths whose cost is nearest to a budget, every rule kept, proven the best.
+
+    The stages keep their ratio (1:2:4 in the paper). All legal widths are tried.
+    """
+    proof = options.wants_proof(confirm)
+    loaded = load(spec)
+    stem = choices.pop("stem")
+    convention = choices.pop("convention")
+    answers: list[tuple[Any, bool]] = []
+    code = 0
+    for g in groups or (loaded.first_choice,):
+        found, failed = _answers(loaded, budget, g, stem, convention, choices)
+        answers += found
+        code |= failed
+    columns = [column for answer, auto in answers for column in _columns(answer, auto)]
+    if not columns:
+        return code
+    if proof:
+        items = confirmed(column.item for column in columns)
+        columns = [c._replace(item=item) for c, item in zip(columns, items, strict=True)]
+    emit(form, path, lambda: [_table(columns)], lambda: _figures(columns))
+    return code | verdict(column.item for column in columns)
+
+
+def _answers(
+    loaded: Any, budget: int, groups: int, stem: Any, convention: str, choices: dict[str, Any]
+) -> tuple[list[tuple[Any, bool]], int]:
+    """The answer for a number of groups; beside it, where it misses, the best with any stem."""
+    from shufflenet.solve import solve
+
+    try:
+        answer = solve(loaded, budget, groups, stem=stem, convention_name=convention, **choices)
+    except NothingLegalError as error:
+        say(f"shufflecost: {error}")
+        return [], 1
+    if not answer.notable or stem == "auto" or answer.best.network.stem is None:
+        return [(answer, False)], 0
+    again = choices | {"top": 1}
+    other = solve(loaded, budget, groups, stem="auto", convention_name=convention, **again)
+    better = abs(other.best.residual) < abs(answer.best.residual)
+    return [(answer, False), (other, True)] if better else [(answer, False)], 0
+
+
+def _columns(answer: Any, auto: bool) -> list[_Found]:
+    from flopcount.conventions import convention
+
+    chosen = convention(answer.convention)
+    return [
+        _Found(priced(found.network, chosen), answer, found.residual, auto, rank)
+        for rank, found in enumerate(answer.solutions, 1)
+    ]
+
+
+def _figures(columns: list[_Found]) -> dict[str, Any]:
+    first = columns[0]
+    return {
+        "spec": first.item.network.spec.name,
+        "unit": first.item.network.frame.unit,
+        "input": input_json(first.item.network),
+        "budget": first.answer.budget,
+        "convention": first.answer.convention,
+        "policy": first.answer.policy,
+        "solutions": [_solution(column) for column in columns if not column.auto],
+        "with_stem_auto": [_solution(column) for column in columns if column.auto],
+    }
+
+
+def _solution(column: _Found) -> dict[str, Any]:
+    figures = column_json(column.item)
+    del figures["rounded"]
+    proof = figures.pop("confirmed")
+    return {
+        **figures,
+        "residual": column.residual,
+        "candidates": column.answer.candidates,
+        "unique": column.answer.unique,
+        "rank": column.rank,
+        "confirmed": proof,
+    }
+
+
+def _table(columns: list[_Found]) -> Any:
+    from shufflenet.tables import table_one
+
+    first = columns[0]
+    by_cost = {id(column.item): column for column in columns}
+
+    def residual(item: Priced) -> str:
+        return f"{by_cost[id(item)].residual:+,}"
+
+    def tried(item: Priced) -> int:
+        candidates: int = by_cost[id(item)].answer.candidates
+        return candidates
+
+    title = f"{first.item.network.spec.title}: widths for {first.answer.budget:,}"
+    if first.item.network.frame.unit:
+        title += f", unit {first.item.network.frame.unit}"
+    return table_one(
+        f"{title} ({first.answer.policy})",
+        [column.item for column in columns],
+        [_header(column) for column in columns],
+        extra=(("Residual", residual), ("Legal widths tried", tried)),
+        notes=list(_remarks(columns)),
+    )
+
+
+def _header(column: _Found) -> str:
+    text = f"g = {column.item.network.groups}"
+    if column.auto:
+        text += ", stem auto"
+    return text if column.rank == 1 else f"{text}, #{column.rank}"
+
+
+def _remarks(columns: list[_Found]) -> list[str]:
+    notes = []
+    best = [column for column in columns if column.rank == 1]
+    proven = [c.item.network.groups for c in best if c.answer.unique]
+    tied = [c.item.network.groups for c in best if not c.answer.unique]
+    if proven:
+        which = ", ".join(str(g) for g in dict.fromkeys(proven))
+        notes.append(f"g = {which}: the one best of all legal widths tried")
+    if tied:
+        which = ", ".join(str(g) for g in dict.fromkeys(tied))
+        notes.append(f"g = {which}: as good as the best, but others tie; the cheaper comes first")
+    for column in best:
+        if column.auto:
+            notes.append(
+                f"g = {column.item.network.groups}: above 2% off with the given stem; with any"
+                f" stem up to the spec's own, {column.item.network.stem} is the nearest"
+            )
+    return notes

@@ -1,0 +1,331 @@
+"""Widths under a budget: every legal width is priced, so the best is proven, not found by luck.
+
+The stages keep a ratio, so that one number of steps gives all their widths. Candidates are priced
+in columns by the same fold that prices one network, over int64 arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import isqrt
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flopcount import analytic
+from flopcount.conventions import Convention, convention, price
+from flopcount.integers import MAX, Count, FigureTooLargeError, lift
+from shufflenet.network import Network, assemble
+from shufflenet.placing import CARDINALITY, Frame, Placed, stage_rows, stem_row, walk
+from shufflenet.quantities import (
+    MAX_WIDTH,
+    QuantityError,
+    check_size,
+    check_width,
+    in_proportion,
+)
+from shufflenet.scaling import NothingLegalError, first_broken
+from shufflenet.spec import Spec
+
+Column: TypeAlias = NDArray[np.int64]
+Policy: TypeAlias = Literal["nearest", "at-most"]
+
+#: A residual above this share of the budget is worth a remark: one part in 50, that is 2%.
+NOTABLE = 50
+# Candidates priced at a time, so that a column stays in the processor's cache.
+_CHUNK = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """One network that was found, its cost under the convention, and cost minus budget."""
+
+    network: Network
+    cost: int
+    residual: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The best networks for a budget, best first, and what was tried to prove it.
+
+    ``candidates`` counts the legal widths that were priced; ``unique`` says that no other legal
+    width is as good as the best.
+    """
+
+    budget: int
+    policy: Policy
+    convention: str
+    solutions: tuple[Solution, ...]
+    candidates: int
+    unique: bool
+
+    @property
+    def best(self) -> Solution:
+        """The optimum."""
+        return self.solutions[0]
+
+    @property
+    def notable(self) -> bool:
+        """Whether the best misses the budget by more than 2%."""
+        return abs(self.best.residual) * NOTABLE > self.budget
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    frame: Frame
+    ratio: tuple[int, ...]
+    budget: int
+    policy: Policy
+    convention: Convention
+
+    def widths(self, stem: int | None, steps: Count) -> dict[str, Count]:
+        rows = stage_rows(self.frame.spec)
+        found = {row.path: steps * part for row, part in zip(rows, self.ratio, strict=True)}
+        row = stem_row(self.frame.spec)
+        return found if row is None or stem is None else {row.path: stem, **found}
+
+
+def solve(
+    spec: Spec,
+    budget: int,
+    groups: int | None = None,
+    *,
+    policy: Policy = "nearest",
+    ratio: Sequence[int] | None = None,
+    stem: int | Sequence[int] | Literal["auto"] | None = None,
+    size: tuple[int, int] | None = None,
+    unit: str | None = None,
+    cardinality: int = CARDINALITY,
+    units_from: Collection[str] = (),
+    convention_name: str = "shufflenet-paper",
+    top: int = 1,
+) -> Answer:
+    """The networks of a spec whose cost is nearest to a budget, or the largest within it.
+
+    The stages' widths keep ``ratio`` (the spec's own by default); ``stem`` is a width, several,
+    or ``"auto"``: every width up to the spec's own. All legal widths are tried, up to where the
+    cost can only grow away from the budget. Order: smallest miss, then the cheaper, then the
+    narrower stem. Raises NothingLegalError, which names the rule in the way and the nearest
+    budget that works; QuantityError or SpecError for bad input.
+    """
+    if not 1 <= budget <= MAX:
+        raise QuantityError(f"budget {budget} is not between 1 and {MAX}")
+    if top < 1:
+        raise QuantityError(f"top {top} is less than 1")
+    chosen = spec.first_choice if groups is None else groups
+    h, w = spec.image if size is None else check_size(*size)
+    frame = Frame(spec, chosen, (h, w), unit, cardinality, units_from)
+    task = _Task(frame, _ratio(frame, ratio), budget, policy, convention(convention_name))
+    found = [_sweep(task, width) for width in _stems(frame, stem)]
+    stems = np.concatenate([np.full(len(steps), s or 0) for s, steps, _ in found])
+    steps = np.concatenate([steps for _, steps, _ in found])
+    costs = np.concatenate([cost for _, _, cost in found])
+    if not len(steps):
+        raise NothingLegalError(_why_nothing(task, tuple(s for s, _, _ in found)))
+    return _answer(task, stems, steps, costs, top)
+
+
+def _answer(task: _Task, stems: Column, steps: Column, costs: Column, top: int) -> Answer:
+    misses = np.abs(costs - task.budget)
+    if task.policy == "at-most":
+        within = costs <= task.budget
+        if not within.any():
+            least = int(np.lexsort((steps, stems, costs))[0])
+            raise NothingLegalError(
+                f"{_name(task.frame)}: no legal network costs at most {task.budget:,};"
+                f" the least costs {int(costs[least]):,}"
+                f" ({_shown(task, int(stems[least]), int(steps[least]))})"
+            )
+        stems, steps, costs, misses = (a[within] for a in (stems, steps, costs, misses))
+    order = np.lexsort((stems, costs, misses))
+    best = misses[order[0]]
+    solutions = []
+    for index in order[:top].tolist():
+        stem = int(stems[index]) or None
+        widths = task.widths(stem, int(steps[index]))
+        net = assemble(task.frame, widths)
+        cost = price(net.tally(memory=False), task.convention)
+        solutions.append(Solution(net, cost, cost - task.budget))
+    return Answer(
+        task.budget,
+        task.policy,
+        task.convention.name,
+        tuple(solutions),
+        len(costs),
+        int((misses == best).sum()) == 1,
+    )
+
+
+def _ratio(frame: Frame, ratio: Sequence[int] | None) -> tuple[int, ...]:
+    rows = stage_rows(frame.spec)
+    if not rows:
+        raise QuantityError(f"{frame.spec.where}: has no stage whose width is free")
+    if ratio is None:
+        column = frame.spec.groups.index(frame.groups) if frame.groups in frame.spec.groups else 0
+        return in_proportion([(row.channels or (0,))[column] for row in rows])
+    if len(ratio) != len(rows):
+        raise QuantityError(
+            f"ratio {':'.join(map(str, ratio))}: {len(ratio)} parts for {len(rows)} stages"
+            f" ({', '.join(row.layer for row in rows)})"
+        )
+    return in_proportion([check_width(part) for part in ratio])
+
+
+def _stems(
+    frame: Frame, stem: int | Sequence[int] | Literal["auto"] | None
+) -> Sequence[int | None]:
+    row = stem_row(frame.spec)
+    if row is None:
+        if stem is not None:
+            raise QuantityError(f"{frame.spec.where}: has no stem, so none can be {stem}")
+        return (None,)
+    if stem is None:
+        return (frame.fixed(row),)
+    if stem == "auto":
+        return range(1, frame.fixed(row) + 1)
+    if isinstance(stem, int):
+        return (check_width(stem),)
+    if not stem:
+        raise QuantityError("stem: no width is given")
+    return tuple(dict.fromkeys(check_width(width) for width in stem))
+
+
+Swept: TypeAlias = tuple[int | None, Column, Column]
+
+
+def _sweep(task: _Task, stem: int | None) -> Swept:
+    """Every legal number of steps, with its cost, up to where the cost only grows away."""
+    most = MAX_WIDTH // max(task.ratio)
+    steps = np.zeros(0, np.int64)
+    costs = np.zeros(0, np.int64)
+    low, high = 1, min(_first_guess(task, stem), most)
+    while low <= high:
+        for chunk in _alike(task, stem, low, high):
+            legal = chunk[legal_mask(task.frame, task.widths(stem, lift(chunk)))]
+            if len(legal):
+                cost = prices(task.frame, task.widths(stem, lift(legal)), task.convention)
+                steps, costs = np.append(steps, legal), np.append(costs, cost)
+        order = np.argsort(steps)
+        steps, costs = steps[order], costs[order]
+        rising = bool((np.diff(costs) >= 0).all())
+        if rising and len(costs) and costs[-1] - task.budget > abs(costs - task.budget).min():
+            break
+        low, high = high + 1, min(2 * high, most)
+    return stem, steps, costs
+
+
+def _first_guess(task: _Task, stem: int | None) -> int:
+    """Steps that cost some more than the budget, if the cost grows with the square of the width."""
+    steps = np.array([_reference(task)], np.int64)
+    cost = int(prices(task.frame, task.widths(stem, lift(steps)), task.convention)[0])
+    return isqrt(int(steps[0]) ** 2 * task.budget * 3 // (max(cost, 1) * 2)) + 16
+
+
+def _reference(task: _Task) -> int:
+    row = stage_rows(task.frame.spec)[0]
+    assert row.channels is not None
+    return max(row.channels[0] // task.ratio[0], 1)
+
+
+def _alike(task: _Task, stem: int | None, low: int, high: int) -> Iterator[Column]:
+    """The steps from low to high in columns, each of networks with one and the same tree.
+
+    A unit whose width stays has another tree than one whose width changes, so candidates are kept
+    apart by which neighbouring widths are equal.
+    """
+    for start in range(low, high + 1, _CHUNK):
+        chunk = np.arange(start, min(start + _CHUNK, high + 1), dtype=np.int64)
+        widths: list[Any] = list(task.widths(stem, lift(chunk)).values())
+        pattern = np.zeros(len(chunk), np.int64)
+        for one, other in pairwise(widths):
+            pattern = 2 * pattern + (one == other)
+        for found in np.unique(pattern):
+            yield chunk[pattern == found]
+
+
+def legal_mask(frame: Frame, widths: dict[str, Count]) -> NDArray[np.bool_]:
+    """Which candidates of a column keep every rule; ``widths`` holds an array for each path."""
+    length = max(np.size(width) for width in widths.values())
+    mask = np.ones(length, np.bool_)
+    for placed in _distinct(frame, widths):
+        for _, rule in placed.rules():
+            mask &= rule.holds()
+        if not mask.any():
+            break
+    return mask
+
+
+def prices(frame: Frame, widths: dict[str, Count], chosen: Convention) -> Column:
+    """What every candidate of a column costs, in the convention's unit; all must be legal."""
+    length = max(np.size(width) for width in widths.values())
+    result = np.zeros(length, np.int64)
+    cost: Any = 0
+    last: Placed | None = None
+    for placed in walk(frame, widths):
+        if last is None or placed.layer is not last.layer or placed.after is not last.after:
+            cost = price(analytic.count(placed.layer, placed.before, memory=False), chosen)
+        if int(result.max()) + int(np.max(cost)) > MAX:
+            raise FigureTooLargeError
+        result += cost
+        last = placed
+    return result
+
+
+def _distinct(frame: Frame, widths: dict[str, Count]) -> Iterator[Placed]:
+    last: Placed | None = None
+    for placed in walk(frame, widths):
+        if last is None or placed.layer is not last.layer:
+            yield placed
+        last = placed
+
+
+def _why_nothing(task: _Task, tried: Sequence[int | None]) -> str:
+    """The rule in the way, and the nearest budget that works with another stem."""
+    rule = _rule_in_the_way(task, tried[0])
+    stems = ",".join(str(stem) for stem in tried)
+    text = f"{_name(task.frame)}: no width is legal"
+    if tried != (None,):
+        text += f" with stem {stems}" if len(tried) == 1 else f" with any stem of {stems}"
+    text += f": {rule}"
+    others = [_sweep(task, stem) for stem in _stems(task.frame, "auto")] if tried[0] else []
+    costs = [
+        (abs(int(c) - task.budget), int(c), stem, int(t))
+        for stem, ts, cs in others
+        for t, c in zip(ts, cs, strict=True)
+    ]
+    if not costs:
+        return text
+    _, cost, stem, steps = min(costs)
+    return f"{text}; the nearest budget that works is {cost:,} ({_shown(task, stem, steps)})"
+
+
+def _rule_in_the_way(task: _Task, stem: int | None) -> str:
+    """The first rule broken by the width that breaks the fewest."""
+    least: tuple[int, int] | None = None
+    for chunk in _alike(task, stem, 1, min(_CHUNK, MAX_WIDTH // max(task.ratio))):
+        broken = np.zeros(len(chunk), np.int64)
+        for placed in _distinct(task.frame, task.widths(stem, lift(chunk))):
+            for _, rule in placed.rules():
+                broken += ~np.asarray(rule.holds())
+        at = int(broken.argmin())
+        least = min(least or (int(broken[at]), int(chunk[at])), (int(broken[at]), int(chunk[at])))
+    assert least is not None
+    found = first_broken(task.frame, task.widths(stem, least[1]))
+    assert found is not None
+    return f"{found[0].row.layer}: {found[2]}"
+
+
+def _name(frame: Frame) -> str:
+    unit = f", unit {frame.unit}" if frame.unit else ""
+    return f"{frame.spec.name}, g={frame.groups}{unit}"
+
+
+def _shown(task: _Task, stem: int | None, steps: int) -> str:
+    widths = task.widths(stem, steps)
+    row = stem_row(task.frame.spec)
+    stages = ", ".join(str(widths[r.path]) for r in stage_rows(task.frame.spec))
+    return f"stem {stem}, widths {stages}" if row is not None else f"widths {stages}"
