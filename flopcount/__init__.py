@@ -27,10 +27,10 @@ __all__ = [
     "price_by_kind",
 ]
 
-_TORCH_BOUND = {"count": "flopcount.hooks"}
+_LATE = {"count": "flopcount.hooks"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _TORCH_BOUND:
-        return getattr(import_module(_TORCH_BOUND[name]), name)
+    if name in _LATE:
+        return getattr(import_module(_LATE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,14 +5,12 @@ A rule holds plain numbers, or arrays of candidates; ``holds()`` then answers fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from flopcount.integers import Count
 
 
-@dataclass(frozen=True, slots=True)
-class Divides:
+class Divides(NamedTuple):
     """``value`` is a multiple of ``by``; ``by_name`` says where the multiple comes from (4*g)."""
 
     what: str
@@ -33,8 +31,7 @@ class Divides:
         return f"{self.what} {self.value} is not a multiple of {by}"
 
 
-@dataclass(frozen=True, slots=True)
-class AtLeast:
+class AtLeast(NamedTuple):
     """``value`` is no smaller than ``minimum``."""
 
     what: str
@@ -49,8 +46,7 @@ class AtLeast:
         return f"{self.what} {self.value} is less than {self.minimum}"
 
 
-@dataclass(frozen=True, slots=True)
-class Equal:
+class Equal(NamedTuple):
     """``value`` equals ``other``: what arrives is what the layer expects."""
 
     what: str

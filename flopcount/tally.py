@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 
 from flopcount.integers import Count, product, total
 
@@ -44,8 +44,7 @@ class Shape(tuple[Count, ...]):
 VIEWS = frozenset({"flatten", "identity", "dropout"})
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """The raw facts of one leaf: what it is, what went in and out, what it multiplies and holds.
 
     ``macs`` [MAC] are multiply-adds; ``weight`` and ``bias`` [params] the elements of each;

@@ -15,9 +15,9 @@ from shufflenet.scaling import NothingLegalError
 from shufflenet.spec import Row, Spec, SpecError
 
 if TYPE_CHECKING:
-    from shufflenet.build import build as build
-    from shufflenet.confirm import confirm as confirm
-    from shufflenet.solve import solve as solve
+    from shufflenet.builder import build as build
+    from shufflenet.confirmation import confirm as confirm
+    from shufflenet.solver import solve as solve
 
 __all__ = [
     "Network",
@@ -33,10 +33,11 @@ __all__ = [
     "solve",
 ]
 
-_LAZY = frozenset({"build", "confirm", "solve"})
+# A room loaded late must not have its function's name: importing it would hide the function.
+_LATE = {"build": "builder", "confirm": "confirmation", "solve": "solver"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(f"shufflenet.{name}"), name)
+    if name in _LATE:
+        return getattr(import_module(f"shufflenet.{_LATE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

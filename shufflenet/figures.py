@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flopcount.conventions import Convention, price
 from flopcount.layers import Conv, leaves
@@ -14,8 +13,7 @@ from shufflenet.quantities import rounded_half_up
 from shufflenet.scaling import Rounded
 
 
-@dataclass(frozen=True, slots=True)
-class Priced:
+class Priced(NamedTuple):
     """A network with its analytic tally and its cost under a convention, in that one's unit.
 
     ``confirmed`` is None where no witness was asked.

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
+from typing import NamedTuple
 
 from flopcount import analytic
 from flopcount.layers import Chain, Layer, depth
 from flopcount.tally import Shape, Tally
-from shufflenet.placing import CARDINALITY, Frame, Placed, stage_rows, stem_row, walk
+from shufflenet.placing import CARDINALITY, Frame, Placed, distinct, stage_rows, stem_row, walk
 from shufflenet.quantities import QuantityError, check_scale, check_size, check_width
 from shufflenet.scaling import Rounded, settle
 from shufflenet.spec import Row, Spec, SpecError
 
 
-@dataclass(frozen=True, slots=True)
-class RowInPlace:
+class RowInPlace(NamedTuple):
     """A row of the spec as it stands in a network.
 
     ``channels`` is the width behind it, ``output`` (height, width) [px], ``paths`` its units';
-    ``m`` the bottleneck's width and ``m_wanted`` what the ratio alone gives (None without one).
+    ``m`` is the bottleneck's width and 1:``ratio`` what it was made from (None without one).
     """
 
     row: Row
@@ -29,12 +27,11 @@ class RowInPlace:
     output: tuple[int, int]
     paths: tuple[str, ...]
     m: int | None = None
-    m_wanted: Fraction | None = None
+    ratio: int | None = None
     groups: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(NamedTuple):
     """A whole network: what it was made from, its widths, its layer tree, its rows in place."""
 
     frame: Frame
@@ -145,13 +142,12 @@ def _tree(units: list[Placed]) -> Chain:
 
 
 def _checked(frame: Frame, widths: Mapping[str, int]) -> list[Placed]:
-    units = []
-    for placed in walk(frame, widths):
+    units = list(walk(frame, widths))
+    for placed in distinct(units):
         for path, rule in placed.rules():
             if not rule.holds():
                 at = "" if path == placed.path else f" (at {path})"
                 raise SpecError(f"{frame.where(placed.row)}: {rule}{at}")
-        units.append(placed)
     return units
 
 
@@ -169,8 +165,7 @@ def _in_place(frame: Frame, row: Row, units: list[Placed]) -> RowInPlace:
     if ratio is None:
         return RowInPlace(taken, after[1], (h, w), paths)
     place = units[-1].place
-    wanted = Fraction(place.c_out, ratio)
-    return RowInPlace(taken, after[1], (h, w), paths, place.m, wanted, place.groups)
+    return RowInPlace(taken, after[1], (h, w), paths, place.m, ratio, place.groups)
 
 
 def _check_stem(spec: Spec, stem: int) -> None:

@@ -6,8 +6,8 @@ legal; every placed unit can say which rules it needs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from flopcount.integers import Count
 from flopcount.layers import Layer, below, constraints, output
@@ -20,8 +20,7 @@ from shufflenet.units import Place, Unit, UnitError, made, unit
 CARDINALITY = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """What stays while widths vary: the spec, its column, the image (h, w) [px], the units.
 
     ``unit`` replaces the unit of every stage row where it is given; ``units_from`` names the
@@ -81,8 +80,7 @@ def stage_rows(spec: Spec) -> tuple[Row, ...]:
     return tuple(row for row in variable_rows(spec) if row is not stem_row(spec))
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """One unit where it stands: its row, path, tree and shapes, and what its bottleneck needs."""
 
     row: Row
@@ -123,6 +121,15 @@ def walk(frame: Frame, widths: Mapping[str, Count]) -> Iterator[Placed]:
                 shape = placed.after
         except UnitError as error:
             raise SpecError(f"{frame.where(row)}: {error}") from error
+
+
+def distinct(units: Iterable[Placed]) -> Iterator[Placed]:
+    """The units but for repeats, which have the tree, the shapes and so the rules of the first."""
+    last: Placed | None = None
+    for placed in units:
+        if last is None or placed.layer is not last.layer:
+            yield placed
+        last = placed
 
 
 def _placed(

@@ -18,11 +18,11 @@ MAX_SIDE = 65_536
 MAX_WIDTH = 1_048_576
 
 _MULTIPLES = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12}
-_BUDGET = re.compile(
+_BUDGET = (
     r"(?P<number>[^\s]*?[\d.])\s*(?P<multiple>[A-Za-z]??)\s*"
     r"(?P<unit>(?:FLOPs?|FLOPS|MACs?|MAdds?|multiply-adds?)?)"
 )
-_PLAIN = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+(_\d+)*)?(\.\d+)?([eE][+-]?\d{1,4})?")
+_PLAIN = r"[+-]?(\d{1,3}(,\d{3})+|\d+(_\d+)*)?(\.\d+)?([eE][+-]?\d{1,4})?"
 
 
 class QuantityError(ValueError):
@@ -35,7 +35,7 @@ def read_budget(text: str) -> int:
     Raises QuantityError for what is not a positive whole number up to 2**63 - 1, and for a
     multiple that is none (``40m`` is milli).
     """
-    match = _BUDGET.fullmatch(text.strip())
+    match = re.fullmatch(_BUDGET, text.strip())
     if match is None or (number := _decimal(match["number"])) is None:
         raise QuantityError(f"budget {text!r} is not a number such as 40M, 0.04G or 40_000_000")
     multiple = match["multiple"]
@@ -76,10 +76,10 @@ def read_size(text: str) -> tuple[int, int]:
 
     Raises QuantityError for what is neither, and for a side outside 1 to 65536.
     """
-    match = re.fullmatch(r"(\d{1,9})(?:[xX](\d{1,9}))?", text.strip(), re.ASCII)
-    if match is None:
+    h, cross, w = text.strip().lower().partition("x")
+    if not _is_number(h) or (cross and not _is_number(w)):
         raise QuantityError(f"size {text!r} is not a side such as 224 or height x width, 480x640")
-    return check_size(int(match[1]), int(match[2] or match[1]))
+    return check_size(int(h), int(w or h))
 
 
 def check_size(h: int, w: int) -> tuple[int, int]:
@@ -92,7 +92,7 @@ def check_size(h: int, w: int) -> tuple[int, int]:
 
 def read_width(text: str) -> int:
     """A number of channels. Raises QuantityError outside 1 to 1048576."""
-    if not re.fullmatch(r"\d{1,9}", text.strip(), re.ASCII):
+    if not _is_number(text.strip()):
         raise QuantityError(f"width {text!r} is not a whole number of channels")
     return check_width(int(text))
 
@@ -106,12 +106,10 @@ def check_width(width: int) -> int:
 
 def read_ratio(text: str) -> tuple[int, ...]:
     """Widths in proportion, in lowest terms: ``1:2:4``. Raises QuantityError for anything else."""
-    if not re.fullmatch(r"\d{1,7}(:\d{1,7})*", text.strip(), re.ASCII):
+    parts = text.strip().split(":")
+    if not all(_is_number(part) for part in parts):
         raise QuantityError(f"ratio {text!r} is not whole numbers such as 1:2:4")
-    parts = [int(part) for part in text.strip().split(":")]
-    for part in parts:
-        check_width(part)
-    return in_proportion(parts)
+    return in_proportion([check_width(int(part)) for part in parts])
 
 
 def in_proportion(widths: list[int] | tuple[int, ...]) -> tuple[int, ...]:
@@ -120,8 +118,12 @@ def in_proportion(widths: list[int] | tuple[int, ...]) -> tuple[int, ...]:
     return tuple(width // common for width in widths)
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9
+
+
 def _decimal(text: str) -> Decimal | None:
-    if not any(c.isdigit() for c in text) or not _PLAIN.fullmatch(text) or not text.isascii():
+    if not any(c.isdigit() for c in text) or not re.fullmatch(_PLAIN, text) or not text.isascii():
         return None
     try:
         return Decimal(text.replace("_", "").replace(",", ""))
@@ -153,6 +155,6 @@ def as_printed(figure: int, *, tenths: bool = False) -> str:
 
 def read_groups(text: str) -> int:
     """A number of groups. Raises QuantityError outside 1 to 1024."""
-    if not re.fullmatch(r"\d{1,9}", text.strip(), re.ASCII) or not 1 <= int(text) <= 1024:
+    if not _is_number(text.strip()) or not 1 <= int(text) <= 1024:
         raise QuantityError(f"groups {text!r} is not a whole number between 1 and 1024")
     return int(text)

@@ -5,65 +5,66 @@ A SpecError names the file, the row, the key, the value and the rule it breaks.
 
 from __future__ import annotations
 
-import re
+import os
 import reprlib
 import stat
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import fields
 from decimal import Decimal
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from shufflenet.quantities import QuantityError, check_scale, check_width, read_size
-from shufflenet.spec import LABEL, Hint, Option, Row, Spec, SpecError
+from shufflenet.spec import Hint, Option, Row, Spec, SpecError, is_label
 
 _MAX_BYTES = 1_000_000
 
 
-def bundled() -> Mapping[str, Path]:
+def bundled() -> dict[str, str]:
     """The name of every spec that comes with the package, and its file."""
-    files = sorted(_folder().glob("*.toml"))
-    return MappingProxyType({file.stem: file for file in files})
+    folder = _folder()
+    files = sorted(name for name in os.listdir(folder) if name.endswith(".toml"))
+    return {name.removesuffix(".toml"): os.path.join(folder, name) for name in files}
 
 
-def _folder() -> Path:
+def _folder() -> str:
     # A wheel carries the folder inside the package; a checkout has it beside the package.
-    here = Path(__file__).parent
-    inside = here / "specs"
-    return inside if inside.is_dir() else here.parent / "specs"
+    here = os.path.dirname(os.path.abspath(__file__))
+    inside = os.path.join(here, "specs")
+    return inside if os.path.isdir(inside) else os.path.join(os.path.dirname(here), "specs")
 
 
-def load(name: str | Path) -> Spec:
+def load(name: str | os.PathLike[str]) -> Spec:
     """The spec of a bundled name, or of a file: any text with a ``/`` or a suffix ``.toml``.
 
     Raises SpecError where there is no such spec or file, or it breaks a rule.
     """
-    if isinstance(name, Path) or "/" in name or name.endswith(".toml"):
-        return _read(Path(name), str(name))
-    path = _folder() / f"{name}.toml"
-    if not re.fullmatch(r"[\w.-]+", name) or not path.is_file():
-        known = ", ".join(bundled())
+    text = os.fspath(name)
+    if not isinstance(name, str) or os.sep in text or "/" in text or text.endswith(".toml"):
+        return _read(text, text)
+    known = bundled()
+    if text not in known:
         raise SpecError(
-            f"unknown spec {name!r}: bundled are {known}; a file of your own ends in .toml"
+            f"unknown spec {text!r}: bundled are {', '.join(known)};"
+            " a file of your own ends in .toml"
         )
-    return _read(path, f"specs/{name}.toml")
+    return _read(known[text], f"specs/{text}.toml")
 
 
-def _read(path: Path, file: str) -> Spec:
+def _read(path: str, file: str) -> Spec:
     try:
         # A pipe or a device could hang or never end.
-        if not stat.S_ISREG(path.stat().st_mode):
+        if not stat.S_ISREG(os.stat(path).st_mode):
             raise SpecError(f"{file}: not a regular file")
-        with path.open("rb") as stream:
+        with open(path, "rb") as stream:
             data = stream.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise SpecError(f"{file}: cannot be read: {reason}") from error
     if len(data) > _MAX_BYTES:
         raise SpecError(f"{file}: more than {_MAX_BYTES} bytes")
-    return loads(data, name=path.stem, file=file)
+    return loads(data, name=os.path.splitext(os.path.basename(path))[0], file=file)
 
 
 def loads(data: bytes, *, name: str, file: str = "") -> Spec:
@@ -83,16 +84,18 @@ def loads(data: bytes, *, name: str, file: str = "") -> Spec:
 
 T = TypeVar("T")
 
+_SPEC_KEYS = {f.name for f in fields(Spec)} - {"name", "file"}
+_ROW_KEYS = {f.name for f in fields(Row) if f.init} - {"kernel"} | {"ksize"}
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
+
+class _Reader(NamedTuple):
     """One TOML table; every value is taken by its key, with its type checked."""
 
     table: dict[str, Any]
     where: str
 
     def spec(self, name: str, file: str) -> Spec:
-        self.only({f.name for f in fields(Spec)} - {"name", "file"})
+        self.only(_SPEC_KEYS)
         one_column: tuple[int, ...] = (1,)
         groups = self.take("groups", _ints, one_column)
         rows = tuple(reader.row(len(groups)) for reader in self.tables("rows", "row"))
@@ -111,7 +114,7 @@ class _Reader:
     def row(self, columns: int) -> Row:
         label = self.table.get("layer")
         reader = _Reader(self.table, f"{self.where} ({label})" if _is_label(label) else self.where)
-        reader.only({f.name for f in fields(Row)} - {"kernel"} | {"ksize"})
+        reader.only(_ROW_KEYS)
         try:
             return Row(
                 layer=reader.take("layer", _text),
@@ -134,14 +137,14 @@ class _Reader:
             ) from error
 
     def hint(self) -> Hint:
-        self.only({f.name for f in fields(Hint)})
+        self.only(set(Hint._fields))
         return Hint(
             scale=self.take("scale", _scale),
             stem=self.take("stem", _width),
             printed=self.take("printed", _text),
         )
 
-    def only(self, known: set[str]) -> None:
+    def only(self, known: Collection[str]) -> None:
         for key in self.table:
             if key not in known:
                 raise SpecError(
@@ -186,7 +189,7 @@ def _shown(value: object) -> str:
 
 
 def _is_label(value: object) -> bool:
-    return isinstance(value, str) and LABEL.fullmatch(value) is not None
+    return isinstance(value, str) and is_label(value)
 
 
 def _text(value: object) -> str:
@@ -242,10 +245,10 @@ def _kernel(value: object) -> int:
 
 
 def _ratio(value: object) -> int:
-    match = re.fullmatch(r"1:(\d{1,4})", _text(value), re.ASCII)
-    if match is None:
+    one, _, over = _text(value).partition(":")
+    if one != "1" or not (over.isascii() and over.isdigit() and len(over) <= 4):
         raise _WrongTypeError(value, "a bottleneck ratio such as 1:4")
-    return int(match[1])
+    return int(over)
 
 
 def _scale(value: object) -> Decimal:

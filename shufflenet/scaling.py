@@ -9,13 +9,12 @@ the stages still in the spec's ratio (136 -> 144, so 144, 288, 576).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 from math import ceil, lcm
+from typing import NamedTuple
 
 from flopcount.rules import Divides, Rule
-from shufflenet.placing import Frame, Placed, stage_rows, stem_row, walk
+from shufflenet.placing import Frame, Placed, distinct, stage_rows, stem_row, walk
 from shufflenet.quantities import MAX_WIDTH, check_width, in_proportion
 
 # Rules repeat with the least common multiple of their moduli; past this one the search ends.
@@ -26,18 +25,16 @@ class NothingLegalError(ValueError):
     """No widths keep every rule, or fit; the text names the rule in the way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rounded:
+class Rounded(NamedTuple):
     """A width that a scale made illegal: what the scale wants, what is used, and the rule."""
 
     layer: str
-    wanted: Fraction
+    wanted: Decimal
     used: int
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """The width of every layer path whose width is free, and where it was rounded."""
 
     widths: Mapping[str, int]
@@ -53,7 +50,7 @@ def base_widths(frame: Frame) -> dict[str, int]:
 
 def first_broken(frame: Frame, widths: Mapping[str, int]) -> tuple[Placed, str, Rule] | None:
     """The first rule that the widths break, with the unit and the path that need it."""
-    for placed in walk(frame, widths):
+    for placed in distinct(walk(frame, widths)):
         for path, rule in placed.rules():
             if not rule.holds():
                 return placed, path, rule
@@ -67,11 +64,11 @@ def settle(frame: Frame, scale: Decimal, stem: int | None = None) -> Settled:
     """
     base = base_widths(frame)
     stem_at = stem_row(frame.spec)
-    exact_scale = Fraction(scale)
-    wanted = {path: width * exact_scale for path, width in base.items()}
+    # exact: a width of 7 digits times a scale of 15 stays within Decimal's 28
+    wanted = {path: width * scale for path, width in base.items()}
     if stem_at is not None and stem is not None:
-        wanted[stem_at.path] = Fraction(stem)
-    if all(width.denominator == 1 for width in wanted.values()):
+        wanted[stem_at.path] = Decimal(stem)
+    if all(width == int(width) for width in wanted.values()):
         whole = {path: check_width(int(width)) for path, width in wanted.items()}
         if scale == 1 or first_broken(frame, whole) is None:
             # At the spec's own scale an illegal width is an error, for the network to report.
@@ -79,7 +76,7 @@ def settle(frame: Frame, scale: Decimal, stem: int | None = None) -> Settled:
     return _round_up(frame, wanted, stem)
 
 
-def _round_up(frame: Frame, wanted: Mapping[str, Fraction], stem: int | None) -> Settled:
+def _round_up(frame: Frame, wanted: Mapping[str, Decimal], stem: int | None) -> Settled:
     stages = stage_rows(frame.spec)
     ratio = in_proportion([frame.fixed(row) for row in stages]) if stages else ()
     step = ceil(wanted[stages[0].path] / ratio[0]) if stages else 0
@@ -123,7 +120,7 @@ def _period(frame: Frame, widths: Mapping[str, int], wider: Mapping[str, int]) -
 
 
 def _footnotes(
-    frame: Frame, wanted: Mapping[str, Fraction], used: Mapping[str, int]
+    frame: Frame, wanted: Mapping[str, Decimal], used: Mapping[str, int]
 ) -> Iterator[Rounded]:
     stem_at, stages = stem_row(frame.spec), stage_rows(frame.spec)
     groups = ([(stem_at,)] if stem_at is not None else []) + ([stages] if stages else [])
@@ -134,7 +131,7 @@ def _footnotes(
         asked = dict(used)
         for row in rows:
             asked[row.path] = int(wanted[row.path])
-        if any(wanted[row.path].denominator != 1 for row in rows):
+        if any(wanted[row.path] != int(wanted[row.path]) for row in rows):
             rule = f"{shown(wanted[first.path])} is not a whole number"
         elif (broken := first_broken(frame, asked)) is not None:
             rule = f"{broken[0].row.layer}: {broken[2]}"
@@ -143,6 +140,6 @@ def _footnotes(
         yield Rounded(first.layer, wanted[first.path], used[first.path], rule)
 
 
-def shown(width: Fraction) -> str:
-    """A width that may be a fraction, as people write it."""
-    return str(width.numerator) if width.denominator == 1 else f"{float(width):g}"
+def shown(width: Decimal) -> str:
+    """A width that may have decimals, as people write it."""
+    return f"{width.normalize():f}"

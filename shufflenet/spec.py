@@ -6,11 +6,11 @@ unit that builds it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
+from typing import NamedTuple
 
 from shufflenet.quantities import MAX_WIDTH, QuantityError, check_size, check_width
 
@@ -19,8 +19,6 @@ _MAX_REPEATS = 1_000
 _MAX_UNITS = 5_000
 _MAX_COLUMNS = 64
 _MAX_KERNEL = 1_024
-LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,39}", re.ASCII)
-_UNIT = re.compile(r"[A-Za-z_][\w.]{0,199}(:[A-Za-z_]\w{0,99})?", re.ASCII)
 
 #: What an option of a row may be; the unit knows what it means.
 Option = bool | int | str
@@ -49,14 +47,16 @@ class Row:
     ratio: int | None = None
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
     note: str = ""
+    #: The path of the row's layer in the tree.
+    path: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
-        if not LABEL.fullmatch(self.layer):
+        if not is_label(self.layer):
             raise SpecError(
                 f"layer {self.layer!r} does not start with a letter, or has characters other than"
                 " letters, digits, space, _ and -, or more than 40"
             )
-        if not _UNIT.fullmatch(self.unit):
+        if not _is_unit(self.unit):
             raise SpecError(
                 f"{self.layer}: unit {self.unit!r} is neither a name nor package.module:function"
             )
@@ -79,15 +79,27 @@ class Row:
                     raise QuantityError(f"option {option} {given} is not between 0 and {MAX_WIDTH}")
         except QuantityError as error:
             raise SpecError(f"{self.layer}: {error}") from error
-
-    @property
-    def path(self) -> str:
-        """The path of the row's layer in the tree."""
-        return re.sub(r"[^a-z0-9_]", "_", self.layer.lower())
+        path = "".join(c if c.isalnum() else "_" for c in self.layer.lower())
+        object.__setattr__(self, "path", path)
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+def is_label(text: str) -> bool:
+    """Whether a text can name a layer: a letter, then letters, digits, space, _ and -."""
+    return (
+        0 < len(text) <= 40
+        and text.isascii()
+        and text[0].isalpha()
+        and all(c.isalnum() or c in " _-" for c in text)
+    )
+
+
+def _is_unit(text: str) -> bool:
+    module, colon, attribute = text.partition(":")
+    parts = [*module.split("."), attribute] if colon else [module]
+    return len(text) <= 300 and text.isascii() and all(part.isidentifier() for part in parts)
+
+
+class Hint(NamedTuple):
     """A remark on one scale: the stem with which a figure that the paper prints comes out."""
 
     scale: Decimal

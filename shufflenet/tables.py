@@ -129,13 +129,15 @@ def rounding_notes(net: Network) -> Iterator[str]:
         )
     seen = set()
     for placed in net.rows:
-        if placed.m_wanted is None or placed.m_wanted == placed.m or placed.row.layer in seen:
+        if placed.ratio is None or placed.m is None or placed.row.layer in seen:
+            continue
+        if placed.m * placed.ratio == placed.channels:
             continue
         seen.add(placed.row.layer)
         yield (
             f"{placed.row.unit}: {placed.row.layer}, width {placed.channels}: bottleneck"
-            f" {shown(placed.m_wanted)} rounded to {placed.m}, a multiple of the cardinality"
-            f" {placed.groups}"
+            f" {placed.channels / placed.ratio:g} rounded to {placed.m}, a multiple of the"
+            f" cardinality {placed.groups}"
         )
 
 

@@ -10,10 +10,10 @@ one, which is not after a depthwise convolution (Source: Sec. 3.2, Fig. 2).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib import import_module
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from flopcount.integers import Count, exact, largest, same
 from flopcount.layers import (
@@ -38,8 +38,7 @@ class UnitError(ValueError):
     """A unit that is unknown, not allowed, or not what its row asks for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """What a row asks of a unit at one place: widths in and out, window, groups.
 
     ``c_in``, ``c_out`` are the widths before and after [channels], ``m`` the bottleneck's (0 for
@@ -52,7 +51,7 @@ class Place:
     stride: int = 1
     groups: Count = 1
     kernel: int = 3
-    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, Option] = MappingProxyType({})
 
     def number(self, option: str, default: Count) -> Count:
         """A whole number from the row's options, or the default."""
@@ -65,8 +64,7 @@ class Place:
         return self.stride == 1 and same(self.c_in, self.c_out)
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """A unit by name: how it is made and how its bottleneck follows from its width.
 
     ``ratio`` is the bottleneck's default 1:ratio (None: no bottleneck); ``splits`` says whether
@@ -84,7 +82,7 @@ class Unit:
     kernel: Literal["required", "optional", "refused"] = "refused"
     widens: bool = True
     strides: bool = True
-    options: Mapping[str, type] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, type] = MappingProxyType({})
 
     def check(self, row: Row) -> None:
         """Raises UnitError where the row gives what the unit does not take, or lacks it."""
@@ -186,12 +184,12 @@ def xception(place: Place) -> Layer:
 
     Source: Sec. 4.2.
     """
-    return shufflenet(replace(place, groups=1))
+    return shufflenet(place._replace(groups=1))
 
 
 def resnet(place: Place) -> Layer:
     """The ResNet bottleneck: 1x1 to m, 3x3 with the stride, 1x1 back (Source: Fig. 2 a, [9])."""
-    return resnext(replace(place, groups=1))
+    return resnext(place._replace(groups=1))
 
 
 def resnext(place: Place) -> Layer:
@@ -338,7 +336,7 @@ def unit(name: str, units_from: Collection[str] = ()) -> Unit:
     except (ImportError, AttributeError, SyntaxError) as error:
         raise UnitError(f"unit {name!r} cannot be imported: {error}") from error
     if isinstance(found, Unit):
-        return replace(found, name=name)
+        return found._replace(name=name)
     if not callable(found):
         raise UnitError(f"unit {name!r} is a {type(found).__name__}, not a function of a Place")
     summary = (getattr(found, "__doc__", None) or "").strip().partition("\n")[0]

@@ -39,12 +39,12 @@ class _Line(NamedTuple):
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  shufflecost compare --units resnet,resnext,xception
-  shufflecost compare --budget 140M --budget 38M --stem 12
-  shufflecost compare --units shufflenet,my_units:mine --units-from my_units
-"""
+    short_help="Units in one frame at one budget.",
+    epilog=options.epilog(
+        "shufflecost compare --units resnet,resnext,xception",
+        "shufflecost compare --budget 140M --budget 38M --stem 12",
+        "shufflecost compare --units shufflenet,my_units:mine --units-from my_units",
+    ),
 )
 @click.option(
     "--units", type=options.UNITS, default=_DEFAULT, show_default=True, help="Units to compare."
@@ -111,7 +111,7 @@ def compare(
 def _line(
     budget: int, item: Unit, convention: Any, units_from: tuple[str, ...], choices: dict[str, Any]
 ) -> _Line | None:
-    from shufflenet.solve import solve
+    from shufflenet.solver import solve
 
     try:
         answer = solve(

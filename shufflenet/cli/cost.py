@@ -18,12 +18,12 @@ from shufflenet.reader import load
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  shufflecost cost shufflenet --groups 8
-  shufflecost cost arch2 --groups 3 --stem 12 --widths 132,264,528
-  shufflecost cost my-net.toml --layers --format csv -o layers.csv
-"""
+    short_help="The cost of one network, by row or by layer.",
+    epilog=options.epilog(
+        "shufflecost cost shufflenet --groups 8",
+        "shufflecost cost arch2 --groups 3 --stem 12 --widths 132,264,528",
+        "shufflecost cost my-net.toml --layers --format csv -o layers.csv",
+    ),
 )
 @click.argument("spec", type=options.SPEC)
 @click.option("--groups", type=options.GROUP, help="Column. Default: the spec's own.")

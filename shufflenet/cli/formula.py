@@ -13,12 +13,12 @@ from shufflenet.units import UNITS, Unit, UnitError, unit
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  shufflecost formula
-  shufflecost formula shufflenet resnext --format latex
-  shufflecost formula my_units:mine --units-from my_units --confirm
-"""
+    short_help="The cost of a unit, derived.",
+    epilog=options.epilog(
+        "shufflecost formula",
+        "shufflecost formula shufflenet resnext --format latex",
+        "shufflecost formula my_units:mine --units-from my_units --confirm",
+    ),
 )
 @click.argument("names", metavar="[UNIT]...", nargs=-1, type=options.UNIT)
 @options.units_from_option
@@ -53,7 +53,7 @@ def formula(
 
 
 def _proved(item: Unit) -> bool:
-    from shufflenet.confirm import confirm_formula
+    from shufflenet.confirmation import confirm_formula
 
     differences = confirm_formula(item)
     for difference in differences:

@@ -15,7 +15,9 @@ from shufflenet.reader import bundled, load
 from shufflenet.units import UNITS
 
 
-@click.command()
+@click.command(
+    short_help="Bundled specs.", epilog=options.epilog("shufflecost specs --format json")
+)
 @options.output_options
 def specs(form: Form, path: str | None) -> int:
     """The specs that come with the package; a file of your own works wherever a name does."""
@@ -40,7 +42,9 @@ def specs(form: Form, path: str | None) -> int:
     return 0
 
 
-@click.command()
+@click.command(
+    short_help="Units that rows can name.", epilog=options.epilog("shufflecost units --format json")
+)
 @options.output_options
 def units(form: Form, path: str | None) -> int:
     """The units that rows can name; one of your own is package.module:function."""
@@ -72,7 +76,10 @@ def units(form: Form, path: str | None) -> int:
     return 0
 
 
-@click.command()
+@click.command(
+    short_help="Conventions that price a layer.",
+    epilog=options.epilog("shufflecost conventions --format json"),
+)
 @options.output_options
 def conventions(form: Form, path: str | None) -> int:
     """The conventions that price a layer, and where each comes from."""
@@ -87,11 +94,11 @@ def conventions(form: Form, path: str | None) -> int:
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  shufflecost completion bash >> ~/.bashrc
-  shufflecost completion fish > ~/.config/fish/completions/shufflecost.fish
-"""
+    short_help="Completion for a shell.",
+    epilog=options.epilog(
+        "shufflecost completion bash >> ~/.bashrc",
+        "shufflecost completion fish > ~/.config/fish/completions/shufflecost.fish",
+    ),
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context

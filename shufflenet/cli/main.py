@@ -59,23 +59,13 @@ class _Lazy(click.Group):
 @click.group(
     cls=_Lazy,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="""\b
-Examples:
-  shufflecost table --scale 0.5
-  shufflecost solve-widths --budget 40M --groups 8
-  shufflecost compare --units resnet,resnext,xception
-  shufflecost formula shufflenet --format latex
-  shufflecost cost arch2 --groups 8 --layers
-\b
-Exit codes:
-  0  done, and every figure agreed
-  1  sound input, but figures disagree, a check failed, or nothing legal fits
-  2  usage, bad input, or a file that cannot be read or written
-""",
-)
-@click.version_option(__version__, prog_name="shufflecost")
-def cli() -> None:
-    """What a convolutional network costs, proved; and a budget turned back into a network."""
+    epilog=options.epilog(
+        "shufflecost table --scale 0.5",
+        "shufflecost solve-widths --budget 40M --groups 8",
+        "shufflecost compare --units resnet,resnext,xception",
+        "shufflecost formula shufflenet --format latex",
+        "shufflecost cost arch2 --groups 8 --layers",
+    ),
 
 
 def main(args: list[str] | None = None) -> NoReturn:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from flopcount.conventions import CONVENTIONS
 from shufflenet import quantities
 from shufflenet.cli.output import say
 from shufflenet.quantities import QuantityError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,6 +48,8 @@ class Named(click.ParamType[str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """The known names that start so."""
+        from click.shell_completion import CompletionItem
+
         return [CompletionItem(name) for name in self.known() if name.startswith(incomplete)]
 
 

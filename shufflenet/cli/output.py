@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, cast
 
@@ -71,6 +70,9 @@ def _replace(path: str, data: bytes) -> None:
         return
     if os.path.exists(target) and not os.access(target, os.W_OK):
         raise PermissionError(13, "Permission denied")
+    # Costly to import, and most runs write no file.
+    import tempfile
+
     handle, name = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".shufflecost-")
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from shufflenet.cli.output import say
 from shufflenet.figures import Priced
@@ -11,14 +10,14 @@ from shufflenet.figures import Priced
 
 def confirmed(items: Iterable[Priced]) -> list[Priced]:
     """The items with what the witnesses say; every difference goes to standard error."""
-    from shufflenet.confirm import confirm
+    from shufflenet.confirmation import confirm
 
     checked = []
     for item in items:
         proof = confirm(item.network, item.tally)
         for difference in proof.differences:
             say(f"shufflecost: {item.network.spec.name}, g={item.network.groups}: {difference}")
-        checked.append(replace(item, confirmed=proof.agreed))
+        checked.append(item._replace(confirmed=proof.agreed))
     return checked
 
 

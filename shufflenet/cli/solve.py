@@ -25,13 +25,13 @@ class _Found(NamedTuple):
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  shufflecost solve-widths --budget 140M --groups 1,2,3,4,8
-  shufflecost solve-widths --budget 40M --groups 8 --stem auto
-  shufflecost solve-widths --spec arch2 --budget 40M --stem 12 --groups 3
-  shufflecost solve-widths --budget 38M --stem 12 --unit resnet --top 3
-"""
+    short_help="Widths for a budget, proven the best.",
+    epilog=options.epilog(
+        "shufflecost solve-widths --budget 140M --groups 1,2,3,4,8",
+        "shufflecost solve-widths --budget 40M --groups 8 --stem auto",
+        "shufflecost solve-widths --spec arch2 --budget 40M --stem 12 --groups 3",
+        "shufflecost solve-widths --budget 38M --stem 12 --unit resnet --top 3",
+    ),
 )
 @click.option("--budget", type=options.BUDGET, required=True, help="40M, 0.04G, 40_000_000, 4e7.")
 @click.option("--groups", type=options.GROUPS, help="One or several. Default: the spec's own.")
@@ -94,7 +94,7 @@ def _answers(
     loaded: Any, budget: int, groups: int, stem: Any, convention: str, choices: dict[str, Any]
 ) -> tuple[list[tuple[Any, bool]], int]:
     """The answer for a number of groups; beside it, where it misses, the best with any stem."""
-    from shufflenet.solve import solve
+    from shufflenet.solver import solve
 
     try:
         answer = solve(loaded, budget, groups, stem=stem, convention_name=convention, **choices)

@@ -17,13 +17,13 @@ from shufflenet.reader import load
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  shufflecost table --scale 0.5
-  shufflecost table --scale 0.25 --stem 12 --groups 1,3
-  shufflecost table --spec arch2 --size 480x640 --format markdown
-  shufflecost table --confirm --format json -o table1.json
-"""
+    short_help="Table 1, for any scale, groups and image size.",
+    epilog=options.epilog(
+        "shufflecost table --scale 0.5",
+        "shufflecost table --scale 0.25 --stem 12 --groups 1,3",
+        "shufflecost table --spec arch2 --size 480x640 --format markdown",
+        "shufflecost table --confirm --format json -o table1.json",
+    ),
 )
 @options.spec_option
 @click.option("--scale", type=options.SCALE, default="1", show_default=True, help="Of all widths.")

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from flopcount import hooks
 from flopcount.tally import Entry, Tally
-from shufflenet.build import FREE_KINDS, build
+from shufflenet.builder import FREE_KINDS, build
 from shufflenet.formulas import derive
 from shufflenet.network import Network
 from shufflenet.units import Place, Unit, made

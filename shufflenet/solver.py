@@ -19,7 +19,7 @@ from flopcount import analytic
 from flopcount.conventions import Convention, convention, price
 from flopcount.integers import MAX, Count, FigureTooLargeError, lift
 from shufflenet.network import Network, assemble
-from shufflenet.placing import CARDINALITY, Frame, Placed, stage_rows, stem_row, walk
+from shufflenet.placing import CARDINALITY, Frame, Placed, distinct, stage_rows, stem_row, walk
 from shufflenet.quantities import (
     MAX_WIDTH,
     QuantityError,
@@ -251,7 +251,7 @@ def legal_mask(frame: Frame, widths: dict[str, Count]) -> NDArray[np.bool_]:
     """Which candidates of a column keep every rule; ``widths`` holds an array for each path."""
     length = max(np.size(width) for width in widths.values())
     mask = np.ones(length, np.bool_)
-    for placed in _distinct(frame, widths):
+    for placed in distinct(walk(frame, widths)):
         for _, rule in placed.rules():
             mask &= rule.holds()
         if not mask.any():
@@ -273,14 +273,6 @@ def prices(frame: Frame, widths: dict[str, Count], chosen: Convention) -> Column
         result += cost
         last = placed
     return result
-
-
-def _distinct(frame: Frame, widths: dict[str, Count]) -> Iterator[Placed]:
-    last: Placed | None = None
-    for placed in walk(frame, widths):
-        if last is None or placed.layer is not last.layer:
-            yield placed
-        last = placed
 
 
 def _why_nothing(task: _Task, tried: Sequence[int | None]) -> str:
@@ -308,7 +300,7 @@ def _rule_in_the_way(task: _Task, stem: int | None) -> str:
     least: tuple[int, int] | None = None
     for chunk in _alike(task, stem, 1, min(_CHUNK, MAX_WIDTH // max(task.ratio))):
         broken = np.zeros(len(chunk), np.int64)
-        for placed in _distinct(task.frame, task.widths(stem, lift(chunk))):
+        for placed in distinct(walk(task.frame, task.widths(stem, lift(chunk)))):
             for _, rule in placed.rules():
                 broken += ~np.asarray(rule.holds())
         at = int(broken.argmin())
