@@ -13,6 +13,7 @@ import click
 from flopcount.conventions import UnknownConventionError, UnpricedKindError
 from flopcount.integers import FigureTooLargeError
 from shufflenet._version import __version__
+from shufflenet.cli import options
 from shufflenet.cli.output import OutputError
 from shufflenet.quantities import QuantityError
 from shufflenet.scaling import NothingLegalError
@@ -66,6 +67,10 @@ class _Lazy(click.Group):
         "shufflecost formula shufflenet --format latex",
         "shufflecost cost arch2 --groups 8 --layers",
     ),
+)
+@click.version_option(__version__, prog_name="shufflecost")
+def cli() -> None:
+    """What a convolutional network costs, proved; and a budget turned back into a network."""
 
 
 def main(args: list[str] | None = None) -> NoReturn:

@@ -136,6 +136,19 @@ cardinality_option = click.option(
 )
 
 
+_EXIT_CODES = """\b
+Exit codes:
+  0  done, and every figure agreed
+  1  sound input, but figures disagree, a check failed, or nothing legal fits
+  2  usage, bad input, or a file that cannot be read or written"""
+
+
+def epilog(*examples: str) -> str:
+    """The end of a help text: examples, line by line, and the exit codes."""
+    shown = "".join(f"  {example}\n" for example in examples)
+    return f"\b\nExamples:\n{shown}\n{_EXIT_CODES}"
+
+
 def output_options(command: F) -> F:
     """``--format`` and ``-o``."""
     form = click.option(
