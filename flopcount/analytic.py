@@ -124,14 +124,15 @@ class _Alive(NamedTuple):
     """
 
     shape: Shape
+    elements: Count
     beside: Count
     kept: bool
     peak: Count
 
-    def advanced(self, out: Shape, peak: Count) -> _Alive:
-        """After a layer that made a new tensor."""
-        beside = self.beside + self.shape.elements if self.kept else self.beside
-        return _Alive(out, beside, False, largest(self.peak, peak))
+    def replaced(self, out: Shape, elements: Count, alive: Count) -> _Alive:
+        """After a layer that made a new tensor, while so much was alive."""
+        beside = self.beside + self.elements if self.kept else self.beside
+        return _Alive(out, elements, beside, False, largest(self.peak, alive))
 
 
 def peak_activations(layer: Layer, shape: Shape) -> Count:
@@ -140,7 +141,8 @@ def peak_activations(layer: Layer, shape: Shape) -> Count:
     Alive are the leaf's inputs, its outputs and every tensor still needed later; branches run in
     order, nothing is done in place, views share their tensor, and weights are apart.
     """
-    return _live(layer, _Alive(shape, 0, False, shape.elements)).peak
+    elements = shape.elements
+    return _live(layer, _Alive(shape, elements, 0, False, elements)).peak
 
 
 def _live(layer: Layer, at: _Alive) -> _Alive:
@@ -158,7 +160,8 @@ def _live(layer: Layer, at: _Alive) -> _Alive:
             return at._replace(shape=output(layer, at.shape))
         case _:
             out = output(layer, at.shape)
-            return at.advanced(out, total([at.beside, at.shape.elements, out.elements]))
+            elements = at.elements if out is at.shape else out.elements
+            return at.replaced(out, elements, total((at.beside, at.elements, elements)))
 
 
 def _unmoved(before: _Alive, at: _Alive) -> bool:
@@ -167,21 +170,24 @@ def _unmoved(before: _Alive, at: _Alive) -> bool:
 
 
 def _live_branches(layer: Branches, at: _Alive) -> _Alive:
-    aliases = [_is_view(child) for _, child in layer.children]
+    views = [_is_view(child) for _, child in layer.children]
+    shared = any(views)
     finished: list[Count] = []
     shapes: list[Shape] = []
     peak = at.peak
-    for index, (_, child) in enumerate(layer.children):
-        last = index + 1 == len(layer.children)
-        kept = at.kept or not last or any(aliases)
-        inside = _live(child, _Alive(at.shape, total([at.beside, *finished]), kept, peak))
+    for view, (_, child) in zip(views, layer.children, strict=True):
+        kept = at.kept or shared or len(shapes) + 1 < len(layer.children)
+        beside = total((at.beside, *finished))
+        inside = _live(child, _Alive(at.shape, at.elements, beside, kept, peak))
         shapes.append(inside.shape)
         peak = inside.peak
-        if not aliases[index]:
-            finished.append(inside.shape.elements)
+        if not view:
+            finished.append(inside.elements)
     out = joined(layer, shapes)
-    beside = [at.beside, at.shape.elements] if at.kept or any(aliases) else [at.beside]
-    return at.advanced(out, largest(peak, total([*beside, *finished, out.elements])))
+    elements = out.elements
+    own = at.elements if at.kept or shared else 0
+    alive = total((at.beside, own, *finished, elements))
+    return at.replaced(out, elements, largest(peak, alive))
 
 
 def _is_view(layer: Layer) -> bool:

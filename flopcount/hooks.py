@@ -88,7 +88,8 @@ def count(
     """The tally of one inference pass, leaf by leaf, by forward hooks.
 
     The input is given as tensors or by its ``shape`` ``(n, c, h, w)``. ``free`` names further
-    modules that multiply nothing, with their kind. ``device=None`` runs on the module's own
+    modules that multiply nothing, with their kind; a class of one's own says so itself by an
+    attribute ``free_kind = "add"``. ``device=None`` runs on the module's own
     device. A parameter counts once, under the first module that uses it; one that no call
     reached is an entry of kind ``uncalled``. Functions called between modules are not seen.
     Raises UncountedError under ``strict`` where a module ran that has no rule, and TypeError
@@ -145,6 +146,9 @@ class _Witness:
         return write
 
     def _rule(self, module: nn.Module) -> tuple[str | None, Rule | None]:
+        declared = getattr(type(module), "free_kind", None)
+        if isinstance(declared, str):
+            return declared, None
         for base in type(module).__mro__:
             if base in COUNTED:
                 return COUNTED[base]

@@ -67,6 +67,8 @@ def sites(size: Count, kernel: int, stride: int, padding: int) -> Count:
 
 def largest(a: Count, b: Count) -> Count:
     """The larger of two figures, element by element on arrays; not defined on symbols."""
+    if type(a) is int and type(b) is int:
+        return a if a > b else b
     if is_array(a) or is_array(b):
         import numpy
 

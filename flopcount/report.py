@@ -9,11 +9,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import StringIO
-from typing import Any, Literal, TextIO, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, TypeAlias, assert_never
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+# Wider than any table, so that it can be measured.
+_UNBOUNDED = 10_000
+# Blanks between two columns.
+_GAP = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Math:
+class Math(NamedTuple):
     """A formula: as plain text, and as the TeX that a LaTeX table sets in its place."""
 
     text: str
@@ -69,35 +76,66 @@ def render(table: Table, form: Format) -> str:
 
 
 def show(table: Table, stream: TextIO) -> None:
-    """Write the table to a stream with rich: in colour and fitted where it is a terminal."""
-    from rich import box
+    """Write the table to a stream with rich: in colour and fitted where it is a terminal.
+
+    Text wraps to fit, numbers never do; a table that no wrapping makes fit keeps its own width,
+    as it does in a pipe or a file.
+    """
     from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=stream, highlight=False, markup=False)
+    drawn = _drawn(table)
+    wanted = Console(width=_UNBOUNDED).measure(drawn)
+    if console.is_terminal:
+        least = sum(_narrowest(table, i) + _GAP for i in range(len(table.headers))) - _GAP
+        fits = least <= console.width
+        console.print(drawn, width=None if fits else wanted.maximum, crop=False)
+        for note in _behind(table):
+            console.print(Text(note))
+        return
+    ascii_only = not (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
+    buffer = StringIO()
+    Console(file=buffer, width=wanted.maximum, no_color=True).print(_drawn(table, ascii_only))
+    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
+    stream.write("\n".join([*lines, *_behind(table)]) + "\n")
+
+
+def _behind(table: Table) -> tuple[str, ...]:
+    return ("", *table.notes) if table.notes else ()
+
+
+def _drawn(table: Table, ascii_only: bool = False) -> RichTable:
+    from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    style = box.ASCII if ascii_only else box.SIMPLE_HEAD
     drawn = RichTable(
-        title=Text(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+        title=Text(f"{table.title}\n"),
+        title_justify="left",
+        title_style="bold",
+        box=style,
+        show_edge=ascii_only,
+        pad_edge=ascii_only,
     )
     for index, header in enumerate(table.headers):
-        justify: Literal["left", "right"] = "left" if index < table.left else "right"
-        drawn.add_column(Text(header), justify=justify, overflow="fold")
+        drawn.add_column(
+            Text(header),
+            justify="left" if index < table.left else "right",
+            overflow="fold",
+            min_width=_narrowest(table, index),
+        )
     for index, row in enumerate(table.rows):
         drawn.add_row(*(Text(_shown(cell)) for cell in row), end_section=index in table.sections)
-    terminal = Console(file=stream, highlight=False, markup=False)
-    if terminal.is_terminal:
-        terminal.print(drawn)
-        for note in table.notes:
-            terminal.print(Text(note))
-        return
-    # A pipe has no width: the table takes its own, so that nothing is cut.
-    paper = Console(file=StringIO(), width=10_000, legacy_windows=False, no_color=True)
-    buffer = StringIO()
-    ascii_only = not (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
-    plain = Console(file=buffer, width=paper.measure(drawn).maximum, safe_box=ascii_only)
-    drawn.box = box.ASCII if ascii_only else drawn.box
-    plain.print(drawn)
-    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-    stream.write("\n".join([*lines, *table.notes]) + "\n")
+    return drawn
+
+
+def _narrowest(table: Table, index: int) -> int:
+    """How narrow a column may get: figures break nowhere, names between words, prose anywhere."""
+    cells = [_shown(row[index]) for row in table.rows]
+    names = " ".join([table.headers[index], *(cells if index == 0 else [])]).split()
+    return max(map(len, [*names, *(cells if index >= table.left else [])]), default=0)
 
 
 def _shown(cell: Cell) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from types import MappingProxyType
-from typing import assert_never
+from typing import ClassVar, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,8 @@ class BuildError(SpecError):
 class ChannelShuffle(nn.Module):
     """Channels ``(n, g*k, h, w)`` seen as g x k and transposed (Source: Sec. 3.1, Fig. 1 c)."""
 
+    free_kind: ClassVar = "channel_shuffle"
+
     def __init__(self, groups: int) -> None:
         super().__init__()
         self.groups = groups
@@ -57,6 +59,8 @@ class ChannelShuffle(nn.Module):
 class Add(nn.Module):
     """The sum of branches, ``(n, c, h, w)`` each."""
 
+    free_kind: ClassVar = "add"
+
     def forward(self, *branches: Tensor) -> Tensor:
         """``(n, c, h, w), ... -> (n, c, h, w)``."""
         out = branches[0]
@@ -67,6 +71,8 @@ class Add(nn.Module):
 
 class Concat(nn.Module):
     """Branches ``(n, c_i, h, w)`` one behind the other along the channels."""
+
+    free_kind: ClassVar = "concat"
 
     def forward(self, *branches: Tensor) -> Tensor:
         """``(n, c_1, h, w), ... -> (n, c_1 + ..., h, w)``."""

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from flopcount import hooks
 from flopcount.tally import Entry, Tally
-from shufflenet.builder import FREE_KINDS, build
+from shufflenet.builder import build
 from shufflenet.formulas import derive
 from shufflenet.network import Network
 from shufflenet.units import Place, Unit, made
@@ -63,7 +63,7 @@ def confirm(network: Network, tally: Tally | None = None) -> Confirmation:
     claimed = network.tally(memory=False) if tally is None else tally
     module = build(network, device="meta")
     shape = tuple(network.input)
-    counted = hooks.count(module, shape=shape, free=FREE_KINDS)
+    counted = hooks.count(module, shape=shape)
     return compare(claimed, counted, torch_flops(module, shape))
 
 
@@ -81,7 +81,7 @@ def confirm_formula(unit: Unit) -> tuple[Difference, ...]:
     for c, h, w, m, g in _PLACES:
         value = int(expression.subs(dict(zip(names, (c, h, w, m, g), strict=True))))
         layer = made(unit, Place(c, c, m, 1, g if unit.splits is not None else 1))
-        counted = hooks.count(build(layer, device="meta"), shape=(1, c, h, w), free=FREE_KINDS)
+        counted = hooks.count(build(layer, device="meta"), shape=(1, c, h, w))
         if counted.macs != value:
             at = f"c={c}, h={h}, w={w}, m={m}, g={g}"
             found.append(Difference(at, "macs", value, counted.macs, None))

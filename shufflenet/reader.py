@@ -142,6 +142,7 @@ class _Reader(NamedTuple):
             scale=self.take("scale", _scale),
             stem=self.take("stem", _width),
             printed=self.take("printed", _text),
+            convention=self.take("convention", _text, "shufflenet-paper"),
         )
 
     def only(self, known: Collection[str]) -> None:

@@ -35,8 +35,10 @@ Policy: TypeAlias = Literal["nearest", "at-most"]
 
 #: A residual above this share of the budget is worth a remark: one part in 50, that is 2%.
 NOTABLE = 50
-# Candidates priced at a time, so that a column stays in the processor's cache.
-_CHUNK = 16_384
+# Candidates looked at in one column: as many as there are widths for the paper's ratio.
+_COLUMN = MAX_WIDTH // 4
+# Widths searched for the rule that stands in the way: more than one period of any bundled unit's.
+_SEARCHED = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,8 @@ def _sweep(task: _Task, stem: int | None) -> Swept:
         rising = bool((np.diff(costs) >= 0).all())
         if rising and len(costs) and costs[-1] - task.budget > abs(costs - task.budget).min():
             break
-        low, high = high + 1, min(2 * high, most)
+        # Where nothing was legal yet, one look at all the rest settles it.
+        low, high = high + 1, min(2 * high, most) if len(steps) else most
     return stem, steps, costs
 
 
@@ -237,12 +240,15 @@ def _alike(task: _Task, stem: int | None, low: int, high: int) -> Iterator[Colum
     A unit whose width stays has another tree than one whose width changes, so candidates are kept
     apart by which neighbouring widths are equal.
     """
-    for start in range(low, high + 1, _CHUNK):
-        chunk = np.arange(start, min(start + _CHUNK, high + 1), dtype=np.int64)
+    for start in range(low, high + 1, _COLUMN):
+        chunk = np.arange(start, min(start + _COLUMN, high + 1), dtype=np.int64)
         widths: list[Any] = list(task.widths(stem, lift(chunk)).values())
         pattern = np.zeros(len(chunk), np.int64)
         for one, other in pairwise(widths):
             pattern = 2 * pattern + (one == other)
+        if not pattern.any():
+            yield chunk
+            continue
         for found in np.unique(pattern):
             yield chunk[pattern == found]
 
@@ -298,7 +304,7 @@ def _why_nothing(task: _Task, tried: Sequence[int | None]) -> str:
 def _rule_in_the_way(task: _Task, stem: int | None) -> str:
     """The first rule broken by the width that breaks the fewest."""
     least: tuple[int, int] | None = None
-    for chunk in _alike(task, stem, 1, min(_CHUNK, MAX_WIDTH // max(task.ratio))):
+    for chunk in _alike(task, stem, 1, min(_SEARCHED, MAX_WIDTH // max(task.ratio))):
         broken = np.zeros(len(chunk), np.int64)
         for placed in distinct(walk(task.frame, task.widths(stem, lift(chunk)))):
             for _, rule in placed.rules():

@@ -105,6 +105,7 @@ class Hint(NamedTuple):
     scale: Decimal
     stem: int
     printed: str
+    convention: str = "shufflenet-paper"
 
 
 @dataclass(frozen=True, slots=True)

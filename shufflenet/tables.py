@@ -143,8 +143,11 @@ def rounding_notes(net: Network) -> Iterator[str]:
 
 def hint_notes(net: Network, convention: Convention) -> Iterator[str]:
     """The spec's remarks on this scale, with what each stem costs."""
+    if net.stem is None or net.frame.size != net.spec.image:
+        return
     for hint in net.spec.hints:
-        if hint.scale != net.scale or net.stem is None or net.stem == hint.stem:
+        asked = (hint.scale, hint.convention)
+        if asked != (net.scale, convention.name) or net.stem == hint.stem:
             continue
         other = network(net.spec, net.groups, scale=net.scale, size=net.frame.size, stem=hint.stem)
         ours = as_printed(price(net.tally(memory=False), convention), tenths=True)

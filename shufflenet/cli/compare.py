@@ -100,9 +100,10 @@ def compare(
         lines = [a._replace(item=b) for a, b in zip(lines, items, strict=True)]
     for line in lines:
         if line.notable:
+            hint = "" if choices["stem"] == "auto" else "; --stem auto may come nearer"
             say(
                 f"{line.unit.name} at {line.budget:,}: the nearest legal width misses by"
-                f" {line.residual:+,} (above 2%); --stem auto may come nearer"
+                f" {line.residual:+,} (above 2%){hint}"
             )
     emit(form, path, lambda: [_table(lines)], lambda: _figures(lines))
     return code | verdict(line.item for line in lines)
