@@ -27,6 +27,10 @@ class Math(NamedTuple):
     tex: str
 
 
+class Signed(int):
+    """A difference: people read it with its sign, programs as the number it is."""
+
+
 Cell: TypeAlias = str | int | Math | None
 #: The formats of a table; ``json`` is made from the figures themselves, by `to_json`.
 Format: TypeAlias = Literal["table", "markdown", "latex", "csv"]
@@ -142,6 +146,8 @@ def _shown(cell: Cell) -> str:
     match cell:
         case None:
             return ""
+        case Signed():
+            return f"{cell:+,}"
         case int():
             return f"{cell:,}"
         case Math(text):

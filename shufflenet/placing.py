@@ -14,7 +14,7 @@ from flopcount.layers import Layer, below, constraints, output
 from flopcount.rules import Rule
 from flopcount.tally import Shape
 from shufflenet.spec import Row, Spec, SpecError
-from shufflenet.units import Place, Unit, UnitError, made, unit
+from shufflenet.units import Place, Unit, UnitError, made, stage_unit, unit
 
 #: The cardinality of a ResNeXt unit where nothing else is said (Source: Sec. 4.2).
 CARDINALITY = 16
@@ -56,7 +56,7 @@ class Frame(NamedTuple):
         chosen.check(row)
         if self.unit is None or not chosen.stage:
             return chosen, row
-        chosen = unit(self.unit, self.units_from)
+        chosen = stage_unit(self.unit, self.units_from)
         return chosen, chosen.adopt(row)
 
 

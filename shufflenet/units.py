@@ -343,6 +343,14 @@ def unit(name: str, units_from: Collection[str] = ()) -> Unit:
     return Unit(name, found, summary, splits="groups", kernel="optional")
 
 
+def stage_unit(name: str, units_from: Collection[str] = ()) -> Unit:
+    """The unit of that name, which must be one that stages are made of. Raises UnitError."""
+    found = unit(name, units_from)
+    if not found.stage:
+        raise UnitError(f"unit {name} is a plain layer, not the unit of a stage")
+    return found
+
+
 def made(chosen: Unit, place: Place) -> Layer:
     """The unit's tree at a place. Raises UnitError where a unit of one's own returns no layer."""
     layer = chosen.make(place)

@@ -14,7 +14,7 @@ from shufflenet.figures import Priced, input_json, priced
 from shufflenet.formulas import formula, latex
 from shufflenet.reader import load
 from shufflenet.scaling import NothingLegalError
-from shufflenet.units import Unit, UnitError, unit
+from shufflenet.units import Unit, stage_unit
 
 _DEFAULT = "shufflenet,resnet,resnext,xception,vgg"
 
@@ -82,10 +82,7 @@ def compare(
     """Units in the same frame at the same budget: widths, cost, parameters, share, formula."""
     proof = options.wants_proof(confirm)
     choices["spec"] = load(choices["spec"])
-    chosen = [unit(name, units_from) for name in units]
-    for item in chosen:
-        if not item.stage:
-            raise UnitError(f"unit {item.name} is a plain layer, not the unit of a stage")
+    chosen = [stage_unit(name, units_from) for name in units]
     lines: list[_Line] = []
     code = 0
     for budget in budgets:
@@ -163,7 +160,7 @@ def _unit(line: _Line) -> dict[str, Any]:
 
 
 def _table(lines: list[_Line]) -> Any:
-    from flopcount.report import Math, Table
+    from flopcount.report import Math, Signed, Table
     from shufflenet.tables import comparison_notes, unit_name, verdict_text, widths_text
 
     rows = []
@@ -180,7 +177,7 @@ def _table(lines: list[_Line]) -> Any:
                 item.network.stem,
                 widths_text(item.network),
                 item.cost,
-                f"{line.residual:+,}",
+                Signed(line.residual),
                 item.tally.params,
                 f"{100 * item.pointwise_share:.1f}%",
                 Math(line.formula, latex(line.unit)),

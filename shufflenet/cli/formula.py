@@ -9,7 +9,7 @@ import click
 from shufflenet import formulas
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit, say
-from shufflenet.units import UNITS, Unit, UnitError, unit
+from shufflenet.units import UNITS, Unit, stage_unit
 
 
 @click.command(
@@ -37,11 +37,8 @@ def formula(
     paper would print it.
     """
     proof = confirm and options.wants_proof(confirm)
-    chosen = [unit(name, units_from) for name in names]
+    chosen = [stage_unit(name, units_from) for name in names]
     chosen = chosen or [item for item in UNITS.values() if item.stage]
-    for item in chosen:
-        if not item.stage:
-            raise UnitError(f"unit {item.name} is a plain layer, not the unit of a stage")
     agreed = [_proved(item) if proof else None for item in chosen]
     emit(
         form,

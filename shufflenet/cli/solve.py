@@ -148,13 +148,14 @@ def _solution(column: _Found) -> dict[str, Any]:
 
 
 def _table(columns: list[_Found]) -> Any:
+    from flopcount.report import Signed
     from shufflenet.tables import table_one
 
     first = columns[0]
     by_cost = {id(column.item): column for column in columns}
 
-    def residual(item: Priced) -> str:
-        return f"{by_cost[id(item)].residual:+,}"
+    def residual(item: Priced) -> Signed:
+        return Signed(by_cost[id(item)].residual)
 
     def tried(item: Priced) -> int:
         candidates: int = by_cost[id(item)].answer.candidates
