@@ -97,9 +97,9 @@ def _leaf(layer: Leaf, shape: Shape, path: str) -> Entry:
         case Identity():
             return _entry(*ends, "identity")
         case Linear(c, d, bias):
-            # (n, c) -> (n, d), weight (d, c)
+            # (n, ..., c) -> (n, ..., d), weight (d, c)
             weight = product(d, c)
-            return _entry(*ends, "linear", product(shape[0], weight), weight, d if bias else 0)
+            return _entry(*ends, "linear", product(*shape[:-1], weight), weight, d if bias else 0)
         case _:
             assert_never(layer)
 

@@ -99,19 +99,20 @@ def count(
         raise TypeError("count takes either input tensors or a shape")
     witness = _Witness({**FREE, **free})
     twin = _twin(module, device).eval()
+    floats = (x for x in (*twin.parameters(), *inputs) if x.is_floating_point())
+    like = next(floats, torch.empty(0))
     if shape is not None:
-        like = next((p for p in twin.parameters() if p.is_floating_point()), torch.empty(0))
         where = device if device is not None else like.device
         inputs = (torch.empty(shape, dtype=like.dtype, device=where),)
-    elif device is not None:
-        inputs = tuple(x.detach().to(device) for x in inputs)
+    # A copy, since a layer may work in place.
+    inputs = tuple(x.detach().to(device or x.device, copy=True) for x in inputs)
     for path, child in twin.named_modules():
-        child.register_forward_hook(witness.hook(path))
+        child.register_forward_hook(witness.hook(path), with_kwargs=True)
     with torch.no_grad():
         twin(*inputs)
     tally = Tally(
         (*witness.entries, *witness.uncalled(twin)),
-        inputs[0].element_size(),
+        like.element_size(),
         uncounted=tuple(dict.fromkeys(witness.uncounted)),
     )
     if strict and tally.uncounted:
@@ -128,15 +129,15 @@ class _Witness:
         self.uncounted: list[str] = []
         self._seen: set[int] = set()
 
-    def hook(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
-        def write(module: nn.Module, args: Any, out: Any) -> None:
+    def hook(self, path: str) -> Callable[[nn.Module, Any, Any, Any], None]:
+        def write(module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
             kind, rule = self._rule(module)
             if kind is None:
                 if not self._unknown(module):
                     return
                 kind = "uncounted"
                 self.uncounted.append(f"{path} ({type(module).__name__})")
-            tensors = [x for x in args if isinstance(x, Tensor)]
+            tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
             outs = [x for x in (out if isinstance(out, tuple) else (out,)) if isinstance(x, Tensor)]
             macs = 0 if rule is None else rule(module, tensors[0], outs[0])
             self.entries.append(
@@ -186,12 +187,12 @@ def _shapes(tensors: list[Tensor]) -> tuple[Shape, ...]:
 
 
 def _twin(module: nn.Module, device: str | torch.device | None) -> nn.Module:
-    """A copy to hang hooks on. On the meta device it shares nothing and copies no weight."""
+    """A copy to hang hooks on, which shares nothing. On the meta device no weight is copied."""
     memo: dict[int, Any] = {}
     if device is not None:
         for parameter in module.parameters():
-            moved = nn.Parameter(parameter.detach().to(device), parameter.requires_grad)
-            memo[id(parameter)] = moved
+            moved = parameter.detach().to(device, copy=True)
+            memo[id(parameter)] = nn.Parameter(moved, parameter.requires_grad)
         for buffer in module.buffers():
-            memo[id(buffer)] = buffer.detach().to(device)
+            memo[id(buffer)] = buffer.detach().to(device, copy=True)
     return copy.deepcopy(module, memo)

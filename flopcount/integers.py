@@ -8,7 +8,7 @@ three apart. Beyond them a fold uses ``+``, ``-`` and ``*`` alone.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, cast
 
 #: An exact whole number; in a lifted fold, the int64 array or the symbol in its place.
@@ -94,7 +94,7 @@ def same(a: Count, b: Count) -> bool:
 
 
 def product(*factors: Count) -> Count:
-    """The product of all factors. Raises FigureTooLargeError where it could pass 2**63 - 1."""
+    """The product of all factors. Raises FigureTooLargeError past 2**63 - 1."""
     scalar = 1
     lifted = []
     for factor in factors:
@@ -103,14 +103,12 @@ def product(*factors: Count) -> Count:
         else:
             lifted.append(factor)
     if not lifted:
-        if scalar > MAX:
-            raise FigureTooLargeError
-        return scalar
+        return _within(scalar)
     bound = scalar
     for factor in lifted:
         bound *= _magnitude(factor)
     if bound > MAX:
-        raise FigureTooLargeError
+        return _in_python(lambda result, factor: result * factor, factors)
     result = lifted[0] if scalar == 1 else lifted[0] * scalar
     for factor in lifted[1:]:
         result = result * factor
@@ -118,20 +116,47 @@ def product(*factors: Count) -> Count:
 
 
 def total(figures: Iterable[Count]) -> Count:
-    """The sum of all figures. Raises FigureTooLargeError where it could pass 2**63 - 1."""
-    result: Count = 0
+    """The sum of all figures. Raises FigureTooLargeError past 2**63 - 1."""
+    found = tuple(figures)
     bound = 0
-    for figure in figures:
-        result = result + figure
-        bound += figure if type(figure) is int else _magnitude(figure)
+    lifted = False
+    for figure in found:
+        if type(figure) is int:
+            bound += figure
+        else:
+            bound += _magnitude(figure)
+            lifted = True
+    if not lifted:
+        return _within(bound)
     if bound > MAX:
+        return _in_python(lambda result, figure: result + figure, found)
+    return sum(found)
+
+
+def _within(figure: int) -> int:
+    if figure > MAX:
         raise FigureTooLargeError
-    return result
+    return figure
 
 
 def _magnitude(value: Count) -> int:
-    """The largest absolute value in an array; 0 for a symbol, which cannot wrap."""
-    if not is_array(value):
+    """The largest absolute value in an int64 array; 0 for a symbol, which cannot wrap."""
+    if is_symbol(value):
         return 0
+    if not is_array(value) or cast(Any, value).dtype != "int64":
+        raise TypeError(f"{value!r} is neither an int, an int64 array nor a symbol")
     array = cast(Any, value)
     return max(int(array.max()), -int(array.min())) if array.size else 0
+
+
+def _in_python(fold: Callable[[Any, Any], Any], parts: tuple[Count, ...]) -> Count:
+    # Slow and exact: the bound may come from different candidates, none of which is too large.
+    from functools import reduce
+
+    import numpy
+
+    objects = (numpy.asarray(part, dtype=object) for part in parts)
+    result = numpy.asarray(reduce(fold, objects), dtype=object)
+    if max(map(abs, result.flat)) > MAX:
+        raise FigureTooLargeError
+    return lift(result.astype("int64"))

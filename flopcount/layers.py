@@ -209,6 +209,9 @@ def _join_rules(
     first, *others = shapes
     axes = range(len(first)) if join == "add" else (0, *range(2, len(first)))
     for other in others:
+        if len(other) != len(first):
+            yield path, Equal("rank", len(other), "the first branch's", len(first))
+            continue
         for axis in axes:
             yield path, Equal("size", other[axis], "the first branch's", first[axis])
 

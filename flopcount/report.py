@@ -94,6 +94,7 @@ def show(table: Table, stream: TextIO) -> None:
     if console.is_terminal:
         least = sum(_narrowest(table, i) + _GAP for i in range(len(table.headers))) - _GAP
         fits = least <= console.width
+        console.print(Text(f"{table.title}\n", style="bold"))
         console.print(drawn, width=None if fits else wanted.maximum, crop=False)
         for note in _behind(table):
             console.print(Text(note))
@@ -102,7 +103,7 @@ def show(table: Table, stream: TextIO) -> None:
     buffer = StringIO()
     Console(file=buffer, width=wanted.maximum, no_color=True).print(_drawn(table, ascii_only))
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-    stream.write("\n".join([*lines, *_behind(table)]) + "\n")
+    stream.write("\n".join([table.title, "", *lines, *_behind(table)]) + "\n")
 
 
 def _behind(table: Table) -> tuple[str, ...]:
@@ -116,9 +117,6 @@ def _drawn(table: Table, ascii_only: bool = False) -> RichTable:
 
     style = box.ASCII if ascii_only else box.SIMPLE_HEAD
     drawn = RichTable(
-        title=Text(f"{table.title}\n"),
-        title_justify="left",
-        title_style="bold",
         box=style,
         show_edge=ascii_only,
         pad_edge=ascii_only,
@@ -162,8 +160,15 @@ def _tabulated(table: Table, form: str) -> str:
     from tabulate import tabulate
 
     rows = [[_shown(cell) for cell in row] for row in table.rows]
+    headers = table.headers
+    if form == "github":
+        rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+        headers = tuple(header.replace("|", "\\|") for header in headers)
+    if not rows:
+        # The library sets no columns where there are no rows.
+        rows = [[""] * len(headers)]
     sides = ["left"] * table.left + ["right"] * (len(table.headers) - table.left)
-    return tabulate(rows, table.headers, tablefmt=form, disable_numparse=True, colalign=sides)
+    return tabulate(rows, headers, tablefmt=form, disable_numparse=True, colalign=sides)
 
 
 def _latex(table: Table) -> str:

@@ -31,6 +31,9 @@ class Shape(tuple[Count, ...]):
                 raise ValueError(f"shape {sizes}: size {size!r} is not a whole number")
         return super().__new__(cls, sizes)
 
+    def __getnewargs__(self) -> tuple[Count, ...]:
+        return tuple(self)
+
     @property
     def elements(self) -> Count:
         """The number of elements."""
@@ -62,7 +65,7 @@ class Entry(NamedTuple):
     @property
     def params(self) -> Count:
         """Learned parameters, weight and bias together [params]."""
-        return self.weight + self.bias
+        return total((self.weight, self.bias))
 
     @property
     def activations(self) -> Count:
@@ -128,7 +131,9 @@ class Tally:
         roots = tuple(paths)
         below = tuple(f"{root}." for root in roots)
         kept = tuple(e for e in self.entries if e.path in roots or e.path.startswith(below))
-        lost = tuple(p for p in self.uncounted if p in roots or p.startswith(below))
+        lost = tuple(
+            p for p in self.uncounted if p.partition(" (")[0] in roots or p.startswith(below)
+        )
         return Tally(kept, self.element_bytes, None, lost)
 
     def by_path(self) -> dict[str, tuple[Entry, ...]]:

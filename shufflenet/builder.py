@@ -151,8 +151,7 @@ def _module(layer: Layer, path: str) -> nn.Module:
         case Chain(children):
             return nn.Sequential(_children(children, path))
         case Branches(children, join):
-            joint = _join(join)
-            return Parallel(_children(children, path), join, joint)
+            return Parallel(_children(children, path, join), join, _join(join))
         case _:
             assert_never(layer)
 
@@ -161,12 +160,19 @@ def _join(join: str) -> nn.Module:
     return Add() if join == "add" else Concat()
 
 
-def _children(children: tuple[tuple[str, Layer], ...], path: str) -> OrderedDict[str, nn.Module]:
+def _children(
+    children: tuple[tuple[str, Layer], ...], path: str, join: str = ""
+) -> OrderedDict[str, nn.Module]:
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     for name, child in children:
+        here = below(path, name)
+        if not name.isidentifier():
+            raise BuildError(f"{here}: {name!r} cannot name a module")
+        if name == join or name in modules:
+            raise BuildError(f"{here}: {name!r} names two layers")
         if name in _TAKEN:
-            raise BuildError(f"{below(path, name)}: {name!r} is a name that every module has")
-        modules[name] = _module(child, below(path, name))
+            raise BuildError(f"{here}: {name!r} is a name that every module has")
+        modules[name] = _module(child, here)
     return modules
 
 

@@ -100,7 +100,8 @@ def torch_flops(module: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
     training = [child for child in module.modules() if child.training]
     try:
         with torch.no_grad(), counter:
-            module.eval()(torch.empty(shape, device=next(module.parameters()).device))
+            devices = (parameter.device for parameter in module.parameters())
+            module.eval()(torch.empty(shape, device=next(devices, torch.device("cpu"))))
     finally:
         for child in training:
             child.training = True

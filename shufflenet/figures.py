@@ -10,7 +10,7 @@ from flopcount.layers import Conv, leaves
 from flopcount.tally import Tally
 from shufflenet.network import Network
 from shufflenet.quantities import rounded_half_up
-from shufflenet.scaling import Rounded
+from shufflenet.scaling import Rounded, shown
 
 
 class Priced(NamedTuple):
@@ -65,7 +65,7 @@ def rounded_json(rounding: Rounded) -> dict[str, Any]:
     """A rounded width as figures; what was wanted may be a fraction, and is a text."""
     return {
         "layer": rounding.layer,
-        "wanted": str(rounding.wanted),
+        "wanted": shown(rounding.wanted),
         "used": rounding.used,
         "rule": rounding.rule,
     }

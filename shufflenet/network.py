@@ -9,8 +9,15 @@ from typing import NamedTuple
 from flopcount import analytic
 from flopcount.layers import Chain, Layer, depth
 from flopcount.tally import Shape, Tally
-from shufflenet.placing import CARDINALITY, Frame, Placed, distinct, stage_rows, stem_row, walk
-from shufflenet.quantities import QuantityError, check_scale, check_size, check_width
+from shufflenet.placing import CARDINALITY, Frame, Placed, stage_rows, stem_row, walk
+from shufflenet.quantities import (
+    QuantityError,
+    check_groups,
+    check_scale,
+    check_size,
+    check_width,
+    read_scale,
+)
 from shufflenet.scaling import Rounded, settle
 from shufflenet.spec import Row, Spec, SpecError
 
@@ -98,7 +105,8 @@ def network(
     """
     h, w = spec.image if size is None else check_size(*size)
     chosen = spec.first_choice if groups is None else groups
-    factor = check_scale(Decimal(scale))
+    factor = read_scale(scale) if isinstance(scale, str) else check_scale(Decimal(scale))
+    check_groups(cardinality, "cardinality")
     frame = Frame(spec, chosen, (h, w), unit, cardinality, units_from)
     if stem is not None:
         _check_stem(spec, stem)
@@ -142,12 +150,14 @@ def _tree(units: list[Placed]) -> Chain:
 
 
 def _checked(frame: Frame, widths: Mapping[str, int]) -> list[Placed]:
-    units = list(walk(frame, widths))
-    for placed in distinct(units):
-        for path, rule in placed.rules():
+    units: list[Placed] = []
+    for placed in walk(frame, widths):
+        repeats = units and placed.layer is units[-1].layer
+        for path, rule in () if repeats else placed.rules():
             if not rule.holds():
                 at = "" if path == placed.path else f" (at {path})"
                 raise SpecError(f"{frame.where(placed.row)}: {rule}{at}")
+        units.append(placed)
     return units
 
 

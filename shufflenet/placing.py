@@ -81,15 +81,22 @@ def stage_rows(spec: Spec) -> tuple[Row, ...]:
 
 
 class Placed(NamedTuple):
-    """One unit where it stands: its row, path, tree and shapes, and what its bottleneck needs."""
+    """One unit where it stands: its row, path, tree, the shape before it, its bottleneck's rules.
+
+    What leaves it is worked out when it is asked for: a unit that breaks a rule may have no output.
+    """
 
     row: Row
     path: str
     place: Place
     layer: Layer
     before: Shape
-    after: Shape
     requires: tuple[Rule, ...]
+
+    @property
+    def after(self) -> Shape:
+        """The shape that leaves the unit, ``(n, c, h, w)``."""
+        return output(self.layer, self.before)
 
     def rules(self) -> Iterator[tuple[str, Rule]]:
         """Every rule of the unit, with the path that needs it."""
@@ -101,7 +108,8 @@ class Placed(NamedTuple):
 def walk(frame: Frame, widths: Mapping[str, Count]) -> Iterator[Placed]:
     """Place every unit of the frame, in order, at the width given for each layer's path.
 
-    Raises SpecError, with the row that is at fault, for a unit that is unknown or does not fit.
+    A unit that breaks a rule may have no output, so whoever checks rules stops there. Raises
+    SpecError, with the row that is at fault, for a unit that is unknown or does not fit.
     """
     totals: dict[str, int] = {}
     for row in frame.spec.rows[1:]:
@@ -111,14 +119,16 @@ def walk(frame: Frame, widths: Mapping[str, Count]) -> Iterator[Placed]:
     for row in frame.spec.rows[1:]:
         try:
             chosen, taken = frame.unit_of(row)
-            placed = None
+            placed: Placed | None = None
             for _ in range(row.repeat):
                 done[row.path] += 1
                 alone = totals[row.path] == 1
                 path = row.path if alone else below(row.path, f"unit{done[row.path]}")
-                placed = _placed(frame, taken, chosen, shape, widths, path, placed)
+                last = placed
+                placed = _placed(frame, taken, chosen, shape, widths, path, last)
                 yield placed
-                shape = placed.after
+                if last is None or placed.layer is not last.layer:
+                    shape = placed.after
         except UnitError as error:
             raise SpecError(f"{frame.where(row)}: {error}") from error
 
@@ -141,10 +151,12 @@ def _placed(
     path: str,
     last: Placed | None,
 ) -> Placed:
+    if len(before) != 4 and row.unit != "fc":
+        raise UnitError(f"unit {row.unit} needs an image, but what arrives is flat")
     c_in = before[1]
     if last is not None and _alike(last.before, before):
-        # The same unit again: one tree serves every repeat.
-        return Placed(row, path, last.place, last.layer, before, last.after, last.requires)
+        # The same unit on the same shape: one tree serves every repeat, and the shape stays.
+        return Placed(row, path, last.place, last.layer, before, last.requires)
     if row.channels is None:
         c_out = c_in
     else:
@@ -154,10 +166,11 @@ def _placed(
         groups = frame.groups
     elif chosen.splits == "cardinality":
         groups = int(row.options.get("cardinality", frame.cardinality))
+        if groups < 1:
+            raise UnitError(f"unit {chosen.name}: cardinality {groups} is less than 1")
     m, requires = chosen.bottleneck(c_out, groups, row.ratio)
     place = Place(c_in, c_out, m, row.stride, groups, row.kernel or 0, row.options)
-    layer = made(chosen, place)
-    return Placed(row, path, place, layer, before, output(layer, before), requires)
+    return Placed(row, path, place, made(chosen, place), before, requires)
 
 
 def _alike(one: Shape, other: Shape) -> bool:

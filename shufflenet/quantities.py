@@ -14,9 +14,14 @@ from flopcount.integers import MAX
 
 #: The largest side of an image [px].
 MAX_SIDE = 65_536
+#: The largest number of groups, or of paths, of any unit.
+MAX_GROUPS = 1_024
 #: The largest number of channels of any layer.
 MAX_WIDTH = 1_048_576
 
+# Nobody writes a number longer than this, or reads more of it in an error.
+_LONGEST = 5_000
+_SHOWN = 60
 _MULTIPLES = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12}
 _BUDGET = (
     r"(?P<number>[^\s]*?[\d.])\s*(?P<multiple>[A-Za-z]??)\s*"
@@ -35,30 +40,35 @@ def read_budget(text: str) -> int:
     Raises QuantityError for what is not a positive whole number up to 2**63 - 1, and for a
     multiple that is none (``40m`` is milli).
     """
-    match = re.fullmatch(_BUDGET, text.strip())
+    match = re.fullmatch(_BUDGET, text.strip()) if len(text) <= _LONGEST else None
     if match is None or (number := _decimal(match["number"])) is None:
-        raise QuantityError(f"budget {text!r} is not a number such as 40M, 0.04G or 40_000_000")
+        raise QuantityError(
+            f"budget {_quoted(text)} is not a number such as 40M, 0.04G or 40_000_000"
+        )
     multiple = match["multiple"]
     if multiple not in _MULTIPLES:
         hint = " (m is milli; mega is M)" if multiple == "m" else ""
         raise QuantityError(
             f"budget {text!r}: {multiple!r} is no multiple; known are k, M, G, T{hint}"
         )
-    scaled = number.scaleb(_MULTIPLES[multiple])
+    sign, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)
+    # Shifted by hand: arithmetic would round to 28 digits.
+    scaled = Decimal((sign, digits, exponent + _MULTIPLES[multiple]))
     if scaled <= 0:
         raise QuantityError(f"budget {text!r} is not above zero")
     if scaled.adjusted() > 18 or scaled > MAX:
         raise QuantityError(f"budget {text!r} is above 2**63 - 1 = {MAX}")
-    if scaled.adjusted() < 0 or scaled != scaled.to_integral_value():
+    if scaled.adjusted() < 0 or scaled != int(scaled):
         raise QuantityError(f"budget {text!r} is not a whole number")
     return int(scaled)
 
 
 def read_scale(text: str) -> Decimal:
     """A width multiplier, exactly: ``0.5``. Raises QuantityError outside 0 < scale <= 1000."""
-    number = _decimal(text.strip().removesuffix("x"))
+    number = _decimal(text.strip().removesuffix("x")) if len(text) <= _LONGEST else None
     if number is None:
-        raise QuantityError(f"scale {text!r} is not a number such as 0.5")
+        raise QuantityError(f"scale {_quoted(text)} is not a number such as 0.5")
     return check_scale(number)
 
 
@@ -66,7 +76,7 @@ def check_scale(scale: Decimal) -> Decimal:
     """The scale itself. Raises QuantityError outside 0 < scale <= 1000, or past 15 digits."""
     if not scale.is_finite() or not 0 < scale <= 1000 or scale.adjusted() < -6:
         raise QuantityError(f"scale {scale} is not a number above 0 (at least 1e-6), at most 1000")
-    if len(scale.normalize().as_tuple().digits) > 15:
+    if len("".join(map(str, scale.as_tuple().digits)).strip("0")) > 15:
         raise QuantityError(f"scale {scale} has more than 15 digits")
     return scale
 
@@ -78,7 +88,9 @@ def read_size(text: str) -> tuple[int, int]:
     """
     h, cross, w = text.strip().lower().partition("x")
     if not _is_number(h) or (cross and not _is_number(w)):
-        raise QuantityError(f"size {text!r} is not a side such as 224 or height x width, 480x640")
+        raise QuantityError(
+            f"size {_quoted(text)} is not a side such as 224 or height x width, 480x640"
+        )
     return check_size(int(h), int(w or h))
 
 
@@ -93,8 +105,8 @@ def check_size(h: int, w: int) -> tuple[int, int]:
 def read_width(text: str) -> int:
     """A number of channels. Raises QuantityError outside 1 to 1048576."""
     if not _is_number(text.strip()):
-        raise QuantityError(f"width {text!r} is not a whole number of channels")
-    return check_width(int(text))
+        raise QuantityError(f"width {_quoted(text)} is not a whole number of channels")
+    return check_width(int(text.strip()))
 
 
 def check_width(width: int) -> int:
@@ -108,7 +120,7 @@ def read_ratio(text: str) -> tuple[int, ...]:
     """Widths in proportion, in lowest terms: ``1:2:4``. Raises QuantityError for anything else."""
     parts = text.strip().split(":")
     if not all(_is_number(part) for part in parts):
-        raise QuantityError(f"ratio {text!r} is not whole numbers such as 1:2:4")
+        raise QuantityError(f"ratio {_quoted(text)} is not whole numbers such as 1:2:4")
     return in_proportion([check_width(int(part)) for part in parts])
 
 
@@ -116,6 +128,10 @@ def in_proportion(widths: list[int] | tuple[int, ...]) -> tuple[int, ...]:
     """The widths divided by what they have in common: 144, 288, 576 -> 1, 2, 4."""
     common = reduce(gcd, widths)
     return tuple(width // common for width in widths)
+
+
+def _quoted(text: str) -> str:
+    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}..."
 
 
 def _is_number(text: str) -> bool:
@@ -155,6 +171,15 @@ def as_printed(figure: int, *, tenths: bool = False) -> str:
 
 def read_groups(text: str) -> int:
     """A number of groups. Raises QuantityError outside 1 to 1024."""
-    if not _is_number(text.strip()) or not 1 <= int(text) <= 1024:
-        raise QuantityError(f"groups {text!r} is not a whole number between 1 and 1024")
-    return int(text)
+    if not _is_number(text.strip()):
+        raise QuantityError(
+            f"groups {_quoted(text)} is not a whole number between 1 and {MAX_GROUPS}"
+        )
+    return check_groups(int(text.strip()))
+
+
+def check_groups(groups: int, what: str = "groups") -> int:
+    """The groups, or the cardinality, itself. Raises QuantityError outside 1 to 1024."""
+    if not 1 <= groups <= MAX_GROUPS:
+        raise QuantityError(f"{what} {groups} is not a whole number between 1 and {MAX_GROUPS}")
+    return groups

@@ -19,6 +19,7 @@ from shufflenet.quantities import QuantityError, check_scale, check_width, read_
 from shufflenet.spec import Hint, Option, Row, Spec, SpecError, is_label
 
 _MAX_BYTES = 1_000_000
+_MAX_DOTS = 2_000
 
 
 def bundled() -> dict[str, str]:
@@ -53,15 +54,17 @@ def load(name: str | os.PathLike[str]) -> Spec:
 
 
 def _read(path: str, file: str) -> Spec:
+    data = None
     try:
         # A pipe or a device could hang or never end.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise SpecError(f"{file}: not a regular file")
-        with open(path, "rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb") as stream:
+                data = stream.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise SpecError(f"{file}: cannot be read: {reason}") from error
+    if data is None:
+        raise SpecError(f"{file}: not a regular file")
     if len(data) > _MAX_BYTES:
         raise SpecError(f"{file}: more than {_MAX_BYTES} bytes")
     return loads(data, name=os.path.splitext(os.path.basename(path))[0], file=file)
@@ -70,6 +73,9 @@ def _read(path: str, file: str) -> Spec:
 def loads(data: bytes, *, name: str, file: str = "") -> Spec:
     """The spec in a TOML text. Raises SpecError for anything that is not one."""
     where = file or name
+    if data.count(b".") > _MAX_DOTS:
+        # A key of thousands of dotted parts costs the parser its square in time and memory.
+        raise SpecError(f"{where}: more than {_MAX_DOTS} dots")
     try:
         table = tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -130,11 +136,11 @@ class _Reader(NamedTuple):
             )
         except SpecError as error:
             message = str(error)
-            prefix = f"{label}: "
-            at = reader.where
-            raise SpecError(
-                message if message.startswith(at) else f"{at}: {message.removeprefix(prefix)}"
-            ) from error
+            if not message.startswith(reader.where):
+                # The record knows its layer alone; here the number of the row is known too.
+                layer = f"{label}: " if isinstance(label, str) else ""
+                message = f"{reader.where}: {message.removeprefix(layer)}"
+            raise SpecError(message) from error
 
     def hint(self) -> Hint:
         self.only(set(Hint._fields))
@@ -212,6 +218,8 @@ def _texts(value: object) -> tuple[str, ...]:
 def _int(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _WrongTypeError(value, "a whole number")
+    if value.bit_length() > 63:
+        raise _WrongTypeError(value, "a whole number of at most 63 bits")
     return value
 
 
@@ -265,4 +273,6 @@ def _options(value: object) -> Mapping[str, Option]:
     for item in value.values():
         if not isinstance(item, (bool, int, str)):
             raise _WrongTypeError(item, "true, false, a whole number or a text")
+        if isinstance(item, int):
+            _int(int(item))
     return MappingProxyType(dict(value))

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from flopcount.rules import Divides, Rule
 from shufflenet.placing import Frame, Placed, distinct, stage_rows, stem_row, walk
 from shufflenet.quantities import MAX_WIDTH, check_width, in_proportion
+from shufflenet.spec import Row
 
 # Rules repeat with the least common multiple of their moduli; past this one the search ends.
 _LONGEST_PERIOD = 4_096
@@ -48,12 +49,26 @@ def base_widths(frame: Frame) -> dict[str, int]:
     return {row.path: frame.fixed(row) for row in rows}
 
 
-def first_broken(frame: Frame, widths: Mapping[str, int]) -> tuple[Placed, str, Rule] | None:
-    """The first rule that the widths break, with the unit and the path that need it."""
+class Broken(NamedTuple):
+    """A rule that is broken, the unit and path that need it, and how many rules held before it."""
+
+    placed: Placed
+    path: str
+    rule: Rule
+    held: int
+
+    def __str__(self) -> str:
+        return f"{self.placed.row.layer}: {self.rule}"
+
+
+def first_broken(frame: Frame, widths: Mapping[str, int]) -> Broken | None:
+    """The first rule that the widths break."""
+    held = 0
     for placed in distinct(walk(frame, widths)):
         for path, rule in placed.rules():
             if not rule.holds():
-                return placed, path, rule
+                return Broken(placed, path, rule, held)
+            held += 1
     return None
 
 
@@ -77,67 +92,101 @@ def settle(frame: Frame, scale: Decimal, stem: int | None = None) -> Settled:
 
 
 def _round_up(frame: Frame, wanted: Mapping[str, Decimal], stem: int | None) -> Settled:
-    stages = stage_rows(frame.spec)
-    ratio = in_proportion([frame.fixed(row) for row in stages]) if stages else ()
-    step = ceil(wanted[stages[0].path] / ratio[0]) if stages else 0
-    stem_at = stem_row(frame.spec)
-    start = ceil(wanted[stem_at.path]) if stem_at is not None else 0
-
-    def at(stem_width: int, steps: int) -> dict[str, int]:
-        widths = {stem_at.path: stem_width} if stem_at is not None else {}
-        return widths | {row.path: steps * r for row, r in zip(stages, ratio, strict=True)}
-
-    for stem_width in range(start, (start if stem is not None else 2 * start) + 1):
-        for steps in range(
-            step, step + _period(frame, at(stem_width, step), at(stem_width, step + 1))
-        ):
-            widths = at(stem_width, steps)
-            if max(widths.values(), default=0) > MAX_WIDTH:
-                break
-            if first_broken(frame, widths) is None:
-                return Settled(widths, tuple(_footnotes(frame, wanted, widths)))
-    broken = first_broken(frame, at(start, step))
-    asked = ", ".join(f"{path} {shown(width)}" for path, width in wanted.items())
-    raise NothingLegalError(
-        f"{frame.spec.where}, g={frame.groups}: no legal widths at or above {asked}"
-        + (f": {broken[0].row.layer}: {broken[2]}" if broken else "")
-    )
+    search = _Search(frame, wanted)
+    found = search.stems() if stem is None else search.stages(stem)
+    if found is None:
+        asked = ", ".join(f"{path} {shown(width)}" for path, width in wanted.items())
+        reason = f": {search.furthest}" if search.furthest else ""
+        raise NothingLegalError(
+            f"{frame.spec.where}, g={frame.groups}: no legal widths at or above {asked}{reason}"
+        )
+    return Settled(found, tuple(_footnotes(frame, wanted, found)))
 
 
-def _period(frame: Frame, widths: Mapping[str, int], wider: Mapping[str, int]) -> int:
-    """How many steps of the stages' width until the rules repeat: all there is to try."""
-    moduli = [
-        [
-            rule.by if isinstance(rule, Divides) else 1
-            for placed in walk(frame, w)
-            for _, rule in placed.rules()
-        ]
-        for w in (widths, wider)
-    ]
-    # A modulus that grows with the width (a depthwise convolution's) keeps its rule by itself.
-    period = lcm(*(a for a, b in zip(*moduli, strict=False) if a == b and a > 0))
-    return min(period, _LONGEST_PERIOD)
+class _Search:
+    """The narrowest legal stem and then stages, at or above what a scale wants.
+
+    Rules of divisibility repeat with the least common multiple of their moduli. Once so many
+    widths in a row broke rules of moduli already seen, every wider one breaks them as well.
+    """
+
+    def __init__(self, frame: Frame, wanted: Mapping[str, Decimal]) -> None:
+        stem_at, stages = stem_row(frame.spec), stage_rows(frame.spec)
+        self.frame = frame
+        self.stem_path = stem_at.path if stem_at is not None else None
+        self.paths = [row.path for row in stages]
+        self.ratio = in_proportion([frame.fixed(row) for row in stages]) if stages else ()
+        self.start = ceil(wanted[self.stem_path]) if self.stem_path is not None else 0
+        self.step = ceil(wanted[self.paths[0]] / self.ratio[0]) if stages else 0
+        self.period = 1
+        self.furthest: Broken | None = None
+
+    def stems(self) -> dict[str, int] | None:
+        """Every stem of one period, the narrowest first, with its narrowest stages."""
+        stem = self.start
+        while stem <= min(self.start + self.period, MAX_WIDTH):
+            if (found := self.stages(stem)) is not None:
+                return found
+            stem += 1
+        return None
+
+    def stages(self, stem: int) -> dict[str, int] | None:
+        """The narrowest legal stages with a stem, if there are any."""
+        seen = 0
+        last: Rule | None = None
+        for step in range(self.step, MAX_WIDTH // max(self.ratio, default=1) + 1):
+            widths = self._widths(stem, step)
+            broken = first_broken(self.frame, widths)
+            if broken is None:
+                return widths
+            if self.furthest is None or broken.held > self.furthest.held:
+                self.furthest = broken
+            if isinstance(broken.rule, Divides):
+                period = lcm(self.period, broken.rule.by)
+                seen = seen + 1 if period == self.period else 0
+                self.period = min(period, _LONGEST_PERIOD)
+                if seen > self.period:
+                    return None
+            elif broken.rule == last:
+                # A rule that no width of the stages changes.
+                return None
+            else:
+                seen, last = 0, broken.rule
+            if not self.paths:
+                return None
+        return None
+
+    def _widths(self, stem: int, step: int) -> dict[str, int]:
+        widths = {} if self.stem_path is None else {self.stem_path: stem}
+        return widths | {path: step * r for path, r in zip(self.paths, self.ratio, strict=True)}
 
 
 def _footnotes(
     frame: Frame, wanted: Mapping[str, Decimal], used: Mapping[str, int]
 ) -> Iterator[Rounded]:
     stem_at, stages = stem_row(frame.spec), stage_rows(frame.spec)
-    groups = ([(stem_at,)] if stem_at is not None else []) + ([stages] if stages else [])
-    for rows in groups:
+    layers = ([(stem_at,)] if stem_at is not None else []) + ([stages] if stages else [])
+    for rows in layers:
         first = rows[0]
-        if used[first.path] == wanted[first.path]:
-            continue
-        asked = dict(used)
-        for row in rows:
-            asked[row.path] = int(wanted[row.path])
-        if any(wanted[row.path] != int(wanted[row.path]) for row in rows):
-            rule = f"{shown(wanted[first.path])} is not a whole number"
-        elif (broken := first_broken(frame, asked)) is not None:
-            rule = f"{broken[0].row.layer}: {broken[2]}"
-        else:
-            rule = "the stages would leave their ratio"
-        yield Rounded(first.layer, wanted[first.path], used[first.path], rule)
+        if used[first.path] != wanted[first.path]:
+            reason = "; ".join(_reasons(frame, rows, wanted, used))
+            yield Rounded(first.layer, wanted[first.path], used[first.path], reason)
+
+
+def _reasons(
+    frame: Frame, rows: tuple[Row, ...], wanted: Mapping[str, Decimal], used: Mapping[str, int]
+) -> Iterator[str]:
+    """Why the widths of some rows are not what was wanted: no whole numbers, or a broken rule."""
+    broken_up = next((row for row in rows if wanted[row.path] != int(wanted[row.path])), None)
+    if broken_up is not None:
+        at = "" if broken_up is rows[0] else f"{broken_up.layer}: "
+        yield f"{at}{shown(wanted[broken_up.path])} is not a whole number"
+    ratio = in_proportion([frame.fixed(row) for row in rows])
+    steps = ceil(wanted[rows[0].path] / ratio[0])
+    asked = {row.path: steps * part for row, part in zip(rows, ratio, strict=True)}
+    broken = first_broken(frame, {**used, **asked})
+    if broken is not None:
+        yield str(broken)
 
 
 def shown(width: Decimal) -> str:

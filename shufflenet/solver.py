@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isqrt
-from typing import Any, Literal, TypeAlias
+from math import isqrt, lcm
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flopcount import analytic
-from flopcount.conventions import Convention, convention, price
+from flopcount.conventions import Convention, price
+from flopcount.conventions import convention as named
 from flopcount.integers import MAX, Count, FigureTooLargeError, lift
+from flopcount.rules import Divides, Rule
 from shufflenet.network import Network, assemble
 from shufflenet.placing import CARDINALITY, Frame, Placed, distinct, stage_rows, stem_row, walk
 from shufflenet.quantities import (
     MAX_WIDTH,
     QuantityError,
+    check_groups,
     check_size,
     check_width,
     in_proportion,
@@ -103,7 +106,7 @@ def solve(
     unit: str | None = None,
     cardinality: int = CARDINALITY,
     units_from: Collection[str] = (),
-    convention_name: str = "shufflenet-paper",
+    convention: str | Convention = "shufflenet-paper",
     top: int = 1,
 ) -> Answer:
     """The networks of a spec whose cost is nearest to a budget, or the largest within it.
@@ -118,11 +121,14 @@ def solve(
         raise QuantityError(f"budget {budget} is not between 1 and {MAX}")
     if top < 1:
         raise QuantityError(f"top {top} is less than 1")
-    chosen = spec.first_choice if groups is None else groups
+    if policy not in get_args(Policy):
+        raise QuantityError(f"policy {policy!r} is not one of {', '.join(get_args(Policy))}")
+    chosen = check_groups(spec.first_choice if groups is None else groups)
+    check_groups(cardinality, "cardinality")
     h, w = spec.image if size is None else check_size(*size)
     frame = Frame(spec, chosen, (h, w), unit, cardinality, units_from)
-    task = _Task(frame, _ratio(frame, ratio), budget, policy, convention(convention_name))
-    found = [_sweep(task, width) for width in _stems(frame, stem)]
+    task = _Task(frame, _ratio(frame, ratio), budget, policy, named(convention))
+    found = [_sweep(task, width, top) for width in _stems(frame, stem)]
     stems = np.concatenate([np.full(len(steps), s or 0) for s, steps, _ in found])
     steps = np.concatenate([steps for _, steps, _ in found])
     costs = np.concatenate([cost for _, _, cost in found])
@@ -133,6 +139,7 @@ def solve(
 
 def _answer(task: _Task, stems: Column, steps: Column, costs: Column, top: int) -> Answer:
     misses = np.abs(costs - task.budget)
+    tried = len(costs)
     if task.policy == "at-most":
         within = costs <= task.budget
         if not within.any():
@@ -157,7 +164,7 @@ def _answer(task: _Task, stems: Column, steps: Column, costs: Column, top: int) 
         task.policy,
         task.convention.name,
         tuple(solutions),
-        len(costs),
+        tried,
         int((misses == best).sum()) == 1,
     )
 
@@ -199,12 +206,15 @@ def _stems(
 Swept: TypeAlias = tuple[int | None, Column, Column]
 
 
-def _sweep(task: _Task, stem: int | None) -> Swept:
+def _sweep(task: _Task, stem: int | None, top: int = 1) -> Swept:
     """Every legal number of steps, with its cost, up to where the cost only grows away."""
+    # Where the first stage is as wide as what comes before it, a projection falls away and the
+    # cost may drop; behind that it only rises.
+    turn = (task.frame.image[1] if stem is None else stem) // task.ratio[0]
     most = MAX_WIDTH // max(task.ratio)
     steps = np.zeros(0, np.int64)
     costs = np.zeros(0, np.int64)
-    low, high = 1, min(_first_guess(task, stem), most)
+    low, high = 1, min(max(_first_guess(task, stem), turn + 1), most)
     while low <= high:
         for chunk in _alike(task, stem, low, high):
             legal = chunk[legal_mask(task.frame, task.widths(stem, lift(chunk)))]
@@ -213,12 +223,44 @@ def _sweep(task: _Task, stem: int | None) -> Swept:
                 steps, costs = np.append(steps, legal), np.append(costs, cost)
         order = np.argsort(steps)
         steps, costs = steps[order], costs[order]
-        rising = bool((np.diff(costs) >= 0).all())
-        if rising and len(costs) and costs[-1] - task.budget > abs(costs - task.budget).min():
+        if _enough(task, steps, costs, turn, top):
             break
-        # Where nothing was legal yet, one look at all the rest settles it.
-        low, high = high + 1, min(2 * high, most) if len(steps) else most
+        if not len(steps) and _hopeless(task, stem, high):
+            break
+        low, high = high + 1, min(2 * high, most)
     return stem, steps, costs
+
+
+def _enough(task: _Task, steps: Column, costs: Column, turn: int, top: int) -> bool:
+    """Whether no wider candidate can be among the best: cost rises, and is past all of them."""
+    if not len(costs) or not (np.diff(costs[steps > turn]) >= 0).all():
+        return False
+    if task.policy == "at-most":
+        return bool(costs[-1] > task.budget)
+    misses = np.sort(np.abs(costs - task.budget))
+    return len(costs) >= top and bool(costs[-1] - task.budget > misses[top - 1])
+
+
+def _hopeless(task: _Task, stem: int | None, high: int) -> bool:
+    """Whether the rules have repeated within the widths tried, so that no wider one is legal."""
+    period = 1
+    for rule in _rules(task, stem, np.array([high], np.int64)):
+        if isinstance(rule, Divides) and rule.by is not rule.value:
+            if type(rule.by) is not int:
+                return False
+            period = lcm(period, rule.by)
+    if period > high:
+        return False
+    # The last period tells of all wider ones only where nothing in it is too small as yet.
+    last = np.arange(high - period + 1, high + 1, dtype=np.int64)
+    sizes = (r for r in _rules(task, stem, last) if not isinstance(r, Divides))
+    return all(bool(np.all(rule.holds())) for rule in sizes)
+
+
+def _rules(task: _Task, stem: int | None, steps: Column) -> Iterator[Rule]:
+    for placed in distinct(walk(task.frame, task.widths(stem, lift(steps)))):
+        for _, rule in placed.rules():
+            yield rule
 
 
 def _first_guess(task: _Task, stem: int | None) -> int:
@@ -242,7 +284,7 @@ def _alike(task: _Task, stem: int | None, low: int, high: int) -> Iterator[Colum
     """
     for start in range(low, high + 1, _COLUMN):
         chunk = np.arange(start, min(start + _COLUMN, high + 1), dtype=np.int64)
-        widths: list[Any] = list(task.widths(stem, lift(chunk)).values())
+        widths: list[Any] = [task.frame.image[1], *task.widths(stem, lift(chunk)).values()]
         pattern = np.zeros(len(chunk), np.int64)
         for one, other in pairwise(widths):
             pattern = 2 * pattern + (one == other)
@@ -272,7 +314,7 @@ def prices(frame: Frame, widths: dict[str, Count], chosen: Convention) -> Column
     cost: Any = 0
     last: Placed | None = None
     for placed in walk(frame, widths):
-        if last is None or placed.layer is not last.layer or placed.after is not last.after:
+        if last is None or placed.layer is not last.layer:
             cost = price(analytic.count(placed.layer, placed.before, memory=False), chosen)
         if int(result.max()) + int(np.max(cost)) > MAX:
             raise FigureTooLargeError
@@ -306,15 +348,15 @@ def _rule_in_the_way(task: _Task, stem: int | None) -> str:
     least: tuple[int, int] | None = None
     for chunk in _alike(task, stem, 1, min(_SEARCHED, MAX_WIDTH // max(task.ratio))):
         broken = np.zeros(len(chunk), np.int64)
-        for placed in distinct(walk(task.frame, task.widths(stem, lift(chunk)))):
-            for _, rule in placed.rules():
-                broken += ~np.asarray(rule.holds())
+        for rule in _rules(task, stem, chunk):
+            broken += ~np.asarray(rule.holds())
         at = int(broken.argmin())
-        least = min(least or (int(broken[at]), int(chunk[at])), (int(broken[at]), int(chunk[at])))
+        here = (int(broken[at]), int(chunk[at]))
+        least = here if least is None else min(least, here)
     assert least is not None
     found = first_broken(task.frame, task.widths(stem, least[1]))
     assert found is not None
-    return f"{found[0].row.layer}: {found[2]}"
+    return str(found)
 
 
 def _name(frame: Frame) -> str:

@@ -138,8 +138,11 @@ class Spec:
         for groups in self.groups:
             if not 1 <= groups <= _MAX_KERNEL:
                 raise SpecError(f"groups {groups} is not between 1 and {_MAX_KERNEL}")
-        if self.default_groups is not None:
-            self.column(self.default_groups)
+        if self.default_groups is not None and self.default_groups not in self.groups:
+            known = ", ".join(str(g) for g in self.groups)
+            raise SpecError(
+                f"default_groups: no column g = {self.default_groups}; columns are g = {known}"
+            )
         for row in self.rows:
             if row.channels is not None and len(row.channels) != len(self.groups):
                 raise SpecError(

@@ -10,7 +10,7 @@ from flopcount.report import Cell, Table
 from shufflenet.figures import Priced
 from shufflenet.network import Network, RowInPlace, network
 from shufflenet.quantities import as_printed
-from shufflenet.scaling import shown
+from shufflenet.scaling import NothingLegalError, shown
 
 
 def unit_name(convention: Convention) -> str:
@@ -143,13 +143,23 @@ def rounding_notes(net: Network) -> Iterator[str]:
 
 def hint_notes(net: Network, convention: Convention) -> Iterator[str]:
     """The spec's remarks on this scale, with what each stem costs."""
-    if net.stem is None or net.frame.size != net.spec.image:
+    if net.stem is None or net.frame.size != net.spec.image or net.frame.unit is not None:
         return
     for hint in net.spec.hints:
         asked = (hint.scale, hint.convention)
         if asked != (net.scale, convention.name) or net.stem == hint.stem:
             continue
-        other = network(net.spec, net.groups, scale=net.scale, size=net.frame.size, stem=hint.stem)
+        try:
+            other = network(
+                net.spec,
+                net.groups,
+                scale=net.scale,
+                stem=hint.stem,
+                units_from=net.frame.units_from,
+            )
+        except NothingLegalError:
+            # The hint's stem is not legal for every number of groups.
+            continue
         ours = as_printed(price(net.tally(memory=False), convention), tenths=True)
         theirs = as_printed(price(other.tally(memory=False), convention), tenths=True)
         yield (

@@ -317,6 +317,8 @@ def unit(name: str, units_from: Collection[str] = ()) -> Unit:
     its package. It takes a `Place` and returns a layer tree; a `Unit` record serves as well.
     Raises UnitError where there is none, or it is not allowed.
     """
+    if isinstance(units_from, str):
+        units_from = (units_from,)
     if name in UNITS:
         return UNITS[name]
     if ":" not in name:

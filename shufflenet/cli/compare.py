@@ -116,7 +116,7 @@ def _line(
             budget=budget,
             unit=item.name,
             units_from=units_from,
-            convention_name=convention.name,
+            convention=convention,
             **choices,
         )
     except NothingLegalError as error:

@@ -97,14 +97,14 @@ def _answers(
     from shufflenet.solver import solve
 
     try:
-        answer = solve(loaded, budget, groups, stem=stem, convention_name=convention, **choices)
+        answer = solve(loaded, budget, groups, stem=stem, convention=convention, **choices)
     except NothingLegalError as error:
         say(f"shufflecost: {error}")
         return [], 1
     if not answer.notable or stem == "auto" or answer.best.network.stem is None:
         return [(answer, False)], 0
     again = choices | {"top": 1}
-    other = solve(loaded, budget, groups, stem="auto", convention_name=convention, **again)
+    other = solve(loaded, budget, groups, stem="auto", convention=convention, **again)
     better = abs(other.best.residual) < abs(answer.best.residual)
     return [(answer, False), (other, True)] if better else [(answer, False)], 0
 

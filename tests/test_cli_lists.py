@@ -1,0 +1,186 @@
+"""``specs``, ``units``, ``conventions``, ``completion``, and what every command says of itself."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+from typing import Any
+
+import pytest
+from command import EXAMPLES, ROOT, Outcome, python, ran, run, run_together
+
+from flopcount.conventions import CONVENTIONS
+from shufflenet import __version__
+from shufflenet.units import UNITS
+
+# in the order of the group's help
+NAMES = [
+    "table",
+    "solve-widths",
+    "compare",
+    "formula",
+    "cost",
+    "specs",
+    "units",
+    "conventions",
+    "completion",
+]
+
+
+def listed(command: str) -> Any:
+    figures = ran(command, "--format", "json").json
+    assert list(figures) == ["schema", command]
+    return figures[command]
+
+
+def test_specs_lists_every_file_of_the_folder_as_it_is():
+    files = sorted((ROOT / "specs").glob("*.toml"))
+    found = listed("specs")
+    assert [spec["name"] for spec in found] == [file.stem for file in files]
+    for file, spec in zip(files, found, strict=True):
+        written = tomllib.loads(file.read_text())
+        for key in ("title", "source", "groups"):
+            assert spec[key] == written[key]
+        assert spec["notes"] == written.get("notes", [])
+
+
+def test_units_lists_every_unit_with_what_it_takes():
+    found = {unit["name"]: unit for unit in listed("units")}
+    assert list(found) == list(UNITS)
+    assert found["shufflenet"]["options"] == ["shuffle", "first_groups"]
+    assert (found["shufflenet"]["bottleneck"], found["shufflenet"]["splits"]) == ("1:4", "groups")
+    assert (found["resnext"]["bottleneck"], found["resnext"]["splits"]) == ("1:2", "cardinality")
+    assert found["vgg"]["bottleneck"] is None
+    stages = [name for name, unit in found.items() if unit["stage"]]
+    assert stages == ["shufflenet", "resnet", "resnext", "xception", "vgg"]
+
+
+def test_conventions_lists_every_convention_with_its_unit_and_source():
+    found = {item["name"]: item for item in listed("conventions")}
+    assert list(found) == list(CONVENTIONS)
+    assert found["shufflenet-paper"]["unit"] == found["macs"]["unit"] == "macs"
+    assert found["torch"]["unit"] == "flops"
+    assert all(item["source"] for item in found.values())
+
+
+@pytest.mark.parametrize("command", ["specs", "units", "conventions"])
+def test_a_list_shows_every_name_in_its_table(command: str):
+    shown = [line.split()[:1] for line in ran(command).out.splitlines()]
+    for item in listed(command):
+        assert [item["name"]] in shown
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_the_command(shell: str):
+    script = ran("completion", shell)
+    assert (script.code, script.err) == (0, "")
+    assert f"_SHUFFLECOST_COMPLETE={shell}_complete" in script.out
+    assert "shufflecost" in script.out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_script_is_one_that_the_shell_can_read(shell: str):
+    found = shutil.which(shell)
+    if found is None:
+        pytest.skip(f"{shell} is not installed")
+    script = ran("completion", shell).out
+    done = subprocess.run([found, "-n"], input=script, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("so", ["solve-widths"]),
+        ("table --spec ", ["arch2", "noshuffle", "shallow", "shufflenet"]),
+        ("cost s", ["shallow", "shufflenet"]),
+        ("formula res", ["resnet", "resnext"]),
+        ("table --convention ", list(CONVENTIONS)),
+        ("table --format ", ["table", "markdown", "latex", "csv", "json"]),
+        ("solve-widths --policy ", ["nearest", "at-most"]),
+    ],
+)
+def test_the_shell_completes_the_names_there_are(words: str, expected: list[str]):
+    typed = f"shufflecost {words}"
+    env = {
+        "_SHUFFLECOST_COMPLETE": "bash_complete",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split(" ")) - 1),
+    }
+    outcome = run(env=env)
+    assert [line.removeprefix("plain,") for line in outcome.out.splitlines()] == expected
+
+
+def test_the_version_is_the_packages():
+    outcome = run("--version")
+    assert outcome.code == 0
+    assert re.fullmatch(rf"shufflecost\W+version {re.escape(__version__)}\n", outcome.out)
+
+
+def test_the_command_is_the_one_that_the_project_installs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"shufflecost": "shufflenet.cli:main"}
+    outcome = python("-c", "from shufflenet.cli import main; main(['--version'])")
+    assert outcome == run("--version")
+
+
+def test_without_a_command_the_help_goes_to_standard_error():
+    outcome = run()
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.strip() == ran("--help").out.strip()
+
+
+def test_the_help_names_every_command():
+    said = ran("--help").out
+    commands = said.partition("Commands:\n")[2].partition("\n\n")[0]
+    assert [line.split()[0] for line in commands.splitlines()] == NAMES
+
+
+def helps() -> dict[str, Outcome]:
+    return {name: ran(*name.split(), "--help") for name in ("", *NAMES)}
+
+
+@pytest.mark.parametrize("name", ["", *NAMES])
+def test_every_help_shows_examples_and_all_exit_codes(name: str):
+    outcome = helps()[name]
+    assert (outcome.code, outcome.err) == (0, "")
+    said = outcome.out
+    examples, _, codes = said.partition("Examples:\n")[2].partition("Exit codes:\n")
+    assert [line.split()[0] for line in codes.splitlines()] == ["0", "1", "2"]
+    lines = [line.strip() for line in examples.splitlines() if line.strip()]
+    assert lines
+    assert all(line.startswith(f"shufflecost {name}".strip()) for line in lines)
+
+
+@pytest.mark.parametrize("name", ["", "table"])
+def test_h_is_short_for_help(name: str):
+    assert run(*name.split(), "-h") == helps()[name]
+
+
+def test_every_example_of_every_help_runs_as_it_stands(tmp_path):
+    (tmp_path / "my-net.toml").write_text((EXAMPLES / "tiny.toml").read_text())
+    own = (EXAMPLES / "own_units.py").read_text().replace("def inverted", "def mine")
+    (tmp_path / "my_units.py").write_text(own)
+    lines = [
+        line.split(">")[0].strip()
+        for outcome in helps().values()
+        for line in outcome.out.splitlines()
+        if line.startswith("    shufflecost ")
+    ]
+    assert len(lines) > 20
+    # Proof is for other tests; here it would take its time.
+    examples = [shlex.split(line.replace(" --confirm", ""))[1:] for line in dict.fromkeys(lines)]
+    solving = ("solve-widths", "compare")
+    examples = [[*words, "--no-confirm"] if words[0] in solving else words for words in examples]
+    outcomes = run_together(*map(tuple, examples), cwd=tmp_path)
+    failed = [
+        (words, outcome.err)
+        for words, outcome in zip(examples, outcomes, strict=True)
+        if outcome.code != 0 or bool(outcome.out) == ("-o" in words)
+    ]
+    assert failed == []
+    assert (tmp_path / "layers.csv").exists()
+    assert (tmp_path / "table1.json").exists()

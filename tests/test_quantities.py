@@ -1,0 +1,481 @@
+"""Numbers are read exactly as people write them, or refused with the text and the reason."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from spec_strategies import within
+
+from shufflenet.quantities import (
+    QuantityError,
+    as_printed,
+    check_scale,
+    check_size,
+    check_width,
+    in_proportion,
+    read_budget,
+    read_groups,
+    read_ratio,
+    read_scale,
+    read_size,
+    read_width,
+    rounded_half_up,
+)
+
+BIGGEST = 9_223_372_036_854_775_807
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("40M", 40 * 10**6),
+        ("0.04G", 40 * 10**6),
+        ("40 MFLOPs", 40 * 10**6),
+        ("40MFLOPS", 40 * 10**6),
+        ("40 MMACs", 40 * 10**6),
+        ("40 M", 40 * 10**6),
+        ("40M multiply-adds", 40 * 10**6),
+        ("40_000_000", 40 * 10**6),
+        ("40,000,000", 40 * 10**6),
+        ("40000000", 40 * 10**6),
+        ("4e7", 40 * 10**6),
+        ("4E7", 40 * 10**6),
+        ("+40M", 40 * 10**6),
+        (" 40M\n", 40 * 10**6),
+        ("40k", 40 * 10**3),
+        ("40K", 40 * 10**3),
+        ("1.5k", 1500),
+        (".5M", 500_000),
+        ("1,000.5k", 1_000_500),
+        ("0.1e1", 1),
+        ("1T", 10**12),
+        ("4 GMACs", 4 * 10**9),
+        ("40 FLOPs", 40),
+        ("40 MACs", 40),
+        ("1.000001M", 1_000_001),
+        ("9223372036854775807", BIGGEST),
+        ("9.223372036854775807e18", BIGGEST),
+        ("9223372.036854775807T", BIGGEST),
+    ],
+)
+def test_a_budget_is_read_exactly_as_people_write_it(text: str, budget: int) -> None:
+    found = read_budget(text)
+    assert found == budget
+    assert type(found) is int
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("40m", "'m' is no multiple; known are k, M, G, T (m is milli; mega is M)"),
+        ("40E", "'E' is no multiple"),
+        ("40g", "'g' is no multiple"),
+        ("-40M", "is not above zero"),
+        ("-0.5", "is not above zero"),
+        ("0", "is not above zero"),
+        ("0.0M", "is not above zero"),
+        ("-0", "is not above zero"),
+        ("NaN", "is not a number"),
+        ("nan", "is not a number"),
+        ("inf", "is not a number"),
+        ("-inf", "is not a number"),
+        ("Infinity", "is not a number"),
+        ("", "is not a number"),
+        ("   ", "is not a number"),
+        ("M", "is not a number"),
+        ("forty", "is not a number"),
+        ("0x10", "is not a number"),
+        ("40__0", "is not a number"),
+        ("4,0", "is not a number"),
+        ("40 000 000", "is not a number"),
+        ("40.0.0M", "is not a number"),
+        ("40MM", "is not a number"),
+        ("\uff14\uff10M", "is not a number"),
+        ("1.5", "is not a whole number"),
+        ("0.5", "is not a whole number"),
+        ("0.0005k", "is not a whole number"),
+        ("1e-9999", "is not a whole number"),
+        ("9223372036854775808", f"is above 2**63 - 1 = {BIGGEST}"),
+        ("9.3e18", "is above 2**63 - 1"),
+        ("1e9999", "is above 2**63 - 1"),
+        pytest.param("9" * 5000, "is above 2**63 - 1", id="5000 digits"),
+    ],
+)
+def test_what_is_no_budget_is_refused_with_the_text_and_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(QuantityError) as caught:
+        read_budget(text)
+    assert reason in str(caught.value)
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["1e999999999", "1e-999999999", "-1e999999999", "1e999999999M", "9" * 50 + "e99999999"]
+)
+def test_a_budget_with_an_endless_exponent_is_refused_at_once(text: str) -> None:
+    with within(2), pytest.raises(QuantityError):
+        read_budget(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1" + " " * 20_000 + "!",
+        "1" * 100_000 + "!",
+        "1" + ",111" * 30_000 + "!",
+        "1" + "_1" * 50_000 + "!",
+        "." * 100_000,
+        "M" * 100_000,
+    ],
+    ids=["spaces", "digits", "commas", "underscores", "dots", "letters"],
+)
+def test_a_long_text_that_is_no_budget_is_refused_quickly(text: str) -> None:
+    with within(2), pytest.raises(QuantityError):
+        read_budget(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0." + "9" * 40,
+        "1." + "0" * 40 + "1",
+        "1.5" + "0" * 40 + "1M",
+        f"{BIGGEST}." + "0" * 30 + "1",
+    ],
+)
+def test_a_budget_is_never_rounded_to_a_whole_number_however_many_digits_it_has(text: str) -> None:
+    with pytest.raises(QuantityError):
+        read_budget(text)
+
+
+def test_zeros_without_value_change_no_budget() -> None:
+    assert read_budget("0" * 500 + "40M") == 40 * 10**6
+    assert read_budget("40." + "0" * 500 + "M") == 40 * 10**6
+
+
+@given(
+    number=st.integers(1, BIGGEST),
+    style=st.sampled_from(["{}", "{:_}", "{:,}", " {} ", "{} MACs", "{}.0", "{}e0", "+{}"]),
+)
+@settings(deadline=None, max_examples=100)
+def test_every_whole_number_in_range_is_a_budget_in_every_style(number: int, style: str) -> None:
+    assert read_budget(style.format(number)) == number
+
+
+@given(
+    digits=st.integers(1, 10**9),
+    places=st.integers(0, 12),
+    multiple=st.sampled_from([("", 0), ("k", 3), ("K", 3), ("M", 6), ("G", 9), ("T", 12)]),
+)
+@settings(deadline=None, max_examples=200)
+def test_a_decimal_budget_is_its_exact_product_or_refused(
+    digits: int, places: int, multiple: tuple[str, int]
+) -> None:
+    text = f"{Decimal(digits).scaleb(-places):f}{multiple[0]}"
+    exact = Fraction(digits * 10 ** multiple[1], 10**places)
+    if exact.denominator == 1 and exact <= BIGGEST:
+        assert read_budget(text) == exact
+    else:
+        with pytest.raises(QuantityError):
+            read_budget(text)
+
+
+BUDGETISH = st.text("0123456789.,_+-eEkKMGTm FLOPsMACx\u0664\uff14 \n\x1c", max_size=24)
+
+
+@given(text=st.text(max_size=40) | BUDGETISH)
+@example("1e999999999")
+@example("\x1c1")
+@settings(deadline=None, max_examples=300)
+def test_any_text_is_a_budget_in_range_or_a_quantity_error(text: str) -> None:
+    budget, refusal = None, ""
+    with within(2):
+        try:
+            budget = read_budget(text)
+        except QuantityError as error:
+            refusal = str(error)
+    if budget is None:
+        assert repr(text) in refusal
+    else:
+        assert type(budget) is int
+        assert 1 <= budget <= BIGGEST
+
+
+# --- scales
+
+
+@pytest.mark.parametrize(
+    ("text", "scale"),
+    [
+        ("0.5", "0.5"),
+        ("0.5x", "0.5"),
+        (" 2 ", "2"),
+        (".25", "0.25"),
+        ("1000", "1000"),
+        ("1e3", "1000"),
+        ("0.000001", "0.000001"),
+        ("0.1", "0.1"),
+        ("0.123456789012345", "0.123456789012345"),
+        ("0.50000000000000000000000000000000000", "0.5"),
+    ],
+)
+def test_a_scale_is_read_exactly(text: str, scale: str) -> None:
+    found = read_scale(text)
+    assert type(found) is Decimal
+    assert Fraction(found) == Fraction(scale)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("0", "above 0"),
+        ("-1", "above 0"),
+        ("1000.1", "at most 1000"),
+        ("1e999999", "is not a number such as 0.5"),
+        ("1e9999", "at most 1000"),
+        ("1e-7", "at least 1e-6"),
+        ("1e-9999", "at least 1e-6"),
+        ("nan", "is not a number such as 0.5"),
+        ("inf", "is not a number such as 0.5"),
+        ("", "is not a number such as 0.5"),
+        ("x", "is not a number such as 0.5"),
+        ("half", "is not a number such as 0.5"),
+        ("1/2", "is not a number such as 0.5"),
+        ("0.5X0.5", "is not a number such as 0.5"),
+        ("0.1234567890123456", "more than 15 digits"),
+        ("0." + "9" * 27, "more than 15 digits"),
+        ("0." + "9" * 32, "more than 15 digits"),
+        ("0.5" + "0" * 32 + "1", "more than 15 digits"),
+    ],
+)
+def test_what_is_no_scale_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(QuantityError) as caught:
+        read_scale(text)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["NaN", "sNaN", "Infinity", "-Infinity", "0", "-0.5"])
+def test_a_decimal_that_is_no_scale_is_refused(value: str) -> None:
+    with pytest.raises(QuantityError):
+        check_scale(Decimal(value))
+
+
+@given(text=st.text(max_size=20) | st.text("0123456789.eE+-x_, ", max_size=40))
+@settings(deadline=None, max_examples=200)
+def test_any_text_is_a_scale_in_range_or_a_quantity_error(text: str) -> None:
+    with within(2):
+        try:
+            scale = read_scale(text)
+        except QuantityError:
+            return
+    assert Fraction(1, 10**6) <= Fraction(scale) <= 1000
+    significant = "".join(str(digit) for digit in scale.as_tuple().digits).strip("0")
+    assert 1 <= len(significant) <= 15
+
+
+# --- sizes, widths, groups, ratios
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("224", (224, 224)),
+        ("480x640", (480, 640)),
+        ("480X640", (480, 640)),
+        (" 224 ", (224, 224)),
+        ("1x65536", (1, 65_536)),
+        ("65536", (65_536, 65_536)),
+    ],
+)
+def test_a_size_is_height_by_width(text: str, size: tuple[int, int]) -> None:
+    assert read_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("0", "height 0 is not between 1 and 65536"),
+        ("1x0", "width 0 is not between 1 and 65536"),
+        ("65537", "height 65537 is not between 1 and 65536"),
+        ("65536x65537", "width 65537 is not between 1 and 65536"),
+        ("224x", "'224x' is not a side"),
+        ("x224", "'x224' is not a side"),
+        ("x", "'x' is not a side"),
+        ("", "'' is not a side"),
+        ("1x2x3", "'1x2x3' is not a side"),
+        ("-1", "'-1' is not a side"),
+        ("2.5", "'2.5' is not a side"),
+        ("480 x 640", "'480 x 640' is not a side"),
+        ("\uff11\uff12", "is not a side"),
+        pytest.param("9" * 5000, "is not a side", id="5000 digits"),
+    ],
+)
+def test_what_is_no_size_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(QuantityError) as caught:
+        read_size(text)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(("h", "w"), [(0, 1), (1, 0), (-3, 4), (65_537, 1), (1, 65_537)])
+def test_a_side_out_of_range_is_refused(h: int, w: int) -> None:
+    with pytest.raises(QuantityError):
+        check_size(h, w)
+
+
+@pytest.mark.parametrize(("text", "width"), [("1", 1), (" 24 ", 24), ("1048576", 1_048_576)])
+def test_a_width_is_a_number_of_channels(text: str, width: int) -> None:
+    assert read_width(text) == width
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("0", "width 0 is not between 1 and 1048576"),
+        ("1048577", "width 1048577 is not between 1 and 1048576"),
+        ("-1", "'-1' is not a whole number of channels"),
+        ("1.0", "'1.0' is not a whole number of channels"),
+        ("1_0", "'1_0' is not a whole number of channels"),
+        ("", "'' is not a whole number of channels"),
+        ("\u0969", "is not a whole number of channels"),
+        pytest.param("9" * 5000, "is not a whole number of channels", id="5000 digits"),
+    ],
+)
+def test_what_is_no_width_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(QuantityError) as caught:
+        read_width(text)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("width", [0, -1, 1_048_577, 10**40])
+def test_a_width_out_of_range_is_refused(width: int) -> None:
+    with pytest.raises(QuantityError):
+        check_width(width)
+
+
+@pytest.mark.parametrize(("text", "groups"), [("1", 1), (" 3 ", 3), ("1024", 1024)])
+def test_groups_are_read(text: str, groups: int) -> None:
+    assert read_groups(text) == groups
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1025", "3.0", "", "three", "9" * 50])
+def test_groups_out_of_range_are_refused(text: str) -> None:
+    with pytest.raises(QuantityError, match="is not a whole number between 1 and 1024"):
+        read_groups(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "ratio"),
+    [
+        ("1:2:4", (1, 2, 4)),
+        ("144:288:576", (1, 2, 4)),
+        ("4:6", (2, 3)),
+        ("7", (1,)),
+        (" 1:1 ", (1, 1)),
+    ],
+)
+def test_a_ratio_is_read_in_lowest_terms(text: str, ratio: tuple[int, ...]) -> None:
+    assert read_ratio(text) == ratio
+
+
+@pytest.mark.parametrize("text", ["", ":", "1:", "1::2", "1:0:4", "1:-2", "a:b", "1: 2", "1:2.5"])
+def test_what_is_no_ratio_is_refused(text: str) -> None:
+    with pytest.raises(QuantityError):
+        read_ratio(text)
+
+
+@given(
+    ratio=st.lists(st.integers(1, 500), min_size=1, max_size=5),
+    times=st.integers(1, 1000),
+)
+@settings(deadline=None, max_examples=100)
+def test_a_proportion_is_the_smallest_whole_numbers_in_that_ratio(
+    ratio: list[int], times: int
+) -> None:
+    widths = [part * times for part in ratio]
+    found = in_proportion(widths)
+    assert all(f * widths[0] == w * found[0] for f, w in zip(found, widths, strict=True))
+    smaller = range(2, min(found) + 1)
+    assert not any(all(part % by == 0 for part in found) for by in smaller)
+
+
+READERS = [read_size, read_width, read_ratio, read_groups]
+
+
+@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
+@given(text=st.text(max_size=12) | st.text("0123456789:xX -+.\u0664\x1c\n", max_size=12))
+@example("3\x1f")
+@example("\u20033")
+@settings(deadline=None, max_examples=100)
+def test_any_text_is_positive_whole_numbers_or_a_quantity_error(read: object, text: str) -> None:
+    assert callable(read)
+    try:
+        found = read(text)
+    except QuantityError:
+        return
+    numbers = found if isinstance(found, tuple) else (found,)
+    assert all(type(number) is int and 1 <= number <= 1_048_576 for number in numbers)
+
+
+# --- printing
+
+
+@pytest.mark.parametrize(
+    ("figure", "printed", "tenths"),
+    [
+        (0, "0", "0"),
+        (999, "999", "999"),
+        (99_999, "99,999", "99,999"),
+        (100_000, "0.1M", "0.1M"),
+        (149_999, "0.1M", "0.1M"),
+        (150_000, "0.2M", "0.2M"),
+        (1_949_999, "1.9M", "1.9M"),
+        (9_949_999, "9.9M", "9.9M"),
+        (9_950_000, "10M", "10.0M"),
+        (10_499_999, "10M", "10.5M"),
+        (10_500_000, "11M", "10.5M"),
+        (11_500_000, "12M", "11.5M"),
+        (136_499_999, "136M", "136.5M"),
+        (136_500_000, "137M", "136.5M"),
+        (13_018_320, "13M", "13.0M"),
+        (15_346_630_656, "15347M", "15346.6M"),
+    ],
+)
+def test_a_figure_is_printed_in_millions_rounded_half_up(
+    figure: int, printed: str, tenths: str
+) -> None:
+    assert as_printed(figure) == printed
+    assert as_printed(figure, tenths=True) == tenths
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "digits", "share"),
+    [
+        (0, 0, 4, 0.0),
+        (0, 7, 4, 0.0),
+        (7, 7, 4, 1.0),
+        (1, 8, 2, 0.13),
+        (1, 2, 0, 1.0),
+        (1, 3, 4, 0.3333),
+        (2, 3, 4, 0.6667),
+        (5, 10_000, 3, 0.001),
+        (49_999, 10**8, 3, 0.0),
+        (65_536, 65_536 + 4_608, 3, 0.934),
+    ],
+)
+def test_a_share_is_rounded_half_up(part: int, whole: int, digits: int, share: float) -> None:
+    assert rounded_half_up(part, whole, digits) == share
+
+
+@given(whole=st.integers(1, 10**15), numerator=st.integers(0, 10**15), digits=st.integers(0, 6))
+@settings(deadline=None, max_examples=100)
+def test_a_share_is_the_float_of_the_decimal_rounded_half_up(
+    whole: int, numerator: int, digits: int
+) -> None:
+    part = numerator % (whole + 1)
+    share = Fraction(part, whole)
+    units = share * 10**digits
+    rounded = units.__floor__() + (1 if units - units.__floor__() >= Fraction(1, 2) else 0)
+    assert rounded_half_up(part, whole, digits) == float(Fraction(rounded, 10**digits))
