@@ -6,6 +6,7 @@ A table holds its numbers as ints: people read them with separators, programs as
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -51,6 +52,9 @@ class Table:
     left: int = 1
 
     def __post_init__(self) -> None:
+        # One line each: a line break would end a comment, a list item or a bold title.
+        object.__setattr__(self, "title", " ".join(self.title.split()))
+        object.__setattr__(self, "notes", tuple(" ".join(note.split()) for note in self.notes))
         for row in self.rows:
             if len(row) != len(self.headers):
                 raise ValueError(f"{len(row)} cells in a row of {len(self.headers)}: {row}")
@@ -65,9 +69,7 @@ def render(table: Table, form: Format) -> str:
     """The table as text in a format."""
     match form:
         case "table":
-            stream = StringIO()
-            show(table, stream)
-            return stream.getvalue()
+            return _plain(table, "utf-8")
         case "markdown":
             text = f"**{table.title}**\n\n{_tabulated(table, 'github')}\n"
             return text + "".join(f"\n- {note}" for note in table.notes) + "\n" * bool(table.notes)
@@ -82,28 +84,37 @@ def render(table: Table, form: Format) -> str:
 def show(table: Table, stream: TextIO) -> None:
     """Write the table to a stream with rich: in colour and fitted where it is a terminal.
 
-    Text wraps to fit, numbers never do; a table that no wrapping makes fit keeps its own width,
+    Text wraps to fit, figures never do; a table that no wrapping makes fit keeps its own width,
     as it does in a pipe or a file.
     """
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(file=stream, highlight=False, markup=False)
-    drawn = _drawn(table)
-    wanted = Console(width=_UNBOUNDED).measure(drawn)
-    if console.is_terminal:
-        least = sum(_narrowest(table, i) + _GAP for i in range(len(table.headers))) - _GAP
-        fits = least <= console.width
-        console.print(Text(f"{table.title}\n", style="bold"))
-        console.print(drawn, width=None if fits else wanted.maximum, crop=False)
-        for note in _behind(table):
-            console.print(Text(note))
+    plain = os.environ.get("NO_COLOR", "") != ""
+    console = Console(file=stream, highlight=False, color_system=None if plain else "auto")
+    if not console.is_terminal:
+        stream.write(_plain(table, getattr(stream, "encoding", None) or "utf-8"))
         return
-    ascii_only = not (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
+    console.print(Text(f"{table.title}\n", style="bold"))
+    least = sum(_narrowest(table, i) + _GAP for i in range(len(table.headers))) - _GAP
+    drawn = _drawn(table)
+    if least > console.width:
+        console.width = Console(width=_UNBOUNDED).measure(drawn).maximum
+    console.print(drawn)
+    for note in _behind(table):
+        Console(file=stream, highlight=False).print(Text(note))
+
+
+def _plain(table: Table, encoding: str) -> str:
+    """The drawn table without style, at its own width, for a stream that is no terminal."""
+    from rich.console import Console
+
+    drawn = _drawn(table, ascii_only=not encoding.lower().startswith("utf"))
+    width = Console(width=_UNBOUNDED).measure(drawn).maximum
     buffer = StringIO()
-    Console(file=buffer, width=wanted.maximum, no_color=True).print(_drawn(table, ascii_only))
+    Console(file=buffer, width=width, color_system=None, force_terminal=False).print(drawn)
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-    stream.write("\n".join([table.title, "", *lines, *_behind(table)]) + "\n")
+    return "\n".join([table.title, "", *lines, *_behind(table)]) + "\n"
 
 
 def _behind(table: Table) -> tuple[str, ...]:

@@ -69,15 +69,16 @@ def read_scale(text: str) -> Decimal:
     number = _decimal(text.strip().removesuffix("x")) if len(text) <= _LONGEST else None
     if number is None:
         raise QuantityError(f"scale {_quoted(text)} is not a number such as 0.5")
-    return check_scale(number)
+    return check_scale(number, _quoted(text))
 
 
-def check_scale(scale: Decimal) -> Decimal:
-    """The scale itself. Raises QuantityError outside 0 < scale <= 1000, or past 15 digits."""
+def check_scale(scale: Decimal, text: str = "") -> Decimal:
+    """The scale itself. Raises QuantityError outside 1e-6 <= scale <= 1000, or past 15 digits."""
+    said = text or str(scale)
     if not scale.is_finite() or not 0 < scale <= 1000 or scale.adjusted() < -6:
-        raise QuantityError(f"scale {scale} is not a number above 0 (at least 1e-6), at most 1000")
+        raise QuantityError(f"scale {said} is not a number above 0 (at least 1e-6), at most 1000")
     if len("".join(map(str, scale.as_tuple().digits)).strip("0")) > 15:
-        raise QuantityError(f"scale {scale} has more than 15 digits")
+        raise QuantityError(f"scale {said} has more than 15 digits")
     return scale
 
 

@@ -303,7 +303,7 @@ def test_a_spec_that_may_not_be_read_is_quoted(folder: Path):
 
 
 def test_a_figure_past_64_bits_is_refused_and_not_wrapped(folder: Path):
-    line = refused(folder, *SOLVE, "--budget", "40M", "--size", "65536", quotes=("2**63 - 1",))
+    line = refused(folder, "table", "--scale", "1000", "--size", "65536", quotes=("2**63 - 1",))
     assert "9223372036854775807" in line
 
 

@@ -367,7 +367,7 @@ def test_a_full_disk_behind_standard_output_exits_2_in_one_line(args: tuple[str,
     fails(outcome, 2, "No space left on device")
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ["table", "markdown", "json"])
 def test_a_closed_standard_output_exits_2_in_one_line(form: str):
     outcome = run("specs", "--format", form, shell=">&-")
     assert "Traceback" not in outcome.err
@@ -397,7 +397,7 @@ def test_a_title_that_an_ascii_stream_cannot_hold_is_escaped(tmp_path: Path):
     assert run("cost", "own.toml", cwd=tmp_path).out.startswith("Tiné 1x")
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ["table", "markdown", "json"])
 def test_no_format_fails_on_a_title_that_an_ascii_stream_cannot_hold(tmp_path: Path, form: str):
     text = (ROOT / "examples" / "tiny.toml").read_text().replace('"Tiny"', '"Tiné"')
     (tmp_path / "own.toml").write_text(text, encoding="utf-8")

@@ -75,6 +75,9 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
+    if sys.stdout is None:
+        _fail("cannot write: standard output is closed")
+        sys.exit(2)
     for stream in (sys.stdout, sys.stderr):
         # A label that the terminal cannot show is escaped, never a traceback.
         if hasattr(stream, "reconfigure"):

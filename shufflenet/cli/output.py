@@ -56,16 +56,18 @@ def _write(text: str, path: str | None) -> None:
 
 
 def _replace(path: str, data: bytes) -> None:
+    if path.endswith(os.sep):
+        raise IsADirectoryError(21, "is a directory")
     target = os.path.realpath(path)
     try:
-        mode = os.stat(target).st_mode
+        mode = os.stat(path).st_mode
     except FileNotFoundError:
         mode = stat.S_IFREG | 0o666 & ~_umask()
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(21, "is a directory")
     if not stat.S_ISREG(mode):
         # A device or a pipe has no whole to replace.
-        with open(target, "wb") as stream:
+        with open(path, "wb") as stream:
             stream.write(data)
         return
     if os.path.exists(target) and not os.access(target, os.W_OK):
