@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from types import MappingProxyType
-from typing import ClassVar, assert_never
+from typing import ClassVar, Literal, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -156,8 +156,14 @@ def _module(layer: Layer, path: str) -> nn.Module:
             assert_never(layer)
 
 
-def _join(join: str) -> nn.Module:
-    return Add() if join == "add" else Concat()
+def _join(join: Literal["add", "concat"]) -> nn.Module:
+    match join:
+        case "add":
+            return Add()
+        case "concat":
+            return Concat()
+        case _:
+            assert_never(join)
 
 
 def _children(

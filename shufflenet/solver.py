@@ -225,7 +225,7 @@ def _sweep(task: _Task, stem: int | None, top: int = 1) -> Swept:
         steps, costs = steps[order], costs[order]
         if _enough(task, steps, costs, turn, top):
             break
-        if not len(steps) and _hopeless(task, stem, high):
+        if not len(steps) and _hopeless(task, stem, turn, high):
             break
         low, high = high + 1, min(2 * high, most)
     return stem, steps, costs
@@ -241,7 +241,7 @@ def _enough(task: _Task, steps: Column, costs: Column, turn: int, top: int) -> b
     return len(costs) >= top and bool(costs[-1] - task.budget > misses[top - 1])
 
 
-def _hopeless(task: _Task, stem: int | None, high: int) -> bool:
+def _hopeless(task: _Task, stem: int | None, turn: int, high: int) -> bool:
     """Whether the rules have repeated within the widths tried, so that no wider one is legal."""
     period = 1
     for rule in _rules(task, stem, np.array([high], np.int64)):
@@ -249,7 +249,7 @@ def _hopeless(task: _Task, stem: int | None, high: int) -> bool:
             if type(rule.by) is not int:
                 return False
             period = lcm(period, rule.by)
-    if period > high:
+    if period > high - turn:
         return False
     # The last period tells of all wider ones only where nothing in it is too small as yet.
     last = np.arange(high - period + 1, high + 1, dtype=np.int64)

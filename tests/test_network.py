@@ -249,7 +249,7 @@ def test_a_stem_that_is_given_stays_as_it_is_at_any_scale() -> None:
         ({"stem": 0}, "width 0 is not between"),
         ({"stem": -24}, "width -24 is not between"),
         ({"scale": 0}, "scale 0 is not a number above 0"),
-        ({"scale": "-1"}, "scale -1 is not a number above 0"),
+        ({"scale": "-1"}, "scale '-1' is not a number above 0"),
         ({"scale": "nan"}, "is not a number such as 0.5"),
         ({"scale": 1001}, "scale 1001 is not a number above 0 (at least 1e-6), at most 1000"),
         ({"scale": "half"}, "half"),

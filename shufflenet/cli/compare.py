@@ -84,12 +84,15 @@ def compare(
     choices["spec"] = load(choices["spec"])
     chosen = [stage_unit(name, units_from) for name in units]
     lines: list[_Line] = []
-    code = 0
+    unsolved: list[str] = []
     for budget in budgets:
         for item in chosen:
-            line = _line(budget, item, named(convention), units_from, choices)
-            lines += [line] if line else []
-            code |= line is None
+            try:
+                lines.append(_line(budget, item, named(convention), units_from, choices))
+            except NothingLegalError as error:
+                unsolved.append(str(error))
+    for message in unsolved:
+        say(f"shufflecost: {message}")
     if not lines:
         return 1
     if proof:
@@ -103,25 +106,21 @@ def compare(
                 f" {line.residual:+,} (above 2%){hint}"
             )
     emit(form, path, lambda: [_table(lines)], lambda: _figures(lines))
-    return code | verdict(line.item for line in lines)
+    return int(bool(unsolved)) | verdict(line.item for line in lines)
 
 
 def _line(
     budget: int, item: Unit, convention: Any, units_from: tuple[str, ...], choices: dict[str, Any]
-) -> _Line | None:
+) -> _Line:
     from shufflenet.solver import solve
 
-    try:
-        answer = solve(
-            budget=budget,
-            unit=item.name,
-            units_from=units_from,
-            convention=convention,
-            **choices,
-        )
-    except NothingLegalError as error:
-        say(f"shufflecost: {error}")
-        return None
+    answer = solve(
+        budget=budget,
+        unit=item.name,
+        units_from=units_from,
+        convention=convention,
+        **choices,
+    )
     found = answer.best
     result = priced(found.network, convention)
     return _Line(budget, item, result, found.residual, formula(item), answer.notable)

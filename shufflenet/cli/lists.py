@@ -100,7 +100,7 @@ def conventions(form: Form, path: str | None) -> int:
         "shufflecost completion fish > ~/.config/fish/completions/shufflecost.fish",
     ),
 )
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), metavar="SHELL")
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> int:
     """The script that completes shufflecost in a shell."""

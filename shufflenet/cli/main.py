@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -14,7 +15,7 @@ from flopcount.conventions import UnknownConventionError, UnpricedKindError
 from flopcount.integers import FigureTooLargeError
 from shufflenet._version import __version__
 from shufflenet.cli import options
-from shufflenet.cli.output import OutputError
+from shufflenet.cli.output import OutputError, say
 from shufflenet.quantities import QuantityError
 from shufflenet.scaling import NothingLegalError
 from shufflenet.spec import SpecError
@@ -30,6 +31,8 @@ BAD_INPUT = (
     OutputError,
 )
 
+# What a shell reports of a program that SIGPIPE ended.
+_PIPE_CLOSED = 128 + 13
 _COMMANDS = {
     "table": "table",
     "solve-widths": "solve",
@@ -89,7 +92,7 @@ def main(args: list[str] | None = None) -> NoReturn:
         if error.errno == errno.EPIPE:
             # The reader has gone, as `head` does; say nothing, here or at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
+            sys.exit(_PIPE_CLOSED)
         _fail(f"cannot write: {error.strerror}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 2
@@ -118,4 +121,6 @@ def _run(args: list[str] | None) -> int:
 
 
 def _fail(message: str) -> None:
-    click.echo(f"shufflecost: {' '.join(message.split())}", err=True)
+    # Where nobody can be told, the exit code still tells.
+    with suppress(OSError):
+        say(f"shufflecost: {' '.join(message.split())}")

@@ -17,10 +17,16 @@ from shufflenet.quantities import QuantityError
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    AnyParam = click.ParamType[Any]
+    TextParam = click.ParamType[str]
+else:
+    # Only newer releases of click let the class be subscripted when the program runs.
+    AnyParam = TextParam = click.ParamType
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Exactly(click.ParamType[Any]):
+class Exactly(AnyParam):
     """An option read by a function of ours, whose QuantityError becomes click's."""
 
     def __init__(self, name: str, read: Callable[[str], Any]) -> None:
@@ -37,7 +43,7 @@ class Exactly(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
-class Named(click.ParamType[str]):
+class Named(TextParam):
     """A name that is checked later, by the library; shells complete it from what there is."""
 
     def __init__(self, name: str, known: Callable[[], list[str]]) -> None:
@@ -83,7 +89,7 @@ def _stem(text: str) -> Any:
 
 def _name(text: str) -> str:
     if not text.strip():
-        raise QuantityError("a name is empty")
+        raise QuantityError(f"{text!r}: a name is empty")
     return text.strip()
 
 
@@ -149,6 +155,9 @@ def epilog(*examples: str) -> str:
     return f"\b\nExamples:\n{shown}\n{_EXIT_CODES}"
 
 
+_NAME = Exactly("file", _name)
+
+
 def output_options(command: F) -> F:
     """``--format`` and ``-o``."""
     form = click.option(
@@ -160,7 +169,12 @@ def output_options(command: F) -> F:
         help="Of the result.",
     )
     path = click.option(
-        "-o", "--output", "path", metavar="FILE", help="Write there, whole or not at all."
+        "-o",
+        "--output",
+        "path",
+        metavar="FILE",
+        type=_NAME,
+        help="Write there, whole or not at all.",
     )
     return form(path(command))
 

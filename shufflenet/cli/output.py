@@ -29,25 +29,26 @@ def emit(form: Form, path: str | None, table: Any, figures: Any) -> None:
         _write(report.to_json(cast("Mapping[str, Any]", figures())), path)
         return
     tables = table()
-    if form == "csv":
-        for item in tables:
-            for note in item.notes:
-                say(note)
     if form == "table" and path is None:
         for item in tables:
             report.show(item, sys.stdout)
         return
     _write("\n".join(report.render(item, form) for item in tables), path)
+    if form == "csv":
+        for item in tables:
+            for note in item.notes:
+                say(note)
 
 
 def say(message: str) -> None:
     """A message to people, on standard error."""
-    click.echo(message, err=True)
+    if sys.stderr is not None:
+        click.echo(message, file=sys.stderr)
 
 
 def _write(text: str, path: str | None) -> None:
     if path is None:
-        click.echo(text, nl=False)
+        sys.stdout.write(text)
         return
     try:
         _replace(path, text.encode("utf-8"))
