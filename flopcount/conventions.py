@@ -31,7 +31,6 @@ _FREE = frozenset(
         "flatten",
         "identity",
         "dropout",
-        "uncounted",  # has no rule: named in Tally.uncounted, and refused in strict mode
         "uncalled",  # did not run; there for its parameters
     }
 )

@@ -160,19 +160,23 @@ Constraints: TypeAlias = Generator[tuple[str, Rule], None, Shape]
 def constraints(layer: Layer, shape: Shape, path: str = "") -> Constraints:
     """Every rule the tree must keep for an input ``(n, c, h, w)``, with the path that needs it."""
     match layer:
-        case Conv(c_in, c_out, kernel, _, padding, groups):
+        case Conv(c_in, c_out, kernel, stride, padding, groups):
             yield path, Equal("input width", c_in, "the arriving width", shape[1])
             yield path, AtLeast("output width", c_out, 1)
+            yield path, AtLeast("padding", padding, 0)
             if not (type(groups) is int and groups == 1):
                 yield path, Divides("input width", c_in, groups, "groups")
                 yield path, Divides("output width", c_out, groups, "groups")
-            yield from _window(path, shape, kernel, padding)
+                yield path, AtLeast("groups", groups, 1)
+            yield from _window(path, shape, kernel, stride, padding)
         case Norm(c):
             yield path, Equal("width", c, "the arriving width", shape[1])
-        case Pool(_, kernel, _, padding):
+        case Pool(_, kernel, stride, padding):
+            yield path, AtLeast("padding", padding, 0)
             yield path, AtLeast("half the kernel less the padding", kernel // 2 - padding, 0)
-            yield from _window(path, shape, kernel, padding)
+            yield from _window(path, shape, kernel, stride, padding)
         case Shuffle(groups):
+            yield path, AtLeast("groups", groups, 1)
             yield path, Divides("shuffled width", shape[1], groups, "g")
         case Linear(c_in, c_out, _):
             yield path, Equal("input features", c_in, "the arriving features", shape[-1])
@@ -186,6 +190,7 @@ def constraints(layer: Layer, shape: Shape, path: str = "") -> Constraints:
                 shape = yield from constraints(child, shape, below(path, name))
             return shape
         case Branches(children, join):
+            yield path, AtLeast("number of branches", len(children), 1)
             shapes = []
             for name, child in children:
                 shapes.append((yield from constraints(child, shape, below(path, name))))
@@ -196,7 +201,11 @@ def constraints(layer: Layer, shape: Shape, path: str = "") -> Constraints:
     return output(layer, shape)
 
 
-def _window(path: str, shape: Shape, kernel: int, padding: int) -> Iterator[tuple[str, Rule]]:
+def _window(
+    path: str, shape: Shape, kernel: int, stride: int, padding: int
+) -> Iterator[tuple[str, Rule]]:
+    yield path, AtLeast("kernel", kernel, 1)
+    yield path, AtLeast("stride", stride, 1)
     _, _, h, w = shape
     yield path, AtLeast("padded input height", h + 2 * padding, kernel)
     if w is not h:

@@ -112,9 +112,13 @@ def build(network: Network | Layer, *, device: str | torch.device | None = None)
     identity. Raises BuildError where a layer's name is one that every module has (``train``).
     """
     tree = network.tree if isinstance(network, Network) else network
-    with torch.device(device) if device is not None else torch.device("cpu"):
-        module = _module(tree, "")
-        _initialise(module)
+    try:
+        with torch.device(device) if device is not None else torch.device("cpu"):
+            module = _module(tree, "")
+    except BuildError as error:
+        where = f"{network.spec.where}: " if isinstance(network, Network) else ""
+        raise BuildError(f"{where}{error}") from error
+    _initialise(module)
     return module
 
 

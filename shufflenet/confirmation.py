@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from flopcount import hooks
-from flopcount.tally import Entry, Tally
+from flopcount.layers import constraints
+from flopcount.tally import Entry, Shape, Tally
 from shufflenet.builder import build
 from shufflenet.formulas import derive
 from shufflenet.network import Network
-from shufflenet.units import Place, Unit, made
+from shufflenet.units import Place, Unit, UnitError, made
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +69,44 @@ def confirm(network: Network, tally: Tally | None = None) -> Confirmation:
     return compare(claimed, counted, torch_flops(module, shape))
 
 
-# Places (c, h, w, m, g) at which a formula is held against a built unit, odd sizes among them.
-_PLACES = ((48, 7, 5, 24, 4), (96, 14, 14, 48, 8), (40, 1, 9, 10, 2), (36, 28, 28, 9, 3))
+# Where a formula is held against a built unit: odd sizes, and widths of many divisors.
+_SIZES = ((7, 5), (14, 14), (1, 9), (28, 28))
+_WIDTHS = (24, 36, 40, 48, 96, 120, 128, 192, 240, 256, 384, 480, 512, 768, 1024)
+_GROUPS = (4, 3, 2, 8, 1, 16, 32)
 
 
 def confirm_formula(unit: Unit) -> tuple[Difference, ...]:
-    """Hold a unit's formula against the unit built and counted by hooks, at several places."""
+    """Hold a unit's formula against the unit built and counted by hooks, at several places.
+
+    Raises UnitError where no place is found that keeps the unit's rules.
+    """
     from sympy import symbols
 
     expression = derive(unit)
     names = symbols("c h w m g", positive=True, integer=True)
+    places = [next(_legal_places(unit, h, w), None) for h, w in _SIZES]
+    if None in places:
+        raise UnitError(f"unit {unit.name}: no widths are found that keep its rules")
     found = []
-    for c, h, w, m, g in _PLACES:
+    for (h, w), place in zip(_SIZES, filter(None, places), strict=True):
+        c, m, g = place.c_in, place.m, place.groups
         value = int(expression.subs(dict(zip(names, (c, h, w, m, g), strict=True))))
-        layer = made(unit, Place(c, c, m, 1, g if unit.splits is not None else 1))
-        counted = hooks.count(build(layer, device="meta"), shape=(1, c, h, w))
+        module = build(made(unit, place), device="meta")
+        counted = hooks.count(module, shape=(1, c, h, w))
         if counted.macs != value:
             at = f"c={c}, h={h}, w={w}, m={m}, g={g}"
             found.append(Difference(at, "macs", value, counted.macs, None))
     return tuple(found)
+
+
+def _legal_places(unit: Unit, h: int, w: int) -> Iterator[Place]:
+    """Places at stride 1 where every rule of the unit holds on an image of that size."""
+    groups = _GROUPS if unit.splits is not None else (1,)
+    for c, g, over in product(_WIDTHS, groups, (4, 2)):
+        place = Place(c, c, c // over, 1, g)
+        rules = constraints(made(unit, place), Shape(1, c, h, w))
+        if all(rule.holds() for _, rule in rules):
+            yield place
 
 
 def compare(claimed: Tally, counted: Tally, flops: dict[str, int]) -> Confirmation:
@@ -127,7 +148,7 @@ def _leaf(
 ) -> Iterator[Difference]:
     one, other = _facts(ours), _facts(theirs)
     seen = _half(flops.get(path, 0))
-    for what in ("kind", "shapes", "macs", "params"):
+    for what in ("kind", "shapes", "macs", "weight", "bias"):
         a, b = one.get(what), other.get(what)
         if a != b or (what == "macs" and a != seen):
             yield Difference(path, what, a, b, seen if what == "macs" else None)
@@ -142,7 +163,8 @@ def _facts(entries: tuple[Entry, ...]) -> dict[str, str | int]:
             f"{' '.join(map(str, e.inputs))} -> {' '.join(map(str, e.outputs))}" for e in entries
         ),
         "macs": sum(entry.macs for entry in entries),
-        "params": sum(entry.params for entry in entries),
+        "weight": sum(entry.weight for entry in entries),
+        "bias": sum(entry.bias for entry in entries),
     }
 
 

@@ -44,8 +44,8 @@ def derive(unit: Unit) -> Any:
     try:
         layer = made(unit, place)
         tally = analytic.count(layer, Shape(1, lift(c), lift(h), lift(w)), memory=False)
-    except TypeError as error:
-        raise UnitError(f"unit {unit.name}: no formula: it compares its widths: {error}") from error
+    except (TypeError, UnitError) as error:
+        raise UnitError(f"unit {unit.name} has no formula: {error}") from error
     cost: Any = price(tally, "macs")
     return h * w * sympy.expand(sympy.cancel(cost / (h * w)))
 

@@ -26,7 +26,8 @@ class RowInPlace(NamedTuple):
     """A row of the spec as it stands in a network.
 
     ``channels`` is the width behind it, ``output`` (height, width) [px], ``paths`` its units';
-    ``m`` is the bottleneck's width and 1:``ratio`` what it was made from (None without one).
+    ``m`` is the bottleneck's width and 1:``ratio`` what it was made from (None without one);
+    ``rounded`` says that the unit rounded it.
     """
 
     row: Row
@@ -36,6 +37,7 @@ class RowInPlace(NamedTuple):
     m: int | None = None
     ratio: int | None = None
     groups: int = 1
+    rounded: bool = False
 
 
 class Network(NamedTuple):
@@ -175,7 +177,8 @@ def _in_place(frame: Frame, row: Row, units: list[Placed]) -> RowInPlace:
     if ratio is None:
         return RowInPlace(taken, after[1], (h, w), paths)
     place = units[-1].place
-    return RowInPlace(taken, after[1], (h, w), paths, place.m, ratio, place.groups)
+    rounded = chosen.rounds == "down" and place.m * ratio != place.c_out
+    return RowInPlace(taken, after[1], (h, w), paths, place.m, ratio, place.groups, rounded)
 
 
 def _check_stem(spec: Spec, stem: int) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from flopcount.integers import Count
 from flopcount.layers import Layer, below, constraints, output
-from flopcount.rules import Rule
+from flopcount.rules import Equal, Rule
 from flopcount.tally import Shape
 from shufflenet.spec import Row, Spec, SpecError
 from shufflenet.units import Place, Unit, UnitError, made, stage_unit, unit
@@ -103,6 +103,8 @@ class Placed(NamedTuple):
         for rule in self.requires:
             yield self.path, rule
         yield from constraints(self.layer, self.before, self.path)
+        if self.row.channels is not None:
+            yield self.path, Equal("output width", self.after[1], "the row's", self.place.c_out)
 
 
 def walk(frame: Frame, widths: Mapping[str, Count]) -> Iterator[Placed]:
@@ -175,4 +177,6 @@ def _placed(
 
 def _alike(one: Shape, other: Shape) -> bool:
     # Arrays of widths are alike only where they are one and the same.
-    return all(a is b or (type(a) is int and a == b) for a, b in zip(one, other, strict=True))
+    return all(
+        a is b or (type(a) is type(b) is int and a == b) for a, b in zip(one, other, strict=True)
+    )

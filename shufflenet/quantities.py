@@ -170,13 +170,13 @@ def as_printed(figure: int, *, tenths: bool = False) -> str:
     return f"{figure:,}"
 
 
-def read_groups(text: str) -> int:
-    """A number of groups. Raises QuantityError outside 1 to 1024."""
+def read_groups(text: str, what: str = "groups") -> int:
+    """A number of groups, or a cardinality. Raises QuantityError outside 1 to 1024."""
     if not _is_number(text.strip()):
         raise QuantityError(
-            f"groups {_quoted(text)} is not a whole number between 1 and {MAX_GROUPS}"
+            f"{what} {_quoted(text)} is not a whole number between 1 and {MAX_GROUPS}"
         )
-    return check_groups(int(text.strip()))
+    return check_groups(int(text.strip()), what)
 
 
 def check_groups(groups: int, what: str = "groups") -> int:

@@ -15,6 +15,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+from flopcount.conventions import CONVENTIONS
 from shufflenet.quantities import QuantityError, check_scale, check_width, read_size
 from shufflenet.spec import Hint, Option, Row, Spec, SpecError, is_label
 
@@ -148,7 +149,7 @@ class _Reader(NamedTuple):
             scale=self.take("scale", _scale),
             stem=self.take("stem", _width),
             printed=self.take("printed", _text),
-            convention=self.take("convention", _text, "shufflenet-paper"),
+            convention=self.take("convention", _convention, "shufflenet-paper"),
         )
 
     def only(self, known: Collection[str]) -> None:
@@ -213,6 +214,12 @@ def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise _WrongTypeError(value, "a list of texts")
     return tuple(_text(item) for item in value)
+
+
+def _convention(value: object) -> str:
+    if _text(value) not in CONVENTIONS:
+        raise _WrongTypeError(value, f"a convention: {', '.join(CONVENTIONS)}")
+    return _text(value)
 
 
 def _int(value: object) -> int:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from flopcount.rules import Divides, Rule
 from shufflenet.placing import Frame, Placed, distinct, stage_rows, stem_row, walk
-from shufflenet.quantities import MAX_WIDTH, check_width, in_proportion
-from shufflenet.spec import Row
+from shufflenet.quantities import MAX_WIDTH, QuantityError, check_width, in_proportion
+from shufflenet.spec import Row, SpecError
 
 # Rules repeat with the least common multiple of their moduli; past this one the search ends.
 _LONGEST_PERIOD = 4_096
@@ -84,11 +84,20 @@ def settle(frame: Frame, scale: Decimal, stem: int | None = None) -> Settled:
     if stem_at is not None and stem is not None:
         wanted[stem_at.path] = Decimal(stem)
     if all(width == int(width) for width in wanted.values()):
-        whole = {path: check_width(int(width)) for path, width in wanted.items()}
+        whole = {path: int(width) for path, width in wanted.items()}
+        _check_widths(frame, whole)
         if scale == 1 or first_broken(frame, whole) is None:
             # At the spec's own scale an illegal width is an error, for the network to report.
             return Settled(whole)
     return _round_up(frame, wanted, stem)
+
+
+def _check_widths(frame: Frame, widths: Mapping[str, int]) -> None:
+    for path, width in widths.items():
+        try:
+            check_width(width)
+        except QuantityError as error:
+            raise SpecError(f"{frame.spec.where}: {path}, g={frame.groups}: {error}") from error
 
 
 def _round_up(frame: Frame, wanted: Mapping[str, Decimal], stem: int | None) -> Settled:

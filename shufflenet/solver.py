@@ -214,21 +214,37 @@ def _sweep(task: _Task, stem: int | None, top: int = 1) -> Swept:
     most = MAX_WIDTH // max(task.ratio)
     steps = np.zeros(0, np.int64)
     costs = np.zeros(0, np.int64)
+    overflow = False
     low, high = 1, min(max(_first_guess(task, stem), turn + 1), most)
     while low <= high:
         for chunk in _alike(task, stem, low, high):
             legal = chunk[legal_mask(task.frame, task.widths(stem, lift(chunk)))]
-            if len(legal):
-                cost = prices(task.frame, task.widths(stem, lift(legal)), task.convention)
-                steps, costs = np.append(steps, legal), np.append(costs, cost)
+            cost = _affordable(task, stem, legal)
+            steps, costs = np.append(steps, legal[: len(cost)]), np.append(costs, cost)
+            overflow = overflow or len(cost) < len(legal)
         order = np.argsort(steps)
         steps, costs = steps[order], costs[order]
-        if _enough(task, steps, costs, turn, top):
+        if overflow or _enough(task, steps, costs, turn, top):
             break
         if not len(steps) and _hopeless(task, stem, turn, high):
             break
         low, high = high + 1, min(2 * high, most)
     return stem, steps, costs
+
+
+def _affordable(task: _Task, stem: int | None, steps: Column) -> Column:
+    """What the steps cost, up to the first one whose cost passes every budget there can be."""
+    fit, past = 0, len(steps) + 1
+    costs = np.zeros(0, np.int64)
+    tried = len(steps)
+    while fit < tried < past:
+        try:
+            widths = task.widths(stem, lift(steps[:tried]))
+            costs, fit = prices(task.frame, widths, task.convention), tried
+        except FigureTooLargeError:
+            past = tried
+        tried = (fit + past) // 2
+    return costs
 
 
 def _enough(task: _Task, steps: Column, costs: Column, turn: int, top: int) -> bool:
@@ -331,7 +347,10 @@ def _why_nothing(task: _Task, tried: Sequence[int | None]) -> str:
     if tried != (None,):
         text += f" with stem {stems}" if len(tried) == 1 else f" with any stem of {stems}"
     text += f": {rule}"
-    others = [_sweep(task, stem) for stem in _stems(task.frame, "auto")] if tried[0] else []
+    others = _legal_sweeps(task, _stems(task.frame, "auto")) if tried[0] else []
+    if tried[0] and not others:
+        # More groups than the spec's stem is wide: multiples of them are what divides.
+        others = _legal_sweeps(task, [task.frame.groups * k for k in range(1, 5)])
     costs = [
         (abs(int(c) - task.budget), int(c), stem, int(t))
         for stem, ts, cs in others
@@ -341,6 +360,10 @@ def _why_nothing(task: _Task, tried: Sequence[int | None]) -> str:
         return text
     _, cost, stem, steps = min(costs)
     return f"{text}; the nearest budget that works is {cost:,} ({_shown(task, stem, steps)})"
+
+
+def _legal_sweeps(task: _Task, stems: Sequence[int | None]) -> list[Swept]:
+    return [found for found in (_sweep(task, stem) for stem in stems) if len(found[1])]
 
 
 def _rule_in_the_way(task: _Task, stem: int | None) -> str:

@@ -56,7 +56,7 @@ class Row:
                 f"layer {self.layer!r} does not start with a letter, or has characters other than"
                 " letters, digits, space, _ and -, or more than 40"
             )
-        if not _is_unit(self.unit):
+        if not is_unit_name(self.unit):
             raise SpecError(
                 f"{self.layer}: unit {self.unit!r} is neither a name nor package.module:function"
             )
@@ -93,7 +93,8 @@ def is_label(text: str) -> bool:
     )
 
 
-def _is_unit(text: str) -> bool:
+def is_unit_name(text: str) -> bool:
+    """Whether a text can name a unit: a name, or package.module:function."""
     module, colon, attribute = text.partition(":")
     parts = [*module.split("."), attribute] if colon else [module]
     return len(text) <= 300 and text.isascii() and all(part.isidentifier() for part in parts)
@@ -158,6 +159,7 @@ class Spec:
             raise SpecError(
                 f"{image.layer}: the first row is not an image (unit, output and channels)"
             )
+        self._check_image(image)
         units = sum(row.repeat for row in self.rows)
         if units > _MAX_UNITS:
             raise SpecError(f"{units} repeats in all is more than {_MAX_UNITS}")
@@ -174,7 +176,19 @@ class Spec:
                 raise SpecError(
                     f"{row.layer}: rows of layer {ended[row.path]!r} are not next to each other"
                 )
+            if row.path == last.path and row.channels != last.channels and row.channels:
+                raise SpecError(
+                    f"{row.layer}: channels {list(row.channels)} are not those of the row above,"
+                    f" {list(last.channels or ())}: a layer has one width"
+                )
             last = row
+
+    def _check_image(self, image: Row) -> None:
+        plain = Row(image.layer, image.unit, image.output, channels=image.channels)
+        for name in ("kernel", "stride", "repeat", "ratio", "options", "note"):
+            if getattr(image, name) != getattr(plain, name):
+                shown = "ksize" if name == "kernel" else name
+                raise SpecError(f"{image.layer}: an image takes no {shown}")
 
     @property
     def image(self) -> tuple[int, int]:

@@ -129,9 +129,7 @@ def rounding_notes(net: Network) -> Iterator[str]:
         )
     seen = set()
     for placed in net.rows:
-        if placed.ratio is None or placed.m is None or placed.row.layer in seen:
-            continue
-        if placed.m * placed.ratio == placed.channels:
+        if placed.ratio is None or not placed.rounded or placed.row.layer in seen:
             continue
         seen.add(placed.row.layer)
         yield (

@@ -29,9 +29,10 @@ from flopcount.layers import (
     Norm,
     Pool,
     Shuffle,
+    leaves,
 )
 from flopcount.rules import AtLeast, Divides, Rule
-from shufflenet.spec import Option, Row
+from shufflenet.spec import Option, Row, is_unit_name
 
 
 class UnitError(ValueError):
@@ -113,9 +114,11 @@ class Unit(NamedTuple):
     def adopt(self, row: Row) -> Row:
         """The row with this unit in place of its own, and only the options that it takes.
 
-        A bundled unit has a ratio of its own; the row's stays for a unit from elsewhere.
+        A bundled unit has a ratio of its own; the row's stays for a unit from elsewhere. A
+        cardinality belongs to the unit that was there.
         """
-        kept = {name: value for name, value in row.options.items() if name in self.options}
+        taken = set(self.options) - {"cardinality"}
+        kept = {name: value for name, value in row.options.items() if name in taken}
         ratio = None if self.known else row.ratio
         return replace(row, unit=self.name, ratio=ratio, options=MappingProxyType(kept))
 
@@ -326,6 +329,8 @@ def unit(name: str, units_from: Collection[str] = ()) -> Unit:
         raise UnitError(
             f"unknown unit {name!r}: known are {known}; one of your own is package.module:function"
         )
+    if not is_unit_name(name):
+        raise UnitError(f"unit {name!r} is neither a name nor package.module:function")
     module_name, _, attribute = name.partition(":")
     if not any(f"{module_name}.".startswith(f"{allowed}.") for allowed in units_from):
         package = module_name.partition(".")[0]
@@ -340,7 +345,7 @@ def unit(name: str, units_from: Collection[str] = ()) -> Unit:
     if isinstance(found, Unit):
         return found._replace(name=name)
     if not callable(found):
-        raise UnitError(f"unit {name!r} is a {type(found).__name__}, not a function of a Place")
+        raise UnitError(f"unit {name!r} is of type {type(found).__name__}, no function of a Place")
     summary = (getattr(found, "__doc__", None) or "").strip().partition("\n")[0]
     return Unit(name, found, summary, splits="groups", kernel="optional")
 
@@ -354,8 +359,21 @@ def stage_unit(name: str, units_from: Collection[str] = ()) -> Unit:
 
 
 def made(chosen: Unit, place: Place) -> Layer:
-    """The unit's tree at a place. Raises UnitError where a unit of one's own returns no layer."""
-    layer = chosen.make(place)
+    """The unit's tree at a place.
+
+    Raises UnitError where a unit of one's own fails, returns no layer, or one with fractions.
+    """
+    if chosen.known:
+        return chosen.make(place)
+    try:
+        layer = chosen.make(place)
+    except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
+        raise UnitError(f"unit {chosen.name!r} failed: {type(error).__name__}: {error}") from error
     if not isinstance(layer, Layer):
-        raise UnitError(f"unit {chosen.name!r} returned a {type(layer).__name__}, not a layer")
+        kind = type(layer).__name__
+        raise UnitError(f"unit {chosen.name!r} returned a {kind}, not a layer")
+    for path, leaf in leaves(layer):
+        for name in leaf.__slots__:
+            if isinstance(value := getattr(leaf, name), float):
+                raise UnitError(f"unit {chosen.name!r}: {path}: {name} {value} is no whole number")
     return layer

@@ -367,7 +367,7 @@ def test_a_shuffle_spreads_each_group_over_all_groups_behind_it() -> None:
 def test_a_layer_with_a_name_that_every_module_has_is_refused_with_its_path(layer: str) -> None:
     spec = own_spec(image(8, 8), Row(layer, "conv", kernel=3, channels=(4,)), *head(2))
     net = network(spec)
-    with pytest.raises(BuildError, match=f"^{layer.lower()}: '{layer.lower()}' is a name"):
+    with pytest.raises(BuildError, match=f"^own: {layer.lower()}: '{layer.lower()}' is a name"):
         build(net)
 
 

@@ -62,8 +62,8 @@ def changed(tally: Tally, path: str, change: Callable[[Entry], Entry | None]) ->
     return replace(tally, entries=tuple(e for e in entries if e is not None))
 
 
-def adding(macs: int = 0, weight: int = 0) -> Callable[[Entry], Entry]:
-    return lambda e: e._replace(macs=e.macs + macs, weight=e.weight + weight)
+def adding(macs: int = 0, weight: int = 0, bias: int = 0) -> Callable[[Entry], Entry]:
+    return lambda e: e._replace(macs=e.macs + macs, weight=e.weight + weight, bias=e.bias + bias)
 
 
 def taken_out(_: Entry) -> None:
@@ -137,9 +137,9 @@ def test_a_multiply_add_too_many_is_found_wherever_it_is_planted(witnesses: Witn
 def test_a_parameter_too_many_is_found_wherever_it_is_planted(witnesses: Witnesses) -> None:
     claimed, counted, flops = witnesses
     for entry in claimed.entries:
-        found = compare(changed(claimed, entry.path, adding(weight=1)), counted, flops)
-        right = entry.weight + entry.bias
-        assert found.differences == (Difference(entry.path, "params", right + 1, right, None),)
+        for what, right in (("weight", entry.weight), ("bias", entry.bias)):
+            found = compare(changed(claimed, entry.path, adding(**{what: 1})), counted, flops)
+            assert found.differences == (Difference(entry.path, what, right + 1, right, None),)
 
 
 def test_two_faults_that_cancel_in_the_total_are_both_found(witnesses: Witnesses) -> None:
@@ -160,10 +160,10 @@ def test_a_leaf_missing_from_the_tally_is_found_with_all_that_is_known_of_it(
     found = compare(changed(claimed, path, taken_out), counted, flops)
     here = [d for d in found.differences if d.path == path]
     assert [(d.what, d.analytic) for d in here] == [
-        (what, None) for what in ("kind", "shapes", "macs", "params")
+        (what, None) for what in ("kind", "shapes", "macs", "weight", "bias")
     ]
     assert (here[0].hooks, here[2].hooks, here[2].torch) == (gone.kind, gone.macs, gone.macs)
-    assert here[3].hooks == gone.weight + gone.bias
+    assert (here[3].hooks, here[4].hooks) == (gone.weight, gone.bias)
     elsewhere = {d.path for d in found.differences} - {path}
     assert elsewhere == ({"(whole)"} if gone.macs else set())
 
@@ -175,13 +175,14 @@ def test_a_leaf_that_no_module_has_is_found(witnesses: Witnesses, macs: int) -> 
     extra = Entry("stage9.conv", "conv", (shape,), (shape,), macs, 3)
     found = compare(replace(claimed, entries=(*claimed.entries, extra)), counted, flops)
     assert found.leaves == len(claimed.entries) + 1
-    assert found.differences[:4] == (
+    assert found.differences[:5] == (
         Difference("stage9.conv", "kind", "conv", None, None),
         Difference("stage9.conv", "shapes", "1x4x2x2 -> 1x4x2x2", None, None),
         Difference("stage9.conv", "macs", macs, None, 0),
-        Difference("stage9.conv", "params", 3, None, None),
+        Difference("stage9.conv", "weight", 3, None, None),
+        Difference("stage9.conv", "bias", 0, None, None),
     )
-    assert [d.path for d in found.differences[4:]] == (["(whole)"] if macs else [])
+    assert [d.path for d in found.differences[5:]] == (["(whole)"] if macs else [])
 
 
 def test_a_leaf_claimed_twice_is_found(witnesses: Witnesses) -> None:
@@ -239,7 +240,7 @@ def test_a_leaf_that_the_hooks_miss_is_found(witnesses: Witnesses) -> None:
     for entry in claimed.entries:
         found = compare(claimed, changed(counted, entry.path, taken_out), flops)
         assert [(d.path, d.what, d.hooks) for d in found.differences] == [
-            (entry.path, what, None) for what in ("kind", "shapes", "macs", "params")
+            (entry.path, what, None) for what in ("kind", "shapes", "macs", "weight", "bias")
         ]
 
 
@@ -305,7 +306,7 @@ def test_a_builder_that_forgets_the_groups_of_one_convolution_is_found(
     found = planted(monkeypatch, small, ungrouped)
     assert found[:2] == (
         Difference(CONV, "macs", right.macs, 2 * right.macs, 2 * right.macs),
-        Difference(CONV, "params", right.weight, 2 * right.weight, None),
+        Difference(CONV, "weight", right.weight, 2 * right.weight, None),
     )
     assert [d.path for d in found[2:]] == ["(whole)"]
 
@@ -319,8 +320,7 @@ def test_a_builder_that_leaves_a_bias_on_one_convolution_is_found(
         return module
 
     (difference,) = planted(monkeypatch, small, biased)
-    right = witnesses.at(CONV)
-    assert difference == Difference(CONV, "params", right.weight, right.weight + 24, None)
+    assert difference == Difference(CONV, "bias", 0, 24, None)
 
 
 def test_a_builder_that_strides_another_layer_than_the_tree_is_found(
@@ -364,11 +364,11 @@ def test_a_layer_that_runs_but_stands_in_no_tree_is_found(
 
     found = planted(monkeypatch, small, longer)
     assert [(d.path, d.what) for d in found] == [
-        *((found[0].path, what) for what in ("kind", "shapes", "macs", "params")),
+        *((found[0].path, what) for what in ("kind", "shapes", "macs", "weight", "bias")),
         ("(whole)", "macs"),
     ]
-    assert [d.analytic for d in found[:4]] == [None] * 4
-    assert (found[0].hooks, found[2].hooks, found[3].hooks) == ("linear", 10 * 10, 10 * 10 + 10)
+    assert [d.analytic for d in found[:5]] == [None] * 5
+    assert [d.hooks for d in (found[0], *found[2:5])] == ["linear", 10 * 10, 10 * 10, 10]
 
 
 # Torch's counter

@@ -484,7 +484,7 @@ def test_a_name_that_the_module_lacks_is_refused(package: str) -> None:
 
 
 def test_what_is_not_a_function_is_no_unit(package: str) -> None:
-    with pytest.raises(UnitError, match="is a int, not a function of a Place"):
+    with pytest.raises(UnitError, match="is of type int, no function of a Place"):
         unit(f"{package}.units:number", (package,))
 
 

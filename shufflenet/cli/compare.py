@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import click
 
 from flopcount.conventions import convention as named
+from flopcount.report import Math
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.cli.proof import confirmed, verdict
@@ -14,7 +15,7 @@ from shufflenet.figures import Priced, input_json, priced
 from shufflenet.formulas import formula, latex
 from shufflenet.reader import load
 from shufflenet.scaling import NothingLegalError
-from shufflenet.units import Unit, stage_unit
+from shufflenet.units import Unit, UnitError, stage_unit
 
 _DEFAULT = "shufflenet,resnet,resnext,xception,vgg"
 
@@ -26,7 +27,7 @@ class _Line(NamedTuple):
     unit: Unit
     item: Priced
     residual: int
-    formula: str
+    formula: Math | None
     notable: bool
 
     @property
@@ -80,12 +81,11 @@ def compare(
     **choices: Any,
 ) -> int:
     """Units in the same frame at the same budget: widths, cost, parameters, share, formula."""
-    proof = options.wants_proof(confirm)
     choices["spec"] = load(choices["spec"])
     chosen = [stage_unit(name, units_from) for name in units]
     lines: list[_Line] = []
     unsolved: list[str] = []
-    for budget in budgets:
+    for budget in dict.fromkeys(budgets):
         for item in chosen:
             try:
                 lines.append(_line(budget, item, named(convention), units_from, choices))
@@ -95,7 +95,7 @@ def compare(
         say(f"shufflecost: {message}")
     if not lines:
         return 1
-    if proof:
+    if options.wants_proof(confirm):
         items = confirmed(line.item for line in lines)
         lines = [a._replace(item=b) for a, b in zip(lines, items, strict=True)]
     for line in lines:
@@ -123,7 +123,16 @@ def _line(
     )
     found = answer.best
     result = priced(found.network, convention)
-    return _Line(budget, item, result, found.residual, formula(item), answer.notable)
+    return _Line(budget, item, result, found.residual, _formula(item), answer.notable)
+
+
+def _formula(item: Unit) -> Math | None:
+    try:
+        return Math(formula(item), latex(item))
+    except UnitError as error:
+        # The unit can be solved and counted all the same.
+        say(f"shufflecost: {error}")
+        return None
 
 
 def _figures(lines: list[_Line]) -> dict[str, Any]:
@@ -153,13 +162,13 @@ def _unit(line: _Line) -> dict[str, Any]:
         "residual": line.residual,
         "pointwise_macs": item.pointwise,
         "pointwise_share": item.pointwise_share,
-        "formula": line.formula,
+        "formula": line.formula.text if line.formula else None,
         "confirmed": item.confirmed,
     }
 
 
 def _table(lines: list[_Line]) -> Any:
-    from flopcount.report import Math, Signed, Table
+    from flopcount.report import Signed, Table
     from shufflenet.tables import comparison_notes, unit_name, verdict_text, widths_text
 
     rows = []
@@ -179,7 +188,7 @@ def _table(lines: list[_Line]) -> Any:
                 Signed(line.residual),
                 item.tally.params,
                 f"{100 * item.pointwise_share:.1f}%",
-                Math(line.formula, latex(line.unit)),
+                line.formula,
                 verdict_text(item.confirmed),
             )
         )

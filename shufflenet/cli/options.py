@@ -100,6 +100,7 @@ WIDTHS = Exactly("channels,...", lambda text: tuple(map(quantities.read_width, t
 STEM = Exactly("channels,...|auto", _stem)
 GROUPS = Exactly("g,...", listed(quantities.read_groups))
 GROUP = Exactly("g", quantities.read_groups)
+CARDINALITY = Exactly("paths", lambda text: quantities.read_groups(text, "cardinality"))
 SIZE = Exactly("px|hxw", quantities.read_size)
 SCALE = Exactly("scale", quantities.read_scale)
 BUDGET = Exactly("budget", quantities.read_budget)
@@ -138,7 +139,7 @@ units_from_option = click.option(
     help="Allow units of your own from this package: its code is imported and run.",
 )
 cardinality_option = click.option(
-    "--cardinality", type=GROUP, default=16, show_default=True, help="Of resnext units."
+    "--cardinality", type=CARDINALITY, default=16, show_default=True, help="Of resnext units."
 )
 
 

@@ -70,7 +70,6 @@ def solve_widths(
 
     The stages keep their ratio (1:2:4 in the paper). All legal widths are tried.
     """
-    proof = options.wants_proof(confirm)
     loaded = load(spec)
     stem = choices.pop("stem")
     convention = choices.pop("convention")
@@ -83,7 +82,7 @@ def solve_widths(
     columns = [column for answer, auto in answers for column in _columns(answer, auto)]
     if not columns:
         return code
-    if proof:
+    if options.wants_proof(confirm):
         items = confirmed(column.item for column in columns)
         columns = [c._replace(item=item) for c, item in zip(columns, items, strict=True)]
     emit(form, path, lambda: [_table(columns)], lambda: _figures(columns))
