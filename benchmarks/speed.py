@@ -8,6 +8,7 @@ that a machine that slows down slows both.
 
 from __future__ import annotations
 
+import compileall
 import statistics
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+import flopcount
+import shufflenet
 from flopcount import analytic
 from flopcount.conventions import convention
 from flopcount.integers import lift
@@ -54,6 +57,9 @@ def report(name: str, figure: str, promise: str, kept: bool) -> None:
 
 def startup() -> None:
     """`table --format json` as a whole process, beside importing click."""
+    # As pip does on installing; a checkout that may not write bytecode compiles at every start.
+    for package in (flopcount, shufflenet):
+        compileall.compile_dir(Path(package.__file__).parent, quiet=1)
     command = Path(sys.executable).parent / "shufflecost"
     table = [str(command), "table", "--format", "json"]
     click = [sys.executable, "-c", "import click"]
