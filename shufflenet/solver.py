@@ -265,12 +265,16 @@ def _hopeless(task: _Task, stem: int | None, turn: int, high: int) -> bool:
             if type(rule.by) is not int:
                 return False
             period = lcm(period, rule.by)
-    if period > high - turn:
+    if period >= high - turn:
         return False
-    # The last period tells of all wider ones only where nothing in it is too small as yet.
-    last = np.arange(high - period + 1, high + 1, dtype=np.int64)
-    sizes = (r for r in _rules(task, stem, last) if not isinstance(r, Divides))
-    return all(bool(np.all(rule.holds())) for rule in sizes)
+    # The last period tells of all wider ones only where nothing in it is too small as yet, or
+    # what is too small does not grow.
+    last = np.arange(high - period, high + 1, dtype=np.int64)
+    for rule in _rules(task, stem, last):
+        if not isinstance(rule, Divides) and not np.all(rule.holds()):
+            value = np.atleast_1d(rule.value)
+            return bool(value[-1] <= value[0])
+    return True
 
 
 def _rules(task: _Task, stem: int | None, steps: Column) -> Iterator[Rule]:
