@@ -79,21 +79,21 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
                 "ShuffleNet v1, Table 1: leaving the FC out gives all five printed complexities",
                 "macs",
                 {"conv": _MAC},
-                _FREE | {"linear"},
+                _FREE | {"linear", "matmul"},
             ),
             Convention(
                 "macs",
-                "multiply-adds of convolutions, linear maps and matrix products",
-                "one product summed is one multiply-add, padding taps included",
+                "multiply-adds of convolutions, linear maps and matrix products, padding included",
+                "this project: one multiply-add for each product that is summed",
                 "macs",
-                {"conv": _MAC, "linear": _MAC},
+                {"conv": _MAC, "linear": _MAC, "matmul": _MAC},
             ),
             Convention(
                 "torch",
                 "floating-point operations, two for each multiply-add",
                 "torch.utils.flop_counter.FlopCounterMode, torch 2.14.1",
                 "flops",
-                {"conv": _TWO, "linear": _TWO},
+                {"conv": _TWO, "linear": _TWO, "matmul": _TWO},
             ),
         )
     }
@@ -117,19 +117,27 @@ def price(tally: Tally, name: str | Convention = "macs") -> Count:
     that the convention neither prices nor lists as free.
     """
     chosen = convention(name)
-    return total(_price(entry, chosen) for entry in tally.entries)
+    return total(price_entry(entry, chosen) for entry in tally.entries)
 
 
 def price_by_kind(tally: Tally, name: str | Convention = "macs") -> dict[str, Count]:
-    """What each kind of layer is worth under a convention; the sum is the price."""
+    """What each kind of layer is worth under a convention; the sum is the price.
+
+    Raises UnknownConventionError and UnpricedKindError as `price` does.
+    """
     chosen = convention(name)
     split: dict[str, list[Count]] = {}
     for entry in tally.entries:
-        split.setdefault(entry.kind, []).append(_price(entry, chosen))
+        split.setdefault(entry.kind, []).append(price_entry(entry, chosen))
     return {kind: total(figures) for kind, figures in split.items()}
 
 
-def _price(entry: Entry, chosen: Convention) -> Count:
+def price_entry(entry: Entry, name: str | Convention = "macs") -> Count:
+    """What one leaf is worth under a convention, in the convention's unit.
+
+    Raises UnknownConventionError and UnpricedKindError as `price` does.
+    """
+    chosen = convention(name)
     prices = chosen.prices.get(entry.kind)
     if prices is None:
         if entry.kind not in chosen.free:

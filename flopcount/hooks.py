@@ -1,8 +1,8 @@
 """Count a living module by forward hooks: a witness that shares no arithmetic with the formulas.
 
 Every figure comes from live tensors: a convolution's multiply-adds are the elements of its output
-times the taps behind each one, read off its weight. It runs on a copy whose parameters and buffers
-lie on the meta device, so that no weight is copied, no kernel runs, and the module that was handed
+times the taps behind each one, read off its weight. It runs on a copy, by default on the meta
+device, so that no weight is copied, no kernel runs, and the module that was handed
 in is never touched.
 """
 

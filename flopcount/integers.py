@@ -1,8 +1,8 @@
 """The arithmetic that every fold shares, over ints, NumPy int64 arrays and SymPy symbols.
 
 A fold is written once, as if over ints. `lift` lets an array (a column of candidate widths) or a
-symbol stand wherever the types say `Count`, and the helpers here are the only places that tell the
-three apart. Beyond them a fold uses ``+``, ``-`` and ``*`` alone.
+symbol stand wherever the types say `Count`, and the helpers here do what differs between the
+three. The cost of a layer uses them, ``+``, ``-`` and ``*`` alone.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ class FigureTooLargeError(ValueError):
 
     def __init__(self) -> None:
         super().__init__(f"a figure passes 2**63 - 1 = {MAX}; it is refused, not wrapped")
+
+
+class MixedWidthsError(ValueError):
+    """Two columns of widths agree in some candidates only, so that no one tree is all of theirs."""
+
+    def __init__(self) -> None:
+        super().__init__("two columns of widths agree in some candidates and differ in others")
 
 
 def lift(value: object) -> Count:
@@ -47,6 +54,7 @@ def exact(a: Count, b: Count) -> Count:
     if type(a) is int and type(b) is int:
         return a // b
     if a is b:
+        # depthwise: one channel a group, in every candidate
         return 1
     if is_symbol(a) or is_symbol(b):
         return lift(cast(Any, a) / b)
@@ -79,7 +87,7 @@ def largest(a: Count, b: Count) -> Count:
 def same(a: Count, b: Count) -> bool:
     """Whether two widths are the same in every candidate.
 
-    Raises ValueError where arrays agree in some places only: no one tree describes them all.
+    Raises MixedWidthsError where arrays agree in some places only.
     """
     if a is b:
         return True
@@ -88,7 +96,7 @@ def same(a: Count, b: Count) -> bool:
 
         equal = numpy.equal(a, b)
         if equal.any() and not equal.all():
-            raise ValueError("two arrays of widths agree in some places and differ in others")
+            raise MixedWidthsError
         return bool(equal.all())
     return bool(a == b)
 

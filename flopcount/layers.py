@@ -173,7 +173,7 @@ def constraints(layer: Layer, shape: Shape, path: str = "") -> Constraints:
             yield path, Equal("width", c, "the arriving width", shape[1])
         case Pool(_, kernel, stride, padding):
             yield path, AtLeast("padding", padding, 0)
-            yield path, AtLeast("half the kernel less the padding", kernel // 2 - padding, 0)
+            yield path, AtLeast("kernel", kernel, 2 * padding)
             yield from _window(path, shape, kernel, stride, padding)
         case Shuffle(groups):
             yield path, AtLeast("groups", groups, 1)

@@ -42,6 +42,10 @@ class AtLeast(NamedTuple):
         """True where the rule is kept, for each candidate."""
         return self.value >= self.minimum
 
+    def missing(self) -> int:
+        """How much a broken value lacks."""
+        return self.minimum - self.value
+
     def __str__(self) -> str:
         return f"{self.what} {self.value} is less than {self.minimum}"
 
@@ -59,6 +63,10 @@ class Equal(NamedTuple):
         if self.value is self.other:
             return True
         return self.value == self.other
+
+    def missing(self) -> int:
+        """How far a broken value is from the other."""
+        return abs(self.value - self.other)
 
     def __str__(self) -> str:
         return f"{self.what} {self.value} is not {self.other_what} {self.other}"

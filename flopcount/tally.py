@@ -7,7 +7,7 @@ convention, and `flopcount.conventions` prices them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from flopcount.integers import Count, product, total
@@ -85,14 +85,14 @@ class Tally:
     """What was counted: an entry for each leaf, in order of execution.
 
     ``element_bytes`` [B] is the size of one element; ``peak_activations`` the most elements alive
-    while any leaf runs, or None where it was not asked for; ``uncounted`` the paths of what ran
-    and has no rule, so that nothing is zero in silence.
+    while any leaf runs, or None where it was not asked for; ``uncounted`` names what ran and has
+    no rule, as ``path (Class)``, so that nothing is zero in silence.
     """
 
     entries: tuple[Entry, ...]
     element_bytes: int = 4
     peak_activations: Count | None = None
-    uncounted: tuple[str, ...] = field(default=())
+    uncounted: tuple[str, ...] = ()
 
     @property
     def macs(self) -> Count:
@@ -128,7 +128,7 @@ class Tally:
 
     def under(self, paths: Iterable[str]) -> Tally:
         """The entries at or below any of the paths, as a Tally of their own (no peak)."""
-        roots = tuple(paths)
+        roots = frozenset(paths)
         below = tuple(f"{root}." for root in roots)
         kept = tuple(e for e in self.entries if e.path in roots or e.path.startswith(below))
         lost = tuple(

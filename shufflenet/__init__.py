@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from shufflenet._version import __version__
 from shufflenet.network import Network, network
+from shufflenet.quantities import QuantityError
 from shufflenet.reader import load
 from shufflenet.scaling import NothingLegalError
 from shufflenet.spec import Row, Spec, SpecError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Network",
     "NothingLegalError",
+    "QuantityError",
     "Row",
     "Spec",
     "SpecError",
@@ -41,3 +43,7 @@ def __getattr__(name: str) -> Any:
     if name in _LATE:
         return getattr(import_module(f"shufflenet.{_LATE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

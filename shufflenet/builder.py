@@ -1,13 +1,13 @@
 """From a layer tree to a `torch.nn.Module` with the same leaf paths: the second fold.
 
-The module is plain: it prints readably, trains, scripts to ONNX and compiles, and takes any image
+The module is plain: it prints readably, trains, exports to ONNX and compiles, and takes any image
 size, since its pooling is global.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from types import MappingProxyType
+from contextlib import nullcontext
 from typing import ClassVar, Literal, assert_never
 
 import torch
@@ -97,9 +97,6 @@ class Parallel(nn.Module):
         return joined
 
 
-#: The builder's own modules that multiply nothing, with the kind that the analytic fold gives.
-FREE_KINDS = MappingProxyType({ChannelShuffle: "channel_shuffle", Add: "add", Concat: "concat"})
-
 # Names that a module has already; a layer of that name would hide them.
 _TAKEN = frozenset(dir(nn.Sequential())) | {"branches", "join"}
 
@@ -107,13 +104,14 @@ _TAKEN = frozenset(dir(nn.Sequential())) | {"branches", "join"}
 def build(network: Network | Layer, *, device: str | torch.device | None = None) -> nn.Module:
     """A module of the network: ``(n, c, h, w) -> (n, classes)``, freshly initialised.
 
-    Its leaves have the paths of the layer tree. Convolutions start with He's normal
-    initialisation (fan out), classifiers with a normal one of deviation 0.01, batch norms as the
-    identity. Raises BuildError where a layer's name is one that every module has (``train``).
+    ``device`` is torch's default device unless given. The leaves have the paths of the layer
+    tree. Convolutions start with He's normal initialisation (fan out), classifiers with a normal
+    one of deviation 0.01, batch norms as the identity. Raises BuildError where a layer's name
+    is one that every module has (``train``), or is not one alone.
     """
     tree = network.tree if isinstance(network, Network) else network
     try:
-        with torch.device(device) if device is not None else torch.device("cpu"):
+        with nullcontext() if device is None else torch.device(device):
             module = _module(tree, "")
     except BuildError as error:
         where = f"{network.spec.where}: " if isinstance(network, Network) else ""

@@ -27,7 +27,7 @@ class RowInPlace(NamedTuple):
 
     ``channels`` is the width behind it, ``output`` (height, width) [px], ``paths`` its units';
     ``m`` is the bottleneck's width and 1:``ratio`` what it was made from (None without one);
-    ``rounded`` says that the unit rounded it.
+    ``rounded`` says that the unit rounded m, and ``groups`` is its g or cardinality.
     """
 
     row: Row
@@ -82,7 +82,7 @@ class Network(NamedTuple):
         return depth(self.tree)
 
     def tally(self, *, memory: bool = True) -> Tally:
-        """The analytical cost, leaf by leaf (`flopcount.analytic.count`)."""
+        """The analytical cost, leaf by leaf. Raises FigureTooLargeError past 2**63 - 1."""
         return analytic.count(self.tree, self.input, memory=memory)
 
 

@@ -1,4 +1,4 @@
-"""Numbers as people write them, read exactly: budgets, scales, image sizes, ratios.
+"""Numbers as people write them, read exactly and checked; and figures as the paper prints them.
 
 Every reader returns exact numbers or raises QuantityError, which quotes the text and the rule.
 """
@@ -49,23 +49,26 @@ def read_budget(text: str) -> int:
     if multiple not in _MULTIPLES:
         hint = " (m is milli; mega is M)" if multiple == "m" else ""
         raise QuantityError(
-            f"budget {text!r}: {multiple!r} is no multiple; known are k, M, G, T{hint}"
+            f"budget {_quoted(text)}: {multiple!r} is no multiple; known are k, M, G, T{hint}"
         )
     sign, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
     # Shifted by hand: arithmetic would round to 28 digits.
     scaled = Decimal((sign, digits, exponent + _MULTIPLES[multiple]))
     if scaled <= 0:
-        raise QuantityError(f"budget {text!r} is not above zero")
+        raise QuantityError(f"budget {_quoted(text)} is not above zero")
     if scaled.adjusted() > 18 or scaled > MAX:
-        raise QuantityError(f"budget {text!r} is above 2**63 - 1 = {MAX}")
+        raise QuantityError(f"budget {_quoted(text)} is above 2**63 - 1 = {MAX}")
     if scaled.adjusted() < 0 or scaled != int(scaled):
-        raise QuantityError(f"budget {text!r} is not a whole number")
+        raise QuantityError(f"budget {_quoted(text)} is not a whole number")
     return int(scaled)
 
 
 def read_scale(text: str) -> Decimal:
-    """A width multiplier, exactly: ``0.5``. Raises QuantityError outside 0 < scale <= 1000."""
+    """A width multiplier, exactly: ``0.5``.
+
+    Raises QuantityError outside 1e-6 <= scale <= 1000, or past 15 digits.
+    """
     number = _decimal(text.strip().removesuffix("x")) if len(text) <= _LONGEST else None
     if number is None:
         raise QuantityError(f"scale {_quoted(text)} is not a number such as 0.5")

@@ -18,8 +18,8 @@ from shufflenet.placing import Frame, Placed, distinct, stage_rows, stem_row, wa
 from shufflenet.quantities import MAX_WIDTH, QuantityError, check_width, in_proportion
 from shufflenet.spec import Row, SpecError
 
-# Rules repeat with the least common multiple of their moduli; past this one the search ends.
-_LONGEST_PERIOD = 4_096
+# Some seconds of trying; the bundled units settle within a few hundred.
+_MOST_TRIES = 20_000
 
 
 class NothingLegalError(ValueError):
@@ -128,6 +128,7 @@ class _Search:
         self.start = ceil(wanted[self.stem_path]) if self.stem_path is not None else 0
         self.step = ceil(wanted[self.paths[0]] / self.ratio[0]) if stages else 0
         self.period = 1
+        self.tries = 0
         self.furthest: Broken | None = None
 
     def stems(self) -> dict[str, int] | None:
@@ -142,28 +143,43 @@ class _Search:
     def stages(self, stem: int) -> dict[str, int] | None:
         """The narrowest legal stages with a stem, if there are any."""
         seen = 0
-        last: Rule | None = None
+        last: Broken | None = None
+        short: dict[str, int] = {}
         for step in range(self.step, MAX_WIDTH // max(self.ratio, default=1) + 1):
             widths = self._widths(stem, step)
-            broken = first_broken(self.frame, widths)
+            broken = self._broken(widths)
             if broken is None:
                 return widths
-            if self.furthest is None or broken.held > self.furthest.held:
-                self.furthest = broken
+            if last is not None and (last.path, last.rule) == (broken.path, broken.rule):
+                # No width of the stages changes what this rule compares.
+                return None
             if isinstance(broken.rule, Divides):
                 period = lcm(self.period, broken.rule.by)
                 seen = seen + 1 if period == self.period else 0
-                self.period = min(period, _LONGEST_PERIOD)
-                if seen > self.period:
-                    return None
-            elif broken.rule == last:
-                # A rule that no width of the stages changes.
-                return None
+                self.period = period
             else:
-                seen, last = 0, broken.rule
-            if not self.paths:
+                seen = 0
+                missing = broken.rule.missing()
+                if missing >= short.get(broken.path, missing + 1):
+                    # Wider stages come no nearer to keeping it.
+                    return None
+                short[broken.path] = missing
+            if seen > self.period or not self.paths:
                 return None
+            last = broken
         return None
+
+    def _broken(self, widths: dict[str, int]) -> Broken | None:
+        self.tries += 1
+        if self.tries > _MOST_TRIES:
+            raise NothingLegalError(
+                f"{self.frame.spec.where}, g={self.frame.groups}: no legal widths among the first"
+                f" {_MOST_TRIES:,} tried: {self.furthest}"
+            )
+        broken = first_broken(self.frame, widths)
+        if broken is not None and (self.furthest is None or broken.held > self.furthest.held):
+            self.furthest = broken
+        return broken
 
     def _widths(self, stem: int, step: int) -> dict[str, int]:
         widths = {} if self.stem_path is None else {self.stem_path: stem}
@@ -186,10 +202,10 @@ def _reasons(
     frame: Frame, rows: tuple[Row, ...], wanted: Mapping[str, Decimal], used: Mapping[str, int]
 ) -> Iterator[str]:
     """Why the widths of some rows are not what was wanted: no whole numbers, or a broken rule."""
-    broken_up = next((row for row in rows if wanted[row.path] != int(wanted[row.path])), None)
-    if broken_up is not None:
-        at = "" if broken_up is rows[0] else f"{broken_up.layer}: "
-        yield f"{at}{shown(wanted[broken_up.path])} is not a whole number"
+    fractional = next((row for row in rows if wanted[row.path] != int(wanted[row.path])), None)
+    if fractional is not None:
+        at = "" if fractional is rows[0] else f"{fractional.layer}: "
+        yield f"{at}{shown(wanted[fractional.path])} is not a whole number"
     ratio = in_proportion([frame.fixed(row) for row in rows])
     steps = ceil(wanted[rows[0].path] / ratio[0])
     asked = {row.path: steps * part for row, part in zip(rows, ratio, strict=True)}

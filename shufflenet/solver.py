@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from flopcount import analytic
 from flopcount.conventions import Convention, price
 from flopcount.conventions import convention as named
-from flopcount.integers import MAX, Count, FigureTooLargeError, lift
+from flopcount.integers import MAX, Count, FigureTooLargeError, MixedWidthsError, lift
 from flopcount.rules import Divides, Rule
 from shufflenet.network import Network, assemble
 from shufflenet.placing import CARDINALITY, Frame, Placed, distinct, stage_rows, stem_row, walk
@@ -31,7 +31,7 @@ from shufflenet.quantities import (
     in_proportion,
 )
 from shufflenet.scaling import NothingLegalError, first_broken
-from shufflenet.spec import Spec
+from shufflenet.spec import Spec, SpecError
 
 Column: TypeAlias = NDArray[np.int64]
 Policy: TypeAlias = Literal["nearest", "at-most"]
@@ -40,6 +40,10 @@ Policy: TypeAlias = Literal["nearest", "at-most"]
 NOTABLE = 50
 # Candidates looked at in one column: as many as there are widths for the paper's ratio.
 _COLUMN = MAX_WIDTH // 4
+# Steps to begin with where the reference width says nothing.
+_BLIND_GUESS = 128
+# Stems that auto tries at most.
+_MOST_STEMS = 1_024
 # Widths searched for the rule that stands in the way: more than one period of any bundled unit's.
 _SEARCHED = 4_096
 
@@ -81,6 +85,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
+    """What one search is given."""
+
     frame: Frame
     ratio: tuple[int, ...]
     budget: int
@@ -115,7 +121,8 @@ def solve(
     or ``"auto"``: every width up to the spec's own. All legal widths are tried, up to where the
     cost can only grow away from the budget. Order: smallest miss, then the cheaper, then the
     narrower stem. Raises NothingLegalError, which names the rule in the way and the nearest
-    budget that works; QuantityError or SpecError for bad input.
+    budget that works; QuantityError or SpecError for bad input; UnknownConventionError and
+    UnpricedKindError as `price` does. ``budget`` is in the convention's unit.
     """
     if not 1 <= budget <= MAX:
         raise QuantityError(f"budget {budget} is not between 1 and {MAX}")
@@ -128,7 +135,13 @@ def solve(
     h, w = spec.image if size is None else check_size(*size)
     frame = Frame(spec, chosen, (h, w), unit, cardinality, units_from)
     task = _Task(frame, _ratio(frame, ratio), budget, policy, named(convention))
-    found = [_sweep(task, width, top) for width in _stems(frame, stem)]
+    try:
+        found = [_sweep(task, width, top) for width in _stems(frame, stem)]
+    except MixedWidthsError as error:
+        raise SpecError(
+            f"{spec.where}: a unit gives its input a width of its own, which the solver does not"
+            f" follow: {error}"
+        ) from error
     stems = np.concatenate([np.full(len(steps), s or 0) for s, steps, _ in found])
     steps = np.concatenate([steps for _, steps, _ in found])
     costs = np.concatenate([cost for _, _, cost in found])
@@ -175,7 +188,7 @@ def _ratio(frame: Frame, ratio: Sequence[int] | None) -> tuple[int, ...]:
         raise QuantityError(f"{frame.spec.where}: has no stage whose width is free")
     if ratio is None:
         column = frame.spec.groups.index(frame.groups) if frame.groups in frame.spec.groups else 0
-        return in_proportion([(row.channels or (0,))[column] for row in rows])
+        return in_proportion([row.channels[column] for row in rows if row.channels is not None])
     if len(ratio) != len(rows):
         raise QuantityError(
             f"ratio {':'.join(map(str, ratio))}: {len(ratio)} parts for {len(rows)} stages"
@@ -195,6 +208,11 @@ def _stems(
     if stem is None:
         return (frame.fixed(row),)
     if stem == "auto":
+        if frame.fixed(row) > _MOST_STEMS:
+            raise QuantityError(
+                f"{frame.spec.where}: stem auto would try {frame.fixed(row)} stems, more than"
+                f" {_MOST_STEMS}; give some"
+            )
         return range(1, frame.fixed(row) + 1)
     if isinstance(stem, int):
         return (check_width(stem),)
@@ -281,11 +299,16 @@ def _rules(task: _Task, stem: int | None, steps: Column) -> Iterator[Rule]:
     for placed in distinct(walk(task.frame, task.widths(stem, lift(steps)))):
         for _, rule in placed.rules():
             yield rule
+            if rule.holds() is False:
+                # A rule without a width in it: no candidate has anything behind this unit.
+                return
 
 
 def _first_guess(task: _Task, stem: int | None) -> int:
     """Steps that cost some more than the budget, if the cost grows with the square of the width."""
     steps = np.array([_reference(task)], np.int64)
+    if not legal_mask(task.frame, task.widths(stem, lift(steps))).all():
+        return _BLIND_GUESS
     cost = int(prices(task.frame, task.widths(stem, lift(steps)), task.convention)[0])
     return isqrt(int(steps[0]) ** 2 * task.budget * 3 // (max(cost, 1) * 2)) + 16
 
@@ -322,8 +345,9 @@ def legal_mask(frame: Frame, widths: dict[str, Count]) -> NDArray[np.bool_]:
     for placed in distinct(walk(frame, widths)):
         for _, rule in placed.rules():
             mask &= rule.holds()
-        if not mask.any():
-            break
+            if not mask.any():
+                # Nothing stands behind a unit that no candidate can have.
+                return mask
     return mask
 
 
@@ -351,8 +375,11 @@ def _why_nothing(task: _Task, tried: Sequence[int | None]) -> str:
     if tried != (None,):
         text += f" with stem {stems}" if len(tried) == 1 else f" with any stem of {stems}"
     text += f": {rule}"
-    others = _legal_sweeps(task, _stems(task.frame, "auto")) if tried[0] else []
-    if tried[0] and not others:
+    row = stem_row(task.frame.spec)
+    others: list[Swept] = []
+    if row is not None and task.frame.fixed(row) <= _MOST_STEMS:
+        others = _legal_sweeps(task, _stems(task.frame, "auto"))
+    if row is not None and not others:
         # More groups than the spec's stem is wide: multiples of them are what divides.
         others = _legal_sweeps(task, [task.frame.groups * k for k in range(1, 5)])
     costs = [

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from shufflenet.quantities import MAX_WIDTH, QuantityError, check_size, check_width
 
@@ -21,7 +21,7 @@ _MAX_COLUMNS = 64
 _MAX_KERNEL = 1_024
 
 #: What an option of a row may be; the unit knows what it means.
-Option = bool | int | str
+Option: TypeAlias = bool | int | str
 
 
 class SpecError(ValueError):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal
 
-from flopcount.conventions import Convention, price
+from flopcount.conventions import Convention, price, price_entry
 from flopcount.report import Cell, Table
 from shufflenet.figures import Priced
 from shufflenet.network import Network, RowInPlace, network
@@ -32,12 +31,11 @@ def table_one(
     first = columns[0].network
     marks = _marks(first)
     body = [_image_row(columns)]
-    sections = set()
     last = ""
     for index, placed in enumerate(first.rows):
         body.append(_row(placed, columns, index, marks, last))
         last = placed.row.layer
-    sections.add(len(body) - 1)
+    sections = frozenset({len(body) - 1})
     complexity = f"Complexity [{len(marks) + 1}]"
     foot: list[tuple[str, Callable[[Priced], Cell]]] = [
         (complexity, lambda c: as_printed(c.cost)),
@@ -54,7 +52,7 @@ def table_one(
         ("Layer", "Output", "KSize", "Stride", "Repeat", *headers),
         tuple(body),
         (*_notes(columns, marks), *notes),
-        frozenset(sections),
+        sections,
         left=2,
     )
 
@@ -71,7 +69,7 @@ def comparison_notes(items: Sequence[Priced]) -> Iterator[str]:
         f"convention {first.convention.name}: {first.convention.says};"
         f" input {first.network.input}; parameters of the whole network"
     )
-    yield "g: groups of shufflenet, cardinality of resnext; m: the bottleneck's width"
+    yield "g: groups, or the cardinality of resnext; m: the bottleneck's width"
     for item in items:
         yield from rounding_notes(item.network)
 
@@ -141,7 +139,7 @@ def rounding_notes(net: Network) -> Iterator[str]:
 
 def hint_notes(net: Network, convention: Convention) -> Iterator[str]:
     """The spec's remarks on this scale, with what each stem costs."""
-    if net.stem is None or net.frame.size != net.spec.image or net.frame.unit is not None:
+    if net.stem is None or net.frame.size != net.spec.image:
         return
     for hint in net.spec.hints:
         asked = (hint.scale, hint.convention)
@@ -161,7 +159,7 @@ def hint_notes(net: Network, convention: Convention) -> Iterator[str]:
         ours = as_printed(price(net.tally(memory=False), convention), tenths=True)
         theirs = as_printed(price(other.tally(memory=False), convention), tenths=True)
         yield (
-            f"at {net.scale}x the scaled stem is {net.stem} ({ours} at g = {net.groups});"
+            f"at {shown(net.scale)}x the scaled stem is {net.stem} ({ours} at g = {net.groups});"
             f" --stem {hint.stem} gives the paper's {hint.printed}"
             f" ({theirs} at g = {net.groups})"
         )
@@ -169,8 +167,7 @@ def hint_notes(net: Network, convention: Convention) -> Iterator[str]:
 
 def scale_title(net: Network) -> str:
     """The name of a network at its scale: ShuffleNet 0.5x."""
-    scale = Decimal(net.scale)
-    return f"{net.spec.title} {scale.normalize():f}x"
+    return f"{net.spec.title} {shown(net.scale)}x"
 
 
 def breakdown(item: Priced, title: str) -> Table:
@@ -188,7 +185,7 @@ def breakdown(item: Priced, title: str) -> Table:
                 len(placed.paths),
                 placed.channels,
                 cost,
-                _percent(cost, item.cost),
+                percent(cost, item.cost),
                 part.params,
                 part.activations,
                 part.bytes_moved,
@@ -227,7 +224,7 @@ def layer_by_layer(item: Priced, title: str) -> Table:
     """The cost of a network leaf by leaf."""
     rows: list[tuple[Cell, ...]] = []
     for entry in item.tally.entries:
-        cost = price(item.tally.under([entry.path]), item.convention)
+        cost = price_entry(entry, item.convention)
         ins = ", ".join(map(str, entry.inputs))
         outs = ", ".join(map(str, entry.outputs))
         rows.append((entry.path, entry.kind, ins, outs, cost, entry.params))
@@ -242,7 +239,8 @@ def layer_by_layer(item: Priced, title: str) -> Table:
     )
 
 
-def _percent(part: int, whole: int) -> str:
+def percent(part: int, whole: int) -> str:
+    """A share in percent, rounded half up to one decimal; empty where the whole is nothing."""
     if whole == 0:
         return ""
     tenths = (2000 * part + whole) // (2 * whole)

@@ -70,7 +70,9 @@ class Unit(NamedTuple):
 
     ``ratio`` is the bottleneck's default 1:ratio (None: no bottleneck); ``splits`` says whether
     its g is the network's groups, a cardinality of its own, or absent; ``rounds`` whether the
-    bottleneck is kept exact (a rule) or rounded down to a multiple of g (a footnote).
+    bottleneck is kept exact (a rule) or rounded down to a multiple of g (a footnote); ``stage``
+    whether stages can be made of it; ``kernel`` whether a row gives a ksize; ``widens`` and
+    ``strides`` whether it may change the width, or stride and repeat; ``options`` their types.
     """
 
     name: str
@@ -86,7 +88,7 @@ class Unit(NamedTuple):
     options: Mapping[str, type] = MappingProxyType({})
 
     def check(self, row: Row) -> None:
-        """Raises UnitError where the row gives what the unit does not take, or lacks it."""
+        """Check that a row gives what the unit takes. Raises UnitError where it does not."""
         faults = (
             (self.kernel == "required" and row.kernel is None, "needs a ksize"),
             (self.kernel == "refused" and row.kernel is not None, "takes no ksize"),
@@ -191,12 +193,12 @@ def xception(place: Place) -> Layer:
 
 
 def resnet(place: Place) -> Layer:
-    """The ResNet bottleneck: 1x1 to m, 3x3 with the stride, 1x1 back (Source: Fig. 2 a, [9])."""
+    """The ResNet bottleneck: 1x1 to m, 3x3 with the stride, 1x1 back (Source: Sec. 3.2, [9])."""
     return resnext(place._replace(groups=1))
 
 
 def resnext(place: Place) -> Layer:
-    """The ResNeXt bottleneck: ResNet's with the 3x3 in g groups, the cardinality ([37])."""
+    """The ResNeXt bottleneck: ResNet's with its 3x3 in g groups (Source: Sec. 3.2, [37])."""
     c, d, m = place.c_in, place.c_out, place.m
     body = Chain(
         (
@@ -227,14 +229,17 @@ def vgg(place: Place) -> Layer:
 
 
 def conv(place: Place) -> Layer:
-    """A convolution, a batch norm and a ReLU; ``padding`` keeps the size unless an option."""
+    """A convolution, a batch norm and a ReLU.
+
+    Option ``padding``; by default (k - 1)//2, which keeps the size at stride 1 and odd k.
+    """
     padding = place.number("padding", (place.kernel - 1) // 2)
     layer = Conv(place.c_in, place.c_out, place.kernel, place.stride, padding)
     return Chain(conv_norm("conv", layer, relu=True))
 
 
 def max_pool(place: Place) -> Layer:
-    """A maximum pooling."""
+    """A maximum pooling, with the option ``padding`` as `conv` has it."""
     padding = place.number("padding", (place.kernel - 1) // 2)
     return Pool("max", place.kernel, place.stride, padding)
 
@@ -269,7 +274,7 @@ UNITS: Mapping[str, Unit] = MappingProxyType(
                 splits="groups",
                 options=_SHUFFLENET_OPTIONS,
             ),
-            Unit("resnet", resnet, "bottleneck 1x1, 3x3, 1x1 (Fig. 2 a)", ratio=4),
+            Unit("resnet", resnet, "bottleneck 1x1, 3x3, 1x1 (Sec. 3.2)", ratio=4),
             Unit(
                 "resnext",
                 resnext,
@@ -358,6 +363,19 @@ def stage_unit(name: str, units_from: Collection[str] = ()) -> Unit:
     return found
 
 
+# What a slip in code of one's own raises; anything else is worth its traceback.
+_SLIPS = (
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    AssertionError,
+    ImportError,
+)
+
+
 def made(chosen: Unit, place: Place) -> Layer:
     """The unit's tree at a place.
 
@@ -367,7 +385,7 @@ def made(chosen: Unit, place: Place) -> Layer:
         return chosen.make(place)
     try:
         layer = chosen.make(place)
-    except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
+    except _SLIPS as error:
         raise UnitError(f"unit {chosen.name!r} failed: {type(error).__name__}: {error}") from error
     if not isinstance(layer, Layer):
         kind = type(layer).__name__

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from flopcount import Shape, analytic, price
 from flopcount.hooks import UncountedError, count
-from shufflenet.builder import FREE_KINDS, build
+from shufflenet.builder import build
 
 DEVICES = pytest.mark.parametrize("device", ["meta", "cpu", None])
 
@@ -113,7 +113,7 @@ def unchanged(before: dict[str, Any], after: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_living_leaf_costs_the_product_of_its_case(case):
     module = build(case.layer)
-    (entry,) = count(module, shape=tuple(case.input), free=FREE_KINDS, strict=True).entries
+    (entry,) = count(module, shape=tuple(case.input), strict=True).entries
     assert entry == (
         "",
         case.kind,
@@ -131,21 +131,21 @@ def test_torchs_own_counter_finds_the_torch_price(case):
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         module(torch.empty(tuple(case.input), device="meta"))
-    tally = count(module, shape=tuple(case.input), free=FREE_KINDS)
+    tally = count(module, shape=tuple(case.input))
     assert counter.get_total_flops() == price(tally, "torch") == 2 * case.macs
 
 
 @pytest.mark.parametrize(("layer", "shape", "says"), BROKEN)
 def test_what_the_rules_forbid_torch_refuses(layer, shape, says):
     with pytest.raises((RuntimeError, ValueError)):
-        count(build(layer, device="cpu"), shape=tuple(shape), free=FREE_KINDS, device=None)
+        count(build(layer, device="cpu"), shape=tuple(shape), device=None)
 
 
 @given(trees())
 @settings(deadline=None, max_examples=40)
 def test_a_living_tree_has_the_entries_of_the_fold(tree):
     layer, shape, _ = tree
-    counted = count(build(layer, device="meta"), shape=tuple(shape), free=FREE_KINDS, strict=True)
+    counted = count(build(layer, device="meta"), shape=tuple(shape), strict=True)
     assert counted.entries == analytic.count(layer, shape).entries
 
 

@@ -189,7 +189,7 @@ def test_widths_are_the_same_in_every_candidate_or_in_none(a, b, equal):
 
 
 def test_widths_that_agree_in_some_candidates_only_are_refused():
-    with pytest.raises(ValueError, match="agree in some places"):
+    with pytest.raises(ValueError, match="agree in some candidates"):
         same(column(3, 4), column(3, 5))
 
 

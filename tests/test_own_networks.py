@@ -154,3 +154,76 @@ def test_what_ran_and_has_no_rule_is_not_priced_as_nothing() -> None:
 
 def test_a_bundled_unit_is_made_without_a_net() -> None:
     assert isinstance(made(unit("vgg"), Place(4, 8)), Chain)
+
+
+def test_what_a_package_gives_is_seen_before_it_is_loaded() -> None:
+    import flopcount
+    import shufflenet
+
+    assert {"build", "confirm", "load", "network", "solve"} <= set(dir(shufflenet))
+    assert {"count", "price"} <= set(dir(flopcount))
+    for package in (flopcount, shufflenet):
+        assert all(getattr(package, name) is not None for name in package.__all__)
+
+
+def test_of_two_stems_that_miss_by_as_much_the_cheaper_comes_first() -> None:
+    spec = own(Row("S1", "vgg", channels=(8,)))
+    priced = {
+        stem: price(network(spec, widths=(8,), stem=stem).tally(), "shufflenet-paper")
+        for stem in (4, 12)
+    }
+    budget = sum(priced.values()) // 2
+    assert budget * 2 == sum(priced.values())
+    found = [
+        (s.network.stem, s.cost)
+        for s in solve(spec, budget, stem=(12, 4), top=200).solutions
+        if s.network.stage_widths == (8,)
+    ]
+    assert found == [(4, priced[4]), (12, priced[12])]
+
+
+def test_a_window_that_never_fits_is_told_by_the_solver_as_well() -> None:
+    pool = Row("P", "max_pool", kernel=5, stride=5, options={"padding": 0})
+    again = Row("P2", "max_pool", kernel=9, options={"padding": 0})
+    spec = own(Row("S1", "vgg", channels=(8,)), pool, again, Row("S2", "vgg", channels=(16,)))
+    with pytest.raises(NothingLegalError, match="P2: padded input height 6 is less than 9"):
+        solve(spec, 1_000_000)
+
+
+@pytest.mark.parametrize("stages", [(64, 32), (32, 32)])
+def test_a_scale_that_no_width_can_follow_ends_with_the_rule(stages: tuple[int, int]) -> None:
+    one, other = stages
+    spec = own(
+        Row("S1", "vgg", channels=(one,)), Row("S2", "xception", channels=(other,), stride=2)
+    )
+    with pytest.raises(NothingLegalError, match=r"S2: added width \(out - in\)"):
+        network(spec, scale="0.5")
+
+
+def test_a_search_among_too_many_widths_ends_and_says_so() -> None:
+    with pytest.raises(NothingLegalError, match="no legal widths among the first 20,000 tried"):
+        network(load("shufflenet"), 1, scale="0.5", stem=1_048_576)
+
+
+def test_stems_too_many_to_try_are_refused_for_auto_and_no_matter_otherwise() -> None:
+    wide = Row("Conv1", "conv", kernel=3, channels=(4096,))
+    spec = Spec("own", (IMAGE, wide, Row("S1", "vgg", channels=(8,)), *HEAD))
+    with pytest.raises(ValueError, match="more than 1024"):
+        solve(spec, 1_000_000, stem="auto")
+    assert solve(spec, 1_000_000).best.network.stem == 4096
+
+
+def doubles(place: Place) -> Layer:
+    parts = (("a", Conv(place.c_in, place.c_in)), ("b", Conv(place.c_in, place.c_in)))
+    return Branches(parts, "concat")
+
+
+DOUBLED = Unit("doubled", doubles, "twice its input", stage=False, widens=False)
+
+
+def test_a_unit_with_a_width_of_its_own_is_not_solved_behind_its_back() -> None:
+    double = Row("D", f"{__name__}:DOUBLED")
+    spec = own(double, Row("S1", "resnet", channels=(32,)))
+    assert network(spec, units_from=[__name__]).stage_widths == (32,)
+    with pytest.raises(SpecError, match="a width of its own"):
+        solve(spec, 10_000_000, units_from=[__name__])

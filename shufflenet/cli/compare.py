@@ -62,7 +62,11 @@ class _Line(NamedTuple):
 @options.spec_option
 @click.option("--stem", type=options.STEM, help="A width, several, or auto. Default: the spec's.")
 @click.option(
-    "--groups", type=options.GROUP, default=3, show_default=True, help="Of shufflenet units."
+    "--groups",
+    type=options.GROUP,
+    default=3,
+    show_default=True,
+    help="Of shufflenet units, and of your own.",
 )
 @options.cardinality_option
 @options.size_option
@@ -83,12 +87,14 @@ def compare(
     """Units in the same frame at the same budget: widths, cost, parameters, share, formula."""
     choices["spec"] = load(choices["spec"])
     chosen = [stage_unit(name, units_from) for name in units]
+    formulas = {item.name: _formula(item) for item in chosen}
     lines: list[_Line] = []
     unsolved: list[str] = []
     for budget in dict.fromkeys(budgets):
         for item in chosen:
             try:
-                lines.append(_line(budget, item, named(convention), units_from, choices))
+                line = _line(budget, item, named(convention), units_from, choices)
+                lines.append(line._replace(formula=formulas[item.name]))
             except NothingLegalError as error:
                 unsolved.append(str(error))
     for message in unsolved:
@@ -123,7 +129,7 @@ def _line(
     )
     found = answer.best
     result = priced(found.network, convention)
-    return _Line(budget, item, result, found.residual, _formula(item), answer.notable)
+    return _Line(budget, item, result, found.residual, None, answer.notable)
 
 
 def _formula(item: Unit) -> Math | None:
@@ -169,7 +175,13 @@ def _unit(line: _Line) -> dict[str, Any]:
 
 def _table(lines: list[_Line]) -> Any:
     from flopcount.report import Signed, Table
-    from shufflenet.tables import comparison_notes, unit_name, verdict_text, widths_text
+    from shufflenet.tables import (
+        comparison_notes,
+        percent,
+        unit_name,
+        verdict_text,
+        widths_text,
+    )
 
     rows = []
     ends = set()
@@ -187,7 +199,7 @@ def _table(lines: list[_Line]) -> Any:
                 item.cost,
                 Signed(line.residual),
                 item.tally.params,
-                f"{100 * item.pointwise_share:.1f}%",
+                percent(item.pointwise, item.cost),
                 line.formula,
                 verdict_text(item.confirmed),
             )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from flopcount.conventions import convention as named
-from flopcount.conventions import price
+from flopcount.conventions import price, price_entry
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit
 from shufflenet.cli.proof import confirmed, verdict
@@ -26,8 +26,12 @@ from shufflenet.reader import load
     ),
 )
 @click.argument("spec", type=options.SPEC)
-@click.option("--groups", type=options.GROUP, help="Column. Default: the spec's own.")
-@click.option("--scale", type=options.SCALE, default="1", show_default=True, help="Of all widths.")
+@click.option(
+    "--groups", type=options.GROUP, help="Column to take. Default: the spec's default_groups."
+)
+@click.option(
+    "--scale", type=options.SCALE, default="1", show_default=True, help="Multiplier of all widths."
+)
 @options.size_option
 @click.option("--stem", type=options.WIDTH, help="Width of the stem, instead of the scaled one.")
 @click.option("--widths", type=options.WIDTHS, help="Of the stages, instead of the scaled ones.")
@@ -89,7 +93,7 @@ def _figures(item: Priced) -> dict[str, Any]:
                 "kind": entry.kind,
                 "inputs": [list(shape) for shape in entry.inputs],
                 "outputs": [list(shape) for shape in entry.outputs],
-                "macs": price(tally.under([entry.path]), item.convention),
+                "macs": price_entry(entry, item.convention),
                 "params": entry.params,
             }
             for entry in tally.entries

@@ -33,6 +33,10 @@ class Exactly(AnyParam):
         self.name = name
         self.read = read
 
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        """As it is to be written: click would put it in capitals."""
+        return self.name
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The value, read."""
         if not isinstance(value, str):
@@ -93,6 +97,12 @@ def _name(text: str) -> str:
     return text.strip()
 
 
+def _file(text: str) -> str:
+    if not text:
+        raise QuantityError(f"{text!r}: the name of the file is empty")
+    return text
+
+
 SPEC = Named("spec", _specs)
 UNIT = Named("unit", _units)
 WIDTH = Exactly("channels", quantities.read_width)
@@ -146,7 +156,7 @@ cardinality_option = click.option(
 _EXIT_CODES = """\b
 Exit codes:
   0  done, and every figure agreed
-  1  sound input, but figures disagree, a check failed, or nothing legal fits
+  1  sound input, but figures disagree, or nothing legal fits
   2  usage, bad input, or a file that cannot be read or written"""
 
 
@@ -156,7 +166,7 @@ def epilog(*examples: str) -> str:
     return f"\b\nExamples:\n{shown}\n{_EXIT_CODES}"
 
 
-_NAME = Exactly("file", _name)
+_NAME = Exactly("file", _file)
 
 
 def output_options(command: F) -> F:
@@ -167,7 +177,7 @@ def output_options(command: F) -> F:
         type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
         default="table",
         show_default=True,
-        help="Of the result.",
+        help="Format of the result.",
     )
     path = click.option(
         "-o",

@@ -10,6 +10,7 @@ from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.cli.proof import confirmed, verdict
 from shufflenet.figures import Priced, column_json, input_json, priced
+from shufflenet.quantities import QuantityError
 from shufflenet.reader import load
 from shufflenet.scaling import NothingLegalError
 
@@ -33,8 +34,17 @@ class _Found(NamedTuple):
         "shufflecost solve-widths --budget 38M --stem 12 --unit resnet --top 3",
     ),
 )
-@click.option("--budget", type=options.BUDGET, required=True, help="40M, 0.04G, 40_000_000, 4e7.")
-@click.option("--groups", type=options.GROUPS, help="One or several. Default: the spec's own.")
+@click.option(
+    "--budget",
+    type=options.BUDGET,
+    required=True,
+    help="Cost to reach: 40M, 0.04G, 40_000_000, 4e7.",
+)
+@click.option(
+    "--groups",
+    type=options.GROUPS,
+    help="One or several: 1,2,3. Default: the spec's default_groups.",
+)
 @options.spec_option
 @click.option("--unit", type=options.UNIT, help="Unit of all stages, instead of the spec's.")
 @options.cardinality_option
@@ -52,7 +62,11 @@ class _Found(NamedTuple):
 @options.size_option
 @options.convention_option
 @click.option(
-    "--top", type=click.IntRange(1, 1000), default=1, show_default=True, help="Best so many."
+    "--top",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="How many to show, the best first.",
 )
 @options.units_from_option
 @options.confirm_switch
@@ -103,7 +117,11 @@ def _answers(
     if not answer.notable or stem == "auto" or answer.best.network.stem is None:
         return [(answer, False)], 0
     again = choices | {"top": 1}
-    other = solve(loaded, budget, groups, stem="auto", convention=convention, **again)
+    try:
+        other = solve(loaded, budget, groups, stem="auto", convention=convention, **again)
+    except (NothingLegalError, QuantityError):
+        # No narrower stem is legal, or there are too many to try: the answer stands alone.
+        return [(answer, False)], 0
     better = abs(other.best.residual) < abs(answer.best.residual)
     return [(answer, False), (other, True)] if better else [(answer, False)], 0
 
@@ -182,14 +200,18 @@ def _header(column: _Found) -> str:
 def _remarks(columns: list[_Found]) -> list[str]:
     notes = []
     best = [column for column in columns if column.rank == 1]
-    proven = [c.item.network.groups for c in best if c.answer.unique]
-    tied = [c.item.network.groups for c in best if not c.answer.unique]
+    given = [column for column in best if not column.auto]
+    proven = [c.item.network.groups for c in given if c.answer.unique]
+    tied = [c.item.network.groups for c in given if not c.answer.unique]
     if proven:
         which = ", ".join(str(g) for g in dict.fromkeys(proven))
         notes.append(f"g = {which}: the one best of all legal widths tried")
     if tied:
         which = ", ".join(str(g) for g in dict.fromkeys(tied))
-        notes.append(f"g = {which}: as good as the best, but others tie; the cheaper comes first")
+        notes.append(
+            f"g = {which}: other legal widths miss by as much; the cheaper comes first, then the"
+            " narrower stem"
+        )
     for column in best:
         if column.auto:
             notes.append(
