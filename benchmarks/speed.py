@@ -27,7 +27,7 @@ from flopcount.conventions import convention
 from flopcount.integers import lift
 from shufflenet import build, load, network, solve
 from shufflenet.placing import Frame
-from shufflenet.solver import prices
+from shufflenet.sweep import prices
 
 ROUNDS = 21
 COLUMN = 16_384

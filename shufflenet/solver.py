@@ -1,27 +1,18 @@
-"""Widths under a budget: every legal width is priced, so the best is proven, not found by luck.
-
-The stages keep a ratio, so that one number of steps gives all their widths. Candidates are priced
-in columns by the same fold that prices one network, over int64 arrays.
-"""
+"""Widths under a budget: every legal width is priced, so the best is proven, not found by luck."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from math import isqrt, lcm
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from flopcount import analytic
 from flopcount.conventions import Convention, price
 from flopcount.conventions import convention as named
-from flopcount.integers import MAX, Count, FigureTooLargeError, MixedWidthsError, lift
-from flopcount.rules import Divides, Rule
+from flopcount.integers import MAX, MixedWidthsError
 from shufflenet.network import Network, assemble
-from shufflenet.placing import CARDINALITY, Frame, Placed, distinct, stage_rows, stem_row, walk
+from shufflenet.placing import CARDINALITY, Frame, stage_rows, stem_row
 from shufflenet.quantities import (
     MAX_WIDTH,
     QuantityError,
@@ -32,16 +23,10 @@ from shufflenet.quantities import (
 )
 from shufflenet.scaling import NothingLegalError, first_broken
 from shufflenet.spec import Spec, SpecError
-
-Column: TypeAlias = NDArray[np.int64]
-Policy: TypeAlias = Literal["nearest", "at-most"]
+from shufflenet.sweep import Column, Policy, Swept, Task, alike, rules_of, sweep
 
 #: A residual above this share of the budget is worth a remark: one part in 50, that is 2%.
 NOTABLE = 50
-# Candidates looked at in one column: as many as there are widths for the paper's ratio.
-_COLUMN = MAX_WIDTH // 4
-# Steps to begin with where the reference width says nothing.
-_BLIND_GUESS = 128
 # Stems that auto tries at most.
 _MOST_STEMS = 1_024
 # Widths searched for the rule that stands in the way: more than one period of any bundled unit's.
@@ -83,23 +68,6 @@ class Answer:
         return abs(self.best.residual) * NOTABLE > self.budget
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """What one search is given."""
-
-    frame: Frame
-    ratio: tuple[int, ...]
-    budget: int
-    policy: Policy
-    convention: Convention
-
-    def widths(self, stem: int | None, steps: Count) -> dict[str, Count]:
-        rows = stage_rows(self.frame.spec)
-        found = {row.path: steps * part for row, part in zip(rows, self.ratio, strict=True)}
-        row = stem_row(self.frame.spec)
-        return found if row is None or stem is None else {row.path: stem, **found}
-
-
 def solve(
     spec: Spec,
     budget: int,
@@ -134,9 +102,9 @@ def solve(
     check_groups(cardinality, "cardinality")
     h, w = spec.image if size is None else check_size(*size)
     frame = Frame(spec, chosen, (h, w), unit, cardinality, units_from)
-    task = _Task(frame, _ratio(frame, ratio), budget, policy, named(convention))
+    task = Task(frame, _ratio(frame, ratio), budget, policy, named(convention))
     try:
-        found = [_sweep(task, width, top) for width in _stems(frame, stem)]
+        found = [sweep(task, width, top) for width in _stems(frame, stem)]
     except MixedWidthsError as error:
         raise SpecError(
             f"{spec.where}: a unit gives its input a width of its own, which the solver does not"
@@ -150,7 +118,7 @@ def solve(
     return _answer(task, stems, steps, costs, top)
 
 
-def _answer(task: _Task, stems: Column, steps: Column, costs: Column, top: int) -> Answer:
+def _answer(task: Task, stems: Column, steps: Column, costs: Column, top: int) -> Answer:
     misses = np.abs(costs - task.budget)
     tried = len(costs)
     if task.policy == "at-most":
@@ -221,153 +189,7 @@ def _stems(
     return tuple(dict.fromkeys(check_width(width) for width in stem))
 
 
-Swept: TypeAlias = tuple[int | None, Column, Column]
-
-
-def _sweep(task: _Task, stem: int | None, top: int = 1) -> Swept:
-    """Every legal number of steps, with its cost, up to where the cost only grows away."""
-    # Where the first stage is as wide as what comes before it, a projection falls away and the
-    # cost may drop; behind that it only rises.
-    turn = (task.frame.image[1] if stem is None else stem) // task.ratio[0]
-    most = MAX_WIDTH // max(task.ratio)
-    steps = np.zeros(0, np.int64)
-    costs = np.zeros(0, np.int64)
-    overflow = False
-    low, high = 1, min(max(_first_guess(task, stem), turn + 1), most)
-    while low <= high:
-        for chunk in _alike(task, stem, low, high):
-            legal = chunk[legal_mask(task.frame, task.widths(stem, lift(chunk)))]
-            cost = _affordable(task, stem, legal)
-            steps, costs = np.append(steps, legal[: len(cost)]), np.append(costs, cost)
-            overflow = overflow or len(cost) < len(legal)
-        order = np.argsort(steps)
-        steps, costs = steps[order], costs[order]
-        if overflow or _enough(task, steps, costs, turn, top):
-            break
-        if not len(steps) and _hopeless(task, stem, turn, high):
-            break
-        low, high = high + 1, min(2 * high, most)
-    return stem, steps, costs
-
-
-def _affordable(task: _Task, stem: int | None, steps: Column) -> Column:
-    """What the steps cost, up to the first one whose cost passes every budget there can be."""
-    fit, past = 0, len(steps) + 1
-    costs = np.zeros(0, np.int64)
-    tried = len(steps)
-    while fit < tried < past:
-        try:
-            widths = task.widths(stem, lift(steps[:tried]))
-            costs, fit = prices(task.frame, widths, task.convention), tried
-        except FigureTooLargeError:
-            past = tried
-        tried = (fit + past) // 2
-    return costs
-
-
-def _enough(task: _Task, steps: Column, costs: Column, turn: int, top: int) -> bool:
-    """Whether no wider candidate can be among the best: cost rises, and is past all of them."""
-    if not len(costs) or not (np.diff(costs[steps > turn]) >= 0).all():
-        return False
-    if task.policy == "at-most":
-        return bool(costs[-1] > task.budget)
-    misses = np.sort(np.abs(costs - task.budget))
-    return len(costs) >= top and bool(costs[-1] - task.budget > misses[top - 1])
-
-
-def _hopeless(task: _Task, stem: int | None, turn: int, high: int) -> bool:
-    """Whether the rules have repeated within the widths tried, so that no wider one is legal."""
-    period = 1
-    for rule in _rules(task, stem, np.array([high], np.int64)):
-        if isinstance(rule, Divides) and rule.by is not rule.value:
-            if type(rule.by) is not int:
-                return False
-            period = lcm(period, rule.by)
-    if period >= high - turn:
-        return False
-    # The last period tells of all wider ones only where nothing in it is too small as yet, or
-    # what is too small does not grow.
-    last = np.arange(high - period, high + 1, dtype=np.int64)
-    for rule in _rules(task, stem, last):
-        if not isinstance(rule, Divides) and not np.all(rule.holds()):
-            value = np.atleast_1d(rule.value)
-            return bool(value[-1] <= value[0])
-    return True
-
-
-def _rules(task: _Task, stem: int | None, steps: Column) -> Iterator[Rule]:
-    for placed in distinct(walk(task.frame, task.widths(stem, lift(steps)))):
-        for _, rule in placed.rules():
-            yield rule
-            if rule.holds() is False:
-                # A rule without a width in it: no candidate has anything behind this unit.
-                return
-
-
-def _first_guess(task: _Task, stem: int | None) -> int:
-    """Steps that cost some more than the budget, if the cost grows with the square of the width."""
-    steps = np.array([_reference(task)], np.int64)
-    if not legal_mask(task.frame, task.widths(stem, lift(steps))).all():
-        return _BLIND_GUESS
-    cost = int(prices(task.frame, task.widths(stem, lift(steps)), task.convention)[0])
-    return isqrt(int(steps[0]) ** 2 * task.budget * 3 // (max(cost, 1) * 2)) + 16
-
-
-def _reference(task: _Task) -> int:
-    row = stage_rows(task.frame.spec)[0]
-    assert row.channels is not None
-    return max(row.channels[0] // task.ratio[0], 1)
-
-
-def _alike(task: _Task, stem: int | None, low: int, high: int) -> Iterator[Column]:
-    """The steps from low to high in columns, each of networks with one and the same tree.
-
-    A unit whose width stays has another tree than one whose width changes, so candidates are kept
-    apart by which neighbouring widths are equal.
-    """
-    for start in range(low, high + 1, _COLUMN):
-        chunk = np.arange(start, min(start + _COLUMN, high + 1), dtype=np.int64)
-        widths: list[Any] = [task.frame.image[1], *task.widths(stem, lift(chunk)).values()]
-        pattern = np.zeros(len(chunk), np.int64)
-        for one, other in pairwise(widths):
-            pattern = 2 * pattern + (one == other)
-        if not pattern.any():
-            yield chunk
-            continue
-        for found in np.unique(pattern):
-            yield chunk[pattern == found]
-
-
-def legal_mask(frame: Frame, widths: dict[str, Count]) -> NDArray[np.bool_]:
-    """Which candidates of a column keep every rule; ``widths`` holds an array for each path."""
-    length = max(np.size(width) for width in widths.values())
-    mask = np.ones(length, np.bool_)
-    for placed in distinct(walk(frame, widths)):
-        for _, rule in placed.rules():
-            mask &= rule.holds()
-            if not mask.any():
-                # Nothing stands behind a unit that no candidate can have.
-                return mask
-    return mask
-
-
-def prices(frame: Frame, widths: dict[str, Count], chosen: Convention) -> Column:
-    """What every candidate of a column costs, in the convention's unit; all must be legal."""
-    length = max(np.size(width) for width in widths.values())
-    result = np.zeros(length, np.int64)
-    cost: Any = 0
-    last: Placed | None = None
-    for placed in walk(frame, widths):
-        if last is None or placed.layer is not last.layer:
-            cost = price(analytic.count(placed.layer, placed.before, memory=False), chosen)
-        if int(result.max()) + int(np.max(cost)) > MAX:
-            raise FigureTooLargeError
-        result += cost
-        last = placed
-    return result
-
-
-def _why_nothing(task: _Task, tried: Sequence[int | None]) -> str:
+def _why_nothing(task: Task, tried: Sequence[int | None]) -> str:
     """The rule in the way, and the nearest budget that works with another stem."""
     rule = _rule_in_the_way(task, tried[0])
     stems = ",".join(str(stem) for stem in tried)
@@ -393,16 +215,16 @@ def _why_nothing(task: _Task, tried: Sequence[int | None]) -> str:
     return f"{text}; the nearest budget that works is {cost:,} ({_shown(task, stem, steps)})"
 
 
-def _legal_sweeps(task: _Task, stems: Sequence[int | None]) -> list[Swept]:
-    return [found for found in (_sweep(task, stem) for stem in stems) if len(found[1])]
+def _legal_sweeps(task: Task, stems: Sequence[int | None]) -> list[Swept]:
+    return [found for found in (sweep(task, stem) for stem in stems) if len(found[1])]
 
 
-def _rule_in_the_way(task: _Task, stem: int | None) -> str:
+def _rule_in_the_way(task: Task, stem: int | None) -> str:
     """The first rule broken by the width that breaks the fewest."""
     least: tuple[int, int] | None = None
-    for chunk in _alike(task, stem, 1, min(_SEARCHED, MAX_WIDTH // max(task.ratio))):
+    for chunk in alike(task, stem, 1, min(_SEARCHED, MAX_WIDTH // max(task.ratio))):
         broken = np.zeros(len(chunk), np.int64)
-        for rule in _rules(task, stem, chunk):
+        for rule in rules_of(task, stem, chunk):
             broken += ~np.asarray(rule.holds())
         at = int(broken.argmin())
         here = (int(broken[at]), int(chunk[at]))
@@ -418,7 +240,7 @@ def _name(frame: Frame) -> str:
     return f"{frame.spec.name}, g={frame.groups}{unit}"
 
 
-def _shown(task: _Task, stem: int | None, steps: int) -> str:
+def _shown(task: Task, stem: int | None, steps: int) -> str:
     widths = task.widths(stem, steps)
     row = stem_row(task.frame.spec)
     stages = ", ".join(str(widths[r.path]) for r in stage_rows(task.frame.spec))

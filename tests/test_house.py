@@ -69,13 +69,14 @@ ONLY = {
 }
 # What is costly is imported where it is used; but these rooms are made of it.
 LATE = {
-    "numpy": ["shufflenet.solver"],
+    "numpy": ["shufflenet.solver", "shufflenet.sweep"],
     "sympy": [],
     "rich": [],
     "tabulate": [],
     "torch": ONLY["torch"],
     **dict.fromkeys(ONLY["torch"], ONLY["torch"]),
     "shufflenet.solver": ["shufflenet.solver"],
+    "shufflenet.sweep": ["shufflenet.solver", "shufflenet.sweep"],
 }
 # From the ground up: a room imports none of a later floor.
 FLOORS = [
@@ -91,7 +92,7 @@ FLOORS = [
         "shufflenet.scaling",
         "shufflenet.network",
     ],
-    ["shufflenet.solver", "shufflenet.builder"],
+    ["shufflenet.sweep", "shufflenet.solver", "shufflenet.builder"],
     ["shufflenet.confirmation"],
     ["shufflenet.cli"],
 ]

@@ -22,8 +22,9 @@ from shufflenet.placing import Frame
 from shufflenet.quantities import QuantityError
 from shufflenet.reader import bundled, load
 from shufflenet.scaling import NothingLegalError
-from shufflenet.solver import Answer, Solution, legal_mask, prices, solve
+from shufflenet.solver import Answer, Solution, solve
 from shufflenet.spec import Row, Spec, SpecError
+from shufflenet.sweep import legal_mask, prices
 
 #: What each convention charges for one multiply-add of each kind; anything else is free.
 CHARGES = {
