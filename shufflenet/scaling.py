@@ -14,7 +14,7 @@ from math import ceil, lcm
 from typing import NamedTuple
 
 from flopcount.rules import Divides, Rule
-from shufflenet.placing import Frame, Placed, distinct, stage_rows, stem_row, walk
+from shufflenet.placing import Frame, Placed, distinct, stage_rows, stem_row, variable_rows, walk
 from shufflenet.quantities import MAX_WIDTH, QuantityError, check_width, in_proportion
 from shufflenet.spec import Row, SpecError
 
@@ -44,9 +44,7 @@ class Settled(NamedTuple):
 
 def base_widths(frame: Frame) -> dict[str, int]:
     """The widths that the spec's own column gives, for each free layer's path."""
-    stem = stem_row(frame.spec)
-    rows = ([stem] if stem else []) + list(stage_rows(frame.spec))
-    return {row.path: frame.fixed(row) for row in rows}
+    return {row.path: frame.fixed(row) for row in variable_rows(frame.spec)}
 
 
 class Broken(NamedTuple):
@@ -75,7 +73,7 @@ def first_broken(frame: Frame, widths: Mapping[str, int]) -> Broken | None:
 def settle(frame: Frame, scale: Decimal, stem: int | None = None) -> Settled:
     """The widths of a frame at a scale; a ``stem`` that is given stays as it is.
 
-    Raises NothingLegalError where rounding up finds nothing within one period of the rules.
+    Raises NothingLegalError where rounding up finds nothing, and SpecError for a width too large.
     """
     base = base_widths(frame)
     stem_at = stem_row(frame.spec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from flopcount.conventions import Convention, price, price_entry
 from flopcount.report import Cell, Table
@@ -21,12 +21,12 @@ def table_one(
     title: str,
     columns: Sequence[Priced],
     headers: Sequence[str],
-    extra: Sequence[tuple[str, Callable[[Priced], Cell]]] = (),
+    extra: Sequence[tuple[str, Sequence[Cell]]] = (),
     notes: Sequence[str] = (),
 ) -> Table:
     """Networks of one spec as the columns of the paper's Table 1, their cost below.
 
-    ``extra`` gives further rows at the foot.
+    ``extra`` gives further rows at the foot, with a cell for each column.
     """
     first = columns[0].network
     marks = _marks(first)
@@ -37,16 +37,16 @@ def table_one(
         last = placed.row.layer
     sections = frozenset({len(body) - 1})
     complexity = f"Complexity [{len(marks) + 1}]"
-    foot: list[tuple[str, Callable[[Priced], Cell]]] = [
-        (complexity, lambda c: as_printed(c.cost)),
-        (unit_name(columns[0].convention), lambda c: c.cost),
+    foot: list[tuple[str, Sequence[Cell]]] = [
+        (complexity, [as_printed(c.cost) for c in columns]),
+        (unit_name(columns[0].convention), [c.cost for c in columns]),
         *extra,
-        ("Parameters", lambda c: c.tally.params),
-        ("Peak activations [B]", lambda c: c.tally.peak_activation_bytes),
+        ("Parameters", [c.tally.params for c in columns]),
+        ("Peak activations [B]", [c.tally.peak_activation_bytes for c in columns]),
     ]
     if any(column.confirmed is not None for column in columns):
-        foot.append(("Confirmed by hooks", lambda c: verdict_text(c.confirmed)))
-    body += [(name, "", "", "", "", *(cell(c) for c in columns)) for name, cell in foot]
+        foot.append(("Confirmed by hooks", [verdict_text(c.confirmed) for c in columns]))
+    body += [(name, "", "", "", "", *cells) for name, cells in foot]
     return Table(
         title,
         ("Layer", "Output", "KSize", "Stride", "Repeat", *headers),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import click
 
 from flopcount.conventions import convention as named
-from flopcount.report import Math
+from flopcount.report import Math, Table
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.cli.proof import confirmed, verdict
@@ -111,7 +111,7 @@ def compare(
                 f"{line.unit.name} at {line.budget:,}: the nearest legal width misses by"
                 f" {line.residual:+,} (above 2%){hint}"
             )
-    emit(form, path, lambda: [_table(lines)], lambda: _figures(lines))
+    emit(form, path, lambda: _table(lines), lambda: _figures(lines))
     return int(bool(unsolved)) | verdict(line.item for line in lines)
 
 
@@ -173,8 +173,8 @@ def _unit(line: _Line) -> dict[str, Any]:
     }
 
 
-def _table(lines: list[_Line]) -> Any:
-    from flopcount.report import Signed, Table
+def _table(lines: list[_Line]) -> Table:
+    from flopcount.report import Signed
     from shufflenet.tables import (
         comparison_notes,
         percent,

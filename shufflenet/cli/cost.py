@@ -9,6 +9,7 @@ import click
 
 from flopcount.conventions import convention as named
 from flopcount.conventions import price, price_entry
+from flopcount.report import Table
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit
 from shufflenet.cli.proof import confirmed, verdict
@@ -61,11 +62,11 @@ def cost(
     item = priced(net, named(convention))
     if proof:
         (item,) = confirmed([item])
-    emit(form, path, lambda: [_table(item, layers)], lambda: _figures(item))
+    emit(form, path, lambda: _table(item, layers), lambda: _figures(item))
     return verdict([item])
 
 
-def _table(item: Priced, layers: bool) -> Any:
+def _table(item: Priced, layers: bool) -> Table:
     from shufflenet.tables import breakdown, layer_by_layer, scale_title, widths_text
 
     net = item.network

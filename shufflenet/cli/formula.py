@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from flopcount.report import Table
 from shufflenet import formulas
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit, say
@@ -43,7 +44,7 @@ def formula(
     emit(
         form,
         path,
-        lambda: [_table(chosen, agreed)],
+        lambda: _table(chosen, agreed),
         lambda: {"formulas": [_figures(*pair) for pair in zip(chosen, agreed, strict=True)]},
     )
     return int(False in agreed)
@@ -67,8 +68,8 @@ def _figures(item: Unit, agreed: bool | None) -> dict[str, Any]:
     }
 
 
-def _table(chosen: list[Unit], agreed: list[bool | None]) -> Any:
-    from flopcount.report import Math, Table
+def _table(chosen: list[Unit], agreed: list[bool | None]) -> Table:
+    from flopcount.report import Math
     from shufflenet.tables import verdict_text
 
     rows = tuple(

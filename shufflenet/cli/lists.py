@@ -38,7 +38,7 @@ def specs(form: Form, path: str | None) -> int:
     notes = tuple(f"{spec.name}: {note}" for spec in loaded for note in spec.notes)
     headers = ("Name", "Title", "Groups", "Source")
     listing = Table("Bundled specs", headers, rows, notes, left=4)
-    emit(form, path, lambda: [listing], lambda: {"specs": figures})
+    emit(form, path, lambda: listing, lambda: {"specs": figures})
     return 0
 
 
@@ -72,7 +72,7 @@ def units(form: Form, path: str | None) -> int:
     )
     headers = ("Name", "Builds", "Bottleneck", "g is", "Options", "What it is")
     listing = Table("Units", headers, rows, left=6)
-    emit(form, path, lambda: [listing], lambda: {"units": figures})
+    emit(form, path, lambda: listing, lambda: {"units": figures})
     return 0
 
 
@@ -89,7 +89,7 @@ def conventions(form: Form, path: str | None) -> int:
     ]
     rows = tuple(tuple(item.values()) for item in figures)
     listing = Table("Conventions", ("Name", "Unit", "Counts", "Source"), rows, left=4)
-    emit(form, path, lambda: [listing], lambda: {"conventions": figures})
+    emit(form, path, lambda: listing, lambda: {"conventions": figures})
     return 0
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
 
 import click
 
 from flopcount import report
+from flopcount.report import Table
 
 Form: TypeAlias = Literal["table", "markdown", "latex", "csv", "json"]
 
@@ -19,25 +20,28 @@ class OutputError(Exception):
     """A file that cannot be written."""
 
 
-def emit(form: Form, path: str | None, table: Any, figures: Any) -> None:
-    """Write one result: ``table()`` gives tables, ``figures()`` the object for JSON.
+def emit(
+    form: Form,
+    path: str | None,
+    table: Callable[[], Table],
+    figures: Callable[[], Mapping[str, Any]],
+) -> None:
+    """Write one result: ``table()`` gives it to people, ``figures()`` as the object for JSON.
 
     Only what is asked for is made. Raises OutputError where the file cannot be written; then
     nothing is.
     """
     if form == "json":
-        _write(report.to_json(cast("Mapping[str, Any]", figures())), path)
+        _write(report.to_json(figures()), path)
         return
-    tables = table()
+    result = table()
     if form == "table" and path is None:
-        for item in tables:
-            report.show(item, sys.stdout)
+        report.show(result, sys.stdout)
         return
-    _write("\n".join(report.render(item, form) for item in tables), path)
+    _write(report.render(result, form), path)
     if form == "csv":
-        for item in tables:
-            for note in item.notes:
-                say(note)
+        for note in result.notes:
+            say(note)
 
 
 def say(message: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from flopcount.report import Table
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.cli.proof import confirmed, verdict
@@ -99,7 +100,7 @@ def solve_widths(
     if options.wants_proof(confirm):
         items = confirmed(column.item for column in columns)
         columns = [c._replace(item=item) for c, item in zip(columns, items, strict=True)]
-    emit(form, path, lambda: [_table(columns)], lambda: _figures(columns))
+    emit(form, path, lambda: _table(columns), lambda: _figures(columns))
     return code | verdict(column.item for column in columns)
 
 
@@ -164,20 +165,11 @@ def _solution(column: _Found) -> dict[str, Any]:
     }
 
 
-def _table(columns: list[_Found]) -> Any:
+def _table(columns: list[_Found]) -> Table:
     from flopcount.report import Signed
     from shufflenet.tables import table_one
 
     first = columns[0]
-    by_cost = {id(column.item): column for column in columns}
-
-    def residual(item: Priced) -> Signed:
-        return Signed(by_cost[id(item)].residual)
-
-    def tried(item: Priced) -> int:
-        candidates: int = by_cost[id(item)].answer.candidates
-        return candidates
-
     title = f"{first.item.network.spec.title}: widths for {first.answer.budget:,}"
     if first.item.network.frame.unit:
         title += f", unit {first.item.network.frame.unit}"
@@ -185,7 +177,10 @@ def _table(columns: list[_Found]) -> Any:
         f"{title} ({first.answer.policy})",
         [column.item for column in columns],
         [_header(column) for column in columns],
-        extra=(("Residual", residual), ("Legal widths tried", tried)),
+        extra=(
+            ("Residual", [Signed(column.residual) for column in columns]),
+            ("Legal widths tried", [column.answer.candidates for column in columns]),
+        ),
         notes=list(_remarks(columns)),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from flopcount.conventions import convention
+from flopcount.report import Table
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit
 from shufflenet.cli.proof import confirmed, verdict
@@ -62,7 +63,7 @@ def table(
     ]
     if proof:
         columns = confirmed(columns)
-    emit(form, path, lambda: [_table(columns)], lambda: _figures(columns))
+    emit(form, path, lambda: _table(columns), lambda: _figures(columns))
     return verdict(columns)
 
 
@@ -81,7 +82,7 @@ def _figures(columns: list[Priced]) -> dict[str, Any]:
     }
 
 
-def _table(columns: list[Priced]) -> Any:
+def _table(columns: list[Priced]) -> Table:
     from shufflenet.tables import hint_notes, scale_title, table_one
 
     first = columns[0]
