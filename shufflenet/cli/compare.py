@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from flopcount.conventions import Convention
 from flopcount.conventions import convention as named
 from flopcount.report import Math, Table
 from shufflenet.cli import options
@@ -93,8 +94,10 @@ def compare(
     for budget in dict.fromkeys(budgets):
         for item in chosen:
             try:
-                line = _line(budget, item, named(convention), units_from, choices)
-                lines.append(line._replace(formula=formulas[item.name]))
+                line = _line(
+                    budget, item, formulas[item.name], named(convention), units_from, choices
+                )
+                lines.append(line)
             except NothingLegalError as error:
                 unsolved.append(str(error))
     for message in unsolved:
@@ -116,7 +119,12 @@ def compare(
 
 
 def _line(
-    budget: int, item: Unit, convention: Any, units_from: tuple[str, ...], choices: dict[str, Any]
+    budget: int,
+    item: Unit,
+    formula: Math | None,
+    convention: Convention,
+    units_from: tuple[str, ...],
+    choices: dict[str, Any],
 ) -> _Line:
     from shufflenet.solver import solve
 
@@ -129,7 +137,7 @@ def _line(
     )
     found = answer.best
     result = priced(found.network, convention)
-    return _Line(budget, item, result, found.residual, None, answer.notable)
+    return _Line(budget, item, result, found.residual, formula, answer.notable)
 
 
 def _formula(item: Unit) -> Math | None:
