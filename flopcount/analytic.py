@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, assert_never
 
-from flopcount.integers import Count, exact, largest, product, total
+from flopcount.integers import Count, covered, exact, largest, product, total
 from flopcount.layers import (
     Act,
     Branches,
@@ -39,7 +39,7 @@ def count(layer: Layer, shape: Shape, *, memory: bool = True, element_bytes: int
     entries: list[Entry] = []
     _fold(layer, shape, "", entries)
     peak = peak_activations(layer, shape) if memory else None
-    return Tally(tuple(entries), element_bytes, peak)
+    return Tally(tuple(entries), element_bytes, peak, batch=shape[0] if shape else 1)
 
 
 def _fold(layer: Layer, shape: Shape, path: str, entries: list[Entry]) -> Shape:
@@ -69,7 +69,7 @@ def _fold(layer: Layer, shape: Shape, path: str, entries: list[Entry]) -> Shape:
 
 
 def _moved(e: Entry, path: str) -> Entry:
-    return Entry(path, e.kind, e.inputs, e.outputs, e.macs, e.weight, e.bias)
+    return Entry(path, e.kind, e.inputs, e.outputs, e.macs, e.weight, e.bias, windows=e.windows)
 
 
 def _leaf(layer: Leaf, shape: Shape, path: str) -> Entry:
@@ -86,10 +86,12 @@ def _leaf(layer: Leaf, shape: Shape, path: str) -> Entry:
             return _entry(*ends, "batch_norm", 0, c, c)
         case Act(function):
             return _entry(*ends, function)
-        case Pool(mode):
-            return _entry(*ends, f"{mode}_pool")
+        case Pool(mode, k, s, p):
+            n, c, h, w = shape
+            windows = product(n, c, covered(h, k, s, p), covered(w, k, s, p))
+            return _entry(*ends, f"{mode}_pool", windows=windows)
         case GlobalPool():
-            return _entry(*ends, "global_avg_pool")
+            return _entry(*ends, "global_avg_pool", windows=shape.elements)
         case Shuffle():
             return _entry(*ends, "channel_shuffle")
         case Flatten():
@@ -112,8 +114,9 @@ def _entry(
     macs: Count = 0,
     weight: Count = 0,
     bias: Count = 0,
+    windows: Count = 0,
 ) -> Entry:
-    return Entry(path, kind, inputs, outputs, macs, weight, bias)
+    return Entry(path, kind, inputs, outputs, macs, weight, bias, windows=windows)
 
 
 class _Alive(NamedTuple):

@@ -113,7 +113,8 @@ def count(
     tally = Tally(
         (*witness.entries, *witness.uncalled(twin)),
         like.element_size(),
-        uncounted=tuple(dict.fromkeys(witness.uncounted)),
+        uncounted=witness.uncounted,
+        batch=next((x.shape[0] for x in inputs if x.dim()), 1),
     )
     if strict and tally.uncounted:
         raise UncountedError(f"no rule for {', '.join(tally.uncounted)}")
@@ -126,23 +127,24 @@ class _Witness:
     def __init__(self, free: Mapping[type[nn.Module], str]) -> None:
         self.free = free
         self.entries: list[Entry] = []
-        self.uncounted: list[str] = []
+        self.uncounted: dict[str, int] = {}
         self._seen: set[int] = set()
 
     def hook(self, path: str) -> Callable[[nn.Module, Any, Any, Any], None]:
         def write(module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
             kind, rule = self._rule(module)
+            operator = ""
             if kind is None:
                 if not self._unknown(module):
                     return
-                kind = "uncounted"
-                self.uncounted.append(f"{path} ({type(module).__name__})")
+                kind, operator = "uncounted", f"{path} ({type(module).__name__})"
+                self.uncounted[operator] = self.uncounted.get(operator, 0) + 1
             tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
             outs = [x for x in (out if isinstance(out, tuple) else (out,)) if isinstance(x, Tensor)]
             macs = 0 if rule is None else rule(module, tensors[0], outs[0])
-            self.entries.append(
-                Entry(path, kind, _shapes(tensors), _shapes(outs), macs, *self._params(module))
-            )
+            weight, bias = self._params(module)
+            ends = (_shapes(tensors), _shapes(outs))
+            self.entries.append(Entry(path, kind, *ends, macs, weight, bias, operator))
 
         return write
 

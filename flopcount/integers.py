@@ -73,6 +73,22 @@ def sites(size: Count, kernel: int, stride: int, padding: int) -> Count:
     return span // stride + 1
 
 
+def covered(size: Count, kernel: int, stride: int, padding: int) -> Count:
+    """Elements under a sliding window along one axis, padding left out, over all its positions.
+
+    0 for a symbol or a column of sizes, which have no such figure.
+    """
+    if type(size) is not int:
+        return 0
+    positions = max(sites(size, kernel, stride, padding), 0)
+    # Only windows at the two ends reach over the edge; all between them are whole.
+    first = min(-(-padding // stride), positions)
+    last = max(first, min((size - kernel + padding) // stride + 1, positions))
+    ends = (i * stride - padding for i in (*range(first), *range(last, positions)))
+    over: int = sum(max(0, min(start + kernel, size) - max(start, 0)) for start in ends)
+    return over + (last - first) * kernel
+
+
 def largest(a: Count, b: Count) -> Count:
     """The larger of two figures, element by element on arrays; not defined on symbols."""
     if type(a) is int and type(b) is int:

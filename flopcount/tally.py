@@ -1,16 +1,21 @@
 """Shape, Entry, Tally: the vocabulary that every other room speaks.
 
-A Tally holds raw facts, one entry for each leaf that ran. What those facts are worth is a matter of
-convention, and `flopcount.conventions` prices them.
+A Tally holds raw facts, one entry for each leaf or operator that ran. What those facts are worth
+is a matter of convention, and `flopcount.conventions` prices them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NamedTuple, Self
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from flopcount.integers import Count, product, total
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from flopcount.tree import Node
 
 
 class Shape(tuple[Count, ...]):
@@ -48,10 +53,14 @@ VIEWS = frozenset({"flatten", "identity", "dropout"})
 
 
 class Entry(NamedTuple):
-    """The raw facts of one leaf: what it is, what went in and out, what it multiplies and holds.
+    """The raw facts of one leaf or operator: what it is, what went in and out, what it multiplies.
 
-    ``macs`` [MAC] are multiply-adds; ``weight`` and ``bias`` [params] the elements of each;
-    ``inputs`` and ``outputs`` are shapes ``(n, c, h, w)``.
+    ``macs`` [MAC] are multiply-adds; ``weight`` and ``bias`` [params] the elements of each that it
+    read; ``inputs`` and ``outputs`` are shapes ``(n, c, h, w)``. ``windows`` are the elements under
+    a pooling window, padding left out, summed over all its positions. ``operator`` names what ran;
+    ``layer`` is the class of the module whose own work it was, "" where a function was called
+    between layers, and None where no living module was asked. ``moved_bytes`` [B] is known where
+    the tensors were alive, each with its own element size.
     """
 
     path: str
@@ -61,10 +70,14 @@ class Entry(NamedTuple):
     macs: Count = 0
     weight: Count = 0
     bias: Count = 0
+    operator: str = ""
+    layer: str | None = None
+    windows: Count = 0
+    moved_bytes: Count | None = None
 
     @property
     def params(self) -> Count:
-        """Learned parameters, weight and bias together [params]."""
+        """Learned parameters read, weight and bias together [params]."""
         return total((self.weight, self.bias))
 
     @property
@@ -80,19 +93,57 @@ class Entry(NamedTuple):
         return total([*(s.elements for s in (*self.inputs, *self.outputs)), self.params])
 
 
+class Parameter(NamedTuple):
+    """One distinct parameter of a living module, under the first of its names.
+
+    ``aliases`` are its other names: it is tied. ``called`` says that some operator read it.
+    """
+
+    name: str
+    elements: Count
+    trainable: bool = True
+    called: bool = True
+    aliases: tuple[str, ...] = ()
+
+
+class Module(NamedTuple):
+    """One distinct module, under the first of its paths; ``aliases`` are the others."""
+
+    path: str
+    layer: str
+    calls: int = 0
+    aliases: tuple[str, ...] = ()
+
+
+class Group(NamedTuple):
+    """What the entries of one kind or operator come to, and how many there are."""
+
+    calls: int
+    macs: Count
+    params: Count
+    activations: Count
+    bytes_moved: Count
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What was counted: an entry for each leaf, in order of execution.
+    """What was counted: an entry for each leaf or operator, in order of execution.
 
     ``element_bytes`` [B] is the size of one element; ``peak_activations`` the most elements alive
-    while any leaf runs, or None where it was not asked for; ``uncounted`` names what ran and has
-    no rule, as ``path (Class)``, so that nothing is zero in silence.
+    while any entry runs, and ``peak_bytes`` [B] the same with every tensor's own element size; None
+    where it was not asked for. ``uncounted`` says what ran and has no rule, and how often, so that
+    nothing is zero in silence. ``parameters`` and ``modules`` are those of a living module, None
+    and empty where there is none; ``batch`` is the first size of its first input.
     """
 
     entries: tuple[Entry, ...]
     element_bytes: int = 4
     peak_activations: Count | None = None
-    uncounted: tuple[str, ...] = ()
+    uncounted: Mapping[str, int] = field(default_factory=dict)
+    parameters: tuple[Parameter, ...] | None = None
+    modules: tuple[Module, ...] = ()
+    peak_bytes: Count | None = None
+    batch: Count = 1
 
     @property
     def macs(self) -> Count:
@@ -101,12 +152,44 @@ class Tally:
 
     @property
     def params(self) -> Count:
-        """Learned parameters [params]."""
-        return total(entry.params for entry in self.entries)
+        """Every distinct learned parameter, used or not [params]."""
+        if self.parameters is None:
+            return total(entry.params for entry in self.entries)
+        return total(parameter.elements for parameter in self.parameters)
+
+    @property
+    def trainable_params(self) -> Count:
+        """Parameters that ask for a gradient [params]; all of them where no module lives."""
+        return self.params - self.frozen_params
+
+    @property
+    def frozen_params(self) -> Count:
+        """Parameters that ask for no gradient [params]."""
+        return total(p.elements for p in self.parameters or () if not p.trainable)
+
+    @property
+    def tied_params(self) -> Count:
+        """Parameters that bear more than one name, each counted once [params]."""
+        return total(p.elements for p in self.parameters or () if p.aliases)
+
+    @property
+    def uncalled_params(self) -> Count:
+        """Parameters that nothing read [params]."""
+        if self.parameters is None:
+            return total(entry.params for entry in self.entries if entry.kind == "uncalled")
+        return total(p.elements for p in self.parameters if not p.called)
+
+    @property
+    def uncalled(self) -> tuple[str, ...]:
+        """The paths of the modules that own a parameter which nothing read."""
+        if self.parameters is None:
+            return tuple(entry.path for entry in self.entries if entry.kind == "uncalled")
+        paths = (p.name.rpartition(".")[0] for p in self.parameters if not p.called)
+        return tuple(dict.fromkeys(paths))
 
     @property
     def param_bytes(self) -> Count:
-        """Memory of the parameters [B]."""
+        """Memory of the parameters [B], at ``element_bytes`` each."""
         return product(self.params, self.element_bytes)
 
     @property
@@ -115,30 +198,81 @@ class Tally:
         return total(entry.activations for entry in self.entries)
 
     @property
-    def peak_activation_bytes(self) -> Count | None:
-        """The most activation bytes alive while any leaf runs, weights apart [B]."""
-        if self.peak_activations is None:
-            return None
+    def peak_memory(self) -> Count | None:
+        """The most activation bytes alive while any entry runs, weights apart [B]."""
+        if self.peak_bytes is not None or self.peak_activations is None:
+            return self.peak_bytes
         return product(self.peak_activations, self.element_bytes)
 
     @property
     def bytes_moved(self) -> Count:
-        """Inputs, outputs and weights of every leaf, unfused [B]."""
-        return product(total(entry.moved for entry in self.entries), self.element_bytes)
+        """Inputs, outputs and weights of every entry, unfused [B]."""
+        return total(self._bytes(entry) for entry in self.entries)
+
+    @property
+    def intensity(self) -> Fraction:
+        """Arithmetic intensity, multiply-adds for each byte moved [MAC/B]; 0 where none moves."""
+        from fractions import Fraction
+
+        return Fraction(self.macs, self.bytes_moved) if self.bytes_moved else Fraction(0)
+
+    @property
+    def coverage(self) -> Fraction:
+        """The share of what ran that has a rule; 1 where all has."""
+        from fractions import Fraction
+
+        lost = sum(self.uncounted.values())
+        ran = sum(entry.kind != "uncalled" for entry in self.entries)
+        return Fraction(ran - lost, ran) if lost else Fraction(1)
+
+    def by_kind(self) -> dict[str, Group]:
+        """What each kind of entry comes to."""
+        return self._grouped((entry.kind, entry) for entry in self.entries)
+
+    def by_operator(self) -> dict[str, Group]:
+        """What each operator comes to; an entry that names none stands under its kind."""
+        return self._grouped((entry.operator or entry.kind, entry) for entry in self.entries)
+
+    def by_module(self) -> Node:
+        """The tree of modules by canonical path, with what each does itself and with its own."""
+        from flopcount.tree import grow
+
+        return grow(self)
 
     def under(self, paths: Iterable[str]) -> Tally:
         """The entries at or below any of the paths, as a Tally of their own (no peak)."""
         roots = frozenset(paths)
         below = tuple(f"{root}." for root in roots)
         kept = tuple(e for e in self.entries if e.path in roots or e.path.startswith(below))
-        lost = tuple(
-            p for p in self.uncounted if p.partition(" (")[0] in roots or p.startswith(below)
-        )
-        return Tally(kept, self.element_bytes, None, lost)
+        lost: dict[str, int] = {}
+        for entry in kept:
+            if entry.kind == "uncounted":
+                lost[entry.operator] = lost.get(entry.operator, 0) + 1
+        return Tally(kept, self.element_bytes, None, lost, batch=self.batch)
 
     def by_path(self) -> dict[str, tuple[Entry, ...]]:
         """The entries of each path; a module that ran twice has two."""
-        found: dict[str, tuple[Entry, ...]] = {}
+        found: dict[str, list[Entry]] = {}
         for entry in self.entries:
-            found[entry.path] = (*found.get(entry.path, ()), entry)
-        return found
+            found.setdefault(entry.path, []).append(entry)
+        return {path: tuple(entries) for path, entries in found.items()}
+
+    def _bytes(self, entry: Entry) -> Count:
+        if entry.moved_bytes is not None:
+            return entry.moved_bytes
+        return product(entry.moved, self.element_bytes)
+
+    def _grouped(self, named: Iterable[tuple[str, Entry]]) -> dict[str, Group]:
+        found: dict[str, list[Entry]] = {}
+        for name, entry in named:
+            found.setdefault(name, []).append(entry)
+        return {
+            name: Group(
+                len(entries),
+                total(entry.macs for entry in entries),
+                total(entry.params for entry in entries),
+                total(entry.activations for entry in entries),
+                total(map(self._bytes, entries)),
+            )
+            for name, entries in found.items()
+        }

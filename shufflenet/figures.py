@@ -55,7 +55,7 @@ def column_json(item: Priced) -> dict[str, Any]:
         "widths": list(item.network.stage_widths),
         "macs": item.cost,
         "params": item.tally.params,
-        "peak_activation_bytes": item.tally.peak_activation_bytes,
+        "peak_activation_bytes": item.tally.peak_memory,
         "confirmed": item.confirmed,
         "rounded": [rounded_json(rounding) for rounding in item.network.rounded],
     }

@@ -42,7 +42,7 @@ def table_one(
         (unit_name(columns[0].convention), [c.cost for c in columns]),
         *extra,
         ("Parameters", [c.tally.params for c in columns]),
-        ("Peak activations [B]", [c.tally.peak_activation_bytes for c in columns]),
+        ("Peak activations [B]", [c.tally.peak_memory for c in columns]),
     ]
     if any(column.confirmed is not None for column in columns):
         foot.append(("Confirmed by hooks", [verdict_text(c.confirmed) for c in columns]))
@@ -210,7 +210,7 @@ def _breakdown_notes(item: Priced) -> Iterator[str]:
     yield f"convention {chosen.name}: {chosen.says}; input {item.network.input}"
     yield (
         f"parameters {item.tally.param_bytes:,} B, peak activations"
-        f" {item.tally.peak_activation_bytes:,} B (float32, nothing in place, weights apart);"
+        f" {item.tally.peak_memory:,} B (float32, nothing in place, weights apart);"
         " moved: inputs, outputs and weights of every layer, unfused"
     )
     if item.confirmed is not None:

@@ -37,7 +37,7 @@ FIGURES = (
     "activations",
     "bytes_moved",
     "peak_activations",
-    "peak_activation_bytes",
+    "peak_memory",
 )
 
 
@@ -56,7 +56,7 @@ def at(value: Any, index: int) -> int:
 
 def facts(entry, index: int):
     shapes = [tuple(at(size, index) for size in s) for s in (*entry.inputs, *entry.outputs)]
-    return entry.path, entry.kind, shapes, *(at(f, index) for f in entry[4:])
+    return entry.path, entry.kind, shapes, *(at(f, index) for f in entry[4:7])
 
 
 def agree(columns, single, index: int) -> None:
@@ -90,7 +90,7 @@ def bottleneck(c, m, g, d=None, stride: int = 1) -> Layer:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_leaf_costs_the_product_of_its_case(case):
     (entry,) = count(case.layer, case.input).entries
-    assert entry == (
+    assert entry[:7] == (
         "",
         case.kind,
         (case.input,),
@@ -263,7 +263,7 @@ def test_memory_is_given_in_the_element_size_asked_for(width):
     tally = count(Conv(4, 6), Shape(1, 4, 5, 5), element_bytes=width)
     assert tally.element_bytes == width
     assert tally.param_bytes == width * 4 * 6
-    assert tally.peak_activation_bytes == width * (4 + 6) * 5 * 5
+    assert tally.peak_memory == width * (4 + 6) * 5 * 5
 
 
 def test_the_peak_is_left_out_where_it_is_not_asked_for():
@@ -343,7 +343,5 @@ def test_bytes_past_the_limit_are_refused_where_the_elements_are_given(one):
     tally = count(Act(), Shape(1, one(2**62 - 1)))
     assert most(tally.peak_activations) == 2**63 - 2
     with pytest.raises(FigureTooLargeError):
-        tally.peak_activation_bytes  # noqa: B018
-    assert most(count(Act(), Shape(1, one(2**62 - 1)), element_bytes=1).peak_activation_bytes) == (
-        2**63 - 2
-    )
+        tally.peak_memory  # noqa: B018
+    assert most(count(Act(), Shape(1, one(2**62 - 1)), element_bytes=1).peak_memory) == (2**63 - 2)

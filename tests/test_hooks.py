@@ -114,7 +114,7 @@ def unchanged(before: dict[str, Any], after: dict[str, Any]) -> None:
 def test_a_living_leaf_costs_the_product_of_its_case(case):
     module = build(case.layer)
     (entry,) = count(module, shape=tuple(case.input), strict=True).entries
-    assert entry == (
+    assert entry[:7] == (
         "",
         case.kind,
         (case.input,),
@@ -146,7 +146,8 @@ def test_what_the_rules_forbid_torch_refuses(layer, shape, says):
 def test_a_living_tree_has_the_entries_of_the_fold(tree):
     layer, shape, _ = tree
     counted = count(build(layer, device="meta"), shape=tuple(shape), strict=True)
-    assert counted.entries == analytic.count(layer, shape).entries
+    facts = [entry[:7] for entry in counted.entries]
+    assert facts == [entry[:7] for entry in analytic.count(layer, shape).entries]
 
 
 @pytest.mark.parametrize(
@@ -346,17 +347,17 @@ def test_frozen_parameters_are_parameters():
 def test_what_has_no_rule_is_reported_by_its_path_and_type():
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.GELU(), nn.PReLU(4)))
     tally = count(module, shape=(1, 3, 5, 5))
-    assert tally.uncounted == ("1.0 (GELU)", "1.1 (PReLU)")
+    assert tally.uncounted == {"1.0 (GELU)": 1, "1.1 (PReLU)": 1}
     assert [(e.path, e.kind, e.params) for e in tally.entries[1:]] == [
         ("1.0", "uncounted", 0),
         ("1.1", "uncounted", 4),
     ]
 
 
-def test_what_has_no_rule_is_reported_once_however_often_it_ran():
+def test_what_has_no_rule_is_reported_with_the_times_it_ran():
     act = nn.GELU()
     tally = count(nn.Sequential(act, act, act), shape=(1, 3))
-    assert tally.uncounted == ("0 (GELU)",)
+    assert tally.uncounted == {"0 (GELU)": 3}
     assert len(tally.entries) == 3
 
 
@@ -370,7 +371,7 @@ def test_a_kind_declared_free_is_counted_as_it():
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.GELU())
     tally = count(module, shape=(1, 3, 5, 5), free={nn.GELU: "relu"}, strict=True)
     assert [entry.kind for entry in tally.entries] == ["conv", "relu"]
-    assert tally.uncounted == ()
+    assert tally.uncounted == {}
 
 
 def test_a_class_of_ones_own_says_that_it_is_free():
@@ -387,14 +388,14 @@ def test_a_class_of_ones_own_says_that_it_is_free():
 
 def test_a_parent_with_a_parameter_of_its_own_is_reported():
     tally = count(Scaled(), shape=(1, 3, 2, 2))
-    assert tally.uncounted == (" (Scaled)",)
+    assert tally.uncounted == {" (Scaled)": 1}
     assert tally.params == 3 + 4 * 3 + 4
     assert tally.macs == 4 * 2 * 2 * 3
 
 
 def test_a_module_without_children_that_only_calls_functions_is_reported():
     module = nn.Sequential(nn.ReLU(), Wired(lambda _, x: x @ x))
-    assert count(module, shape=(5, 5)).uncounted == ("1 (Wired)",)
+    assert count(module, shape=(5, 5)).uncounted == {"1 (Wired)": 1}
 
 
 def test_containers_are_their_children():
@@ -408,7 +409,7 @@ def test_a_parameter_that_no_call_reached_is_an_entry_of_its_own(device):
     module = Wired(lambda m, x: m.used(x), used=nn.Linear(3, 2), spare=nn.Linear(3, 5))
     tally = count(module, shape=(1, 3), device=device, strict=True)
     spare = tally.entries[-1]
-    assert spare == ("spare", "uncalled", (), (), 0, 5 * 3, 5)
+    assert spare[:7] == ("spare", "uncalled", (), (), 0, 5 * 3, 5)
     assert tally.params == 2 * 3 + 2 + 5 * 3 + 5
     assert tally.macs == 2 * 3
 

@@ -1,0 +1,98 @@
+"""The tree of modules: what each does itself, and with all that is below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from flopcount.integers import Count, total
+from flopcount.tally import Module, Tally
+
+
+class Node(NamedTuple):
+    """One module: its own figures, those with everything below it, and its children.
+
+    ``macs``, ``params`` and ``activations`` are its own; ``total_macs`` [MAC], ``total_params``
+    [params] and ``total_activations`` are with its children. A shared module stands once, under
+    its first path; ``aliases`` lists the others.
+    """
+
+    path: str
+    layer: str
+    calls: int
+    aliases: tuple[str, ...]
+    macs: Count
+    params: Count
+    activations: Count
+    total_macs: Count
+    total_params: Count
+    total_activations: Count
+    children: tuple[Node, ...]
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition(".")[2]
+
+    def walk(self, depth: int | None = None) -> Iterator[tuple[int, Node]]:
+        """This node and those below it, each with its depth, down to ``depth``."""
+        yield from _walk(self, 0, depth)
+
+
+def _walk(node: Node, at: int, depth: int | None) -> Iterator[tuple[int, Node]]:
+    yield at, node
+    if depth is None or at < depth:
+        for child in node.children:
+            yield from _walk(child, at + 1, depth)
+
+
+def grow(tally: Tally) -> Node:
+    """The tree of a tally, from its entries, its parameters and its modules.
+
+    A path between two modules that nothing was counted at is a node too, so that every parent is.
+    """
+    modules = {module.path: module for module in tally.modules}
+    own: dict[str, list[tuple[Count, Count, Count]]] = {}
+    for entry in tally.entries:
+        params = entry.params if tally.parameters is None else 0
+        own.setdefault(entry.path, []).append((entry.macs, params, entry.activations))
+    for parameter in tally.parameters or ():
+        own.setdefault(parameter.name.rpartition(".")[0], []).append((0, parameter.elements, 0))
+    below: dict[str, list[str]] = {"": []}
+    for path in (*modules, *own):
+        _plant(path, below)
+    return _node("", below, own, modules)
+
+
+def _plant(path: str, below: dict[str, list[str]]) -> None:
+    if path not in below:
+        parent = path.rpartition(".")[0]
+        _plant(parent, below)
+        below[parent].append(path)
+        below[path] = []
+
+
+def _node(
+    path: str,
+    below: dict[str, list[str]],
+    own: dict[str, list[tuple[Count, Count, Count]]],
+    modules: dict[str, Module],
+) -> Node:
+    children = tuple(_node(child, below, own, modules) for child in below[path])
+    macs, params, activations = (
+        total(part) for part in zip(*own.get(path, [(0, 0, 0)]), strict=True)
+    )
+    module = modules.get(path, Module(path, ""))
+    return Node(
+        path,
+        module.layer,
+        module.calls,
+        module.aliases,
+        macs,
+        params,
+        activations,
+        total([macs, *(child.total_macs for child in children)]),
+        total([params, *(child.total_params for child in children)]),
+        total([activations, *(child.total_activations for child in children)]),
+        children,
+    )
