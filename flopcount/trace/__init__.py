@@ -1,0 +1,156 @@
+"""The general counter: what any module or function of torch's costs, from shapes.
+
+The model runs once, on inputs that have shapes and no values, as a twin of itself: every call of a
+torch function is answered by a rule (`flopcount.operators`), and what has none runs on the meta
+device, watched operator by operator. Nothing of the user's is written on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from types import MappingProxyType, MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flopcount.kinds import operator_of
+from flopcount.tally import Tally
+from flopcount.trace.inputs import made, prepared
+from flopcount.trace.keeping import kept
+from flopcount.trace.ledger import Ledger, settle
+from flopcount.trace.modules import wrapped
+from flopcount.trace.twin import Twin
+from flopcount.trace.watch import Call, DataDependentError, Rule, Watch, tensors
+
+__all__ = ["Call", "DataDependentError", "Rule", "UncountedError", "count"]
+
+
+class UncountedError(ValueError):
+    """In strict mode: something ran that has no rule."""
+
+
+def count(
+    model: Callable[..., Any],
+    *inputs: Any,
+    shape: Any = None,
+    execution: str = "meta",
+    backward: bool = False,
+    strict: bool = False,
+    rules: Mapping[Any, str | Rule] = MappingProxyType({}),
+    checked: bool = False,
+    **kwargs: Any,
+) -> Tally:
+    """The tally of one pass through a model, operator by operator.
+
+    ``model`` is a module, a method of one, or a function. The inputs are tensors, in any nesting,
+    and named ones; or ``shape``, one shape ``(n, c, h, w)`` or several. The model is counted as
+    it is evaluated, whatever its mode; with ``backward`` as it is trained, with the multiply-adds
+    of every gradient. ``execution="real"`` runs it with values, which a model needs whose course
+    depends on them. ``rules`` adds to what is known, for this count alone: the name of an
+    operator, a function or a class of modules, with a kind that is free or a `Rule`.
+    ``checked`` has every function run and its operators counted below, instead of being answered
+    by its shapes.
+    Raises UncountedError under ``strict`` where something ran that has no rule, DataDependentError
+    where values are needed, TypeError where there is neither input nor shape, or both; and
+    whatever the model raises.
+    """
+    if execution not in ("meta", "real"):
+        raise ValueError(f'execution {execution!r}: is "meta" or "real"')
+    if shape is not None and inputs:
+        raise TypeError("count takes either inputs or a shape")
+    asked = {key: Rule(rule) if isinstance(rule, str) else rule for key, rule in rules.items()}
+    run = _Run(model, execution == "real", backward, checked, asked)
+    tally = run.count(inputs, shape, kwargs, everywhere=run.real)
+    if tally is None:
+        # Something ran that calls no torch function: once more, with everything watched from below.
+        run = _Run(model, run.real, backward, checked, asked)
+        tally = run.count(inputs, shape, kwargs, everywhere=True)
+    assert tally is not None
+    if strict and tally.uncounted:
+        times = ", ".join(f"{name} ({count})" for name, count in tally.uncounted.items())
+        raise UncountedError(f"no rule for {times}")
+    return tally
+
+
+class _Run:
+    """One pass: the twin, the watch, and what comes of them."""
+
+    def __init__(
+        self, model: Any, real: bool, backward: bool, checked: bool, rules: Mapping[Any, Rule]
+    ) -> None:
+        module = model.__self__ if isinstance(model, MethodType) else model
+        self.real = real
+        self.backward = backward
+        self.ledger = Ledger()
+        self.device = _device(module)
+        self.watch = Watch(self.ledger, real=real, checked=checked, device=self.device)
+        if rules:
+            self.watch.rules = {_key(key): rule for key, rule in rules.items()}
+            self.watch.table = {}
+        self.twin: Twin | None = None
+        self.model = model
+        if isinstance(module, nn.Module):
+            wrap = wrapped(self.watch, rules)
+            self.twin = Twin(module, training=backward, wrap=wrap, real=real)
+            self.model = self.twin.module
+            if module is not model:
+                self.model = MethodType(model.__func__, self.twin.module)
+            self.watch.paths = self.twin.paths
+            self.watch.apart.update((key, o.tensor) for key, o in self.twin.parameters.items())
+            self.watch.apart.update(self.twin.buffers)
+
+    def count(
+        self, inputs: tuple[Any, ...], shape: Any, kwargs: dict[str, Any], *, everywhere: bool
+    ) -> Tally | None:
+        """The tally, or None where something ran that was not seen."""
+        watch = self.watch
+        watch.everywhere = everywhere or (self.twin is not None and self.twin.scripted)
+        like = self._like()
+        with ExitStack() as stack:
+            stack.enter_context(kept())
+            if shape is not None:
+                inputs = made(shape, like, self.device, self.real)
+            args, named = prepared((inputs, kwargs), watch)
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.set_grad_enabled(self.backward))
+            if watch.everywhere:
+                stack.enter_context(watch.deep)
+            stack.enter_context(watch)
+            out = self.model(*args, **named)
+        ins = tuple(map(self._seen, tensors((args, named))))
+        outs = tuple(map(self._seen, tensors(out)))
+        settled = settle(self.ledger.lines, self.twin, (ins, outs))
+        if settled.unseen and not watch.everywhere:
+            return None
+        if not ins and not self.ledger.lines:
+            raise TypeError("count takes inputs or a shape, and the model did nothing without")
+        return Tally(
+            settled.entries,
+            like.element_size(),
+            None,
+            settled.uncounted,
+            self.twin.inventory(settled.called) if self.twin else (),
+            self.twin.modules(self.ledger.calls) if self.twin else (),
+            settled.peak_bytes,
+            next((x.shape[0] for x in ins if len(x.shape)), 1),
+        )
+
+    def _seen(self, tensor: Tensor) -> Any:
+        return self.watch.ghost(tensor) if self.real else tensor
+
+    def _like(self) -> Tensor:
+        owned = self.twin.parameters.values() if self.twin else ()
+        floats = (o.tensor for o in owned if o.tensor.is_floating_point())
+        return next(floats, torch.empty(0))
+
+
+def _device(module: Any) -> torch.device:
+    parameters = module.parameters() if isinstance(module, nn.Module) else iter(())
+    first = next(parameters, None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def _key(key: Any) -> Any:
+    return operator_of(key) if isinstance(key, str) and "::" not in key else key

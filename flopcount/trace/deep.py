@@ -1,0 +1,235 @@
+"""Watching from below: the operators that torch dispatches while a function runs.
+
+What is written in C++ or scripted calls no torch function that could be answered. Here it is seen
+operator by operator, after torch has taken it apart, and every one has a rule, is free on
+purpose, calls itself pointwise, or is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from flopcount import operators
+from flopcount.kinds import FREE, NEEDS_VALUES, VIEWS, operator_of
+
+if TYPE_CHECKING:
+    from flopcount.trace.watch import Watch
+
+#: Multiply-adds [MAC] from the arguments and the result.
+Macs: TypeAlias = Callable[[tuple[Any, ...], Any], int]
+
+
+def _first_two(args: tuple[Any, ...], out: Any) -> int:
+    return operators.matmul(args[0].shape, args[1].shape).macs
+
+
+def _last_two(args: tuple[Any, ...], out: Any) -> int:
+    return operators.matmul(args[1].shape, args[2].shape).macs
+
+
+def _convolution(args: tuple[Any, ...], out: Any) -> int:
+    x, weight, transposed = args[0], args[1], len(args) > 6 and args[6] is True
+    # every output sums over one filter; transposed, every input is spread by one
+    return int((x if transposed else out).numel() * weight[0].numel())
+
+
+def _plain_convolution(args: tuple[Any, ...], out: Any) -> int:
+    return int(out.numel() * args[1][0].numel())
+
+
+def _deformable(args: tuple[Any, ...], out: Any) -> int:
+    return int(out.numel() * args[1][0].numel())
+
+
+def _attention(args: tuple[Any, ...], out: Any) -> int:
+    return operators.attention(args[0].shape, args[1].shape, args[2].shape).macs
+
+
+def _trilinear(args: tuple[Any, ...], out: Any) -> int:
+    # nn.Bilinear: (rows, 1, i, 1), (1, o, i, j), (rows, 1, 1, j) -> (rows, o)
+    expand = [list(dims) for dims in args[3:6]]
+    shapes = [list(x.shape) for x in args[:3]]
+    for shape, dims in zip(shapes, expand, strict=True):
+        for dim in sorted(dims):
+            shape.insert(dim, 1)
+    rows, o, i, j = (max(sizes) for sizes in zip(*shapes, strict=True))
+    return int(rows * o * (i * j + j))
+
+
+def _mkldnn_rnn(args: tuple[Any, ...], out: Any) -> int:
+    steps = args[0].shape[0] * args[0].shape[1]
+    return operators.recurrent(steps, [args[1].shape, args[2].shape])
+
+
+def _cudnn_rnn(args: tuple[Any, ...], out: Any) -> int:
+    x = args[0]
+    rows = x.shape[0] if x.dim() == 2 else x.shape[0] * x.shape[1]
+    return operators.recurrent(rows, [weight.shape for weight in args[1]])
+
+
+def _native_attention(args: tuple[Any, ...], out: Any) -> int:
+    query, key, value, embed, heads, in_weight, _, out_weight = args[:8]
+    n, t = query.shape[:2]
+    s, head = key.shape[1], embed // heads
+    inputs = n * embed * embed * (t + s + value.shape[1])
+    whole = operators.attention((n, heads, t, head), (n, heads, s, head), (n, heads, s, head))
+    return int(inputs + whole.macs + n * t * out_weight.numel())
+
+
+def _native_encoder(args: tuple[Any, ...], out: Any) -> int:
+    x, embed, heads = args[0], args[1], args[2]
+    n, t, head = x.shape[0], x.shape[1], embed // heads
+    whole = operators.attention((n, heads, t, head), (n, heads, t, head), (n, heads, t, head))
+    # in and out projections, and the two maps of the feed-forward part
+    weights = args[3].numel() + args[5].numel() + args[14].numel() + args[16].numel()
+    return int(n * t * weights + whole.macs)
+
+
+#: Operators that multiply and add, by their whole names, with their kind.
+COUNTED_BELOW: Mapping[str, tuple[str, Macs]] = MappingProxyType(
+    {
+        **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot", "_int_mm"), ("matmul", _first_two)),
+        **dict.fromkeys(("addmm", "baddbmm", "addmv", "addbmm"), ("matmul", _last_two)),
+        "_addmm_activation": ("matmul", _last_two),
+        "_scaled_mm": ("matmul", _first_two),
+        "convolution": ("conv", _convolution),
+        "_convolution": ("conv", _convolution),
+        "convolution_overrideable": ("conv", _convolution),
+        "mkldnn_convolution": ("conv", _plain_convolution),
+        "cudnn_convolution": ("conv", _plain_convolution),
+        "_slow_conv2d_forward": ("conv", _plain_convolution),
+        "slow_conv3d_forward": ("conv", _plain_convolution),
+        "deform_conv2d": ("conv", _deformable),
+        "_trilinear": ("bilinear", _trilinear),
+        "_scaled_dot_product_flash_attention": ("attention", _attention),
+        "_scaled_dot_product_flash_attention_for_cpu": ("attention", _attention),
+        "_scaled_dot_product_efficient_attention": ("attention", _attention),
+        "_scaled_dot_product_cudnn_attention": ("attention", _attention),
+        "_scaled_dot_product_fused_attention_overrideable": ("attention", _attention),
+        "_native_multi_head_attention": ("attention", _native_attention),
+        "_transformer_encoder_layer_fwd": ("attention", _native_encoder),
+        "mkldnn_rnn_layer": ("rnn", _mkldnn_rnn),
+        "_cudnn_rnn": ("rnn", _cudnn_rnn),
+    }
+)
+
+# How torch calls inside what users call otherwise.
+_SAME_AS = {
+    "native_batch_norm": "batch_norm",
+    "native_batch_norm_legit": "batch_norm",
+    "native_batch_norm_legit_no_training": "batch_norm",
+    "cudnn_batch_norm": "batch_norm",
+    "native_layer_norm": "layer_norm",
+    "native_group_norm": "group_norm",
+    "max_pool2d_with_indices": "max_pool2d",
+    "max_pool3d_with_indices": "max_pool3d",
+    "to_copy": "to",
+}
+# A fused step of a recurrent cell: its matrices were multiplied before it.
+_FUSED = {"thnn_fused_lstm_cell": "activation", "thnn_fused_gru_cell": "activation"}
+_TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+
+
+class Deep(TorchDispatchMode):
+    """Hands every dispatched operator to the watch."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self.watch = watch
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run one operator and write it down."""
+        watch = self.watch
+        if watch.busy or watch.paused:
+            return func(*args, **(kwargs or {}))
+        return _operator(self, watch, func, args, kwargs or {})
+
+
+def _operator(
+    deep: Deep, watch: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    space, _, name = func._schema.name.partition("::")
+    operator = operator_of(name)
+    operator = _SAME_AS.get(operator, operator)
+    rule = watch.rules.get(f"{space}::{name}") or watch.rules.get(operator)
+    known = name in COUNTED_BELOW or operator in FREE or operator in VIEWS or rule is not None
+    if not known:
+        with deep:
+            out = func.decompose(*args, **kwargs)
+        if out is not NotImplemented:
+            return out
+    from flopcount.trace.watch import tensors
+
+    ins = tuple(tensors((args, kwargs)))
+    worked_out = bool(ins) and all(id(x) in watch.worked_out for x in ins)
+    if not watch.real and not worked_out:
+        if name in NEEDS_VALUES or any(tag in func.tags for tag in _TAGS):
+            from flopcount.trace.watch import DataDependentError
+
+            raise DataDependentError(f"{space}::{name}", watch.path)
+        args, kwargs = tree_map_only(Tensor, watch.meta, (args, dict(kwargs)))
+        kwargs = {**kwargs, "device": torch.device("meta")} if "device" in kwargs else kwargs
+    out = func(*args, **kwargs)
+    if worked_out and not watch.real:
+        watch.worked_out.update((id(x), x) for x in tensors(out))
+    elif watch.shadows:
+        out = tree_map_only(Tensor, watch._source, out)
+    _enter(watch, func, (space, name, operator), ins, args, kwargs, out)
+    return out
+
+
+def _enter(
+    watch: Watch,
+    func: Any,
+    names: tuple[str, str, str],
+    ins: tuple[Tensor, ...],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    out: Any,
+) -> None:
+    from flopcount.trace.watch import Call, tensors
+
+    space, name, operator = names
+    outs = tuple(tensors(out))
+    rule = watch.rules.get(f"{space}::{name}") or watch.rules.get(operator)
+    kind, macs = "uncounted", 0
+    if rule is not None:
+        kind = rule.kind
+        macs = rule.macs(Call(args, kwargs, out)) if rule.macs is not None else 0
+    elif name in COUNTED_BELOW:
+        kind, price = COUNTED_BELOW[name]
+        macs = price(args, out)
+    elif operator in VIEWS or _renames(func):
+        watch.write(None, "", ins[:1], outs)
+        return
+    elif operator in FREE:
+        kind = FREE[operator]
+    elif operator in _FUSED:
+        kind = _FUSED[operator]
+    elif torch.Tag.pointwise in func.tags:
+        kind = "elementwise"
+    elif not outs:
+        return
+    if watch.gathered is not None:
+        watch.gathered.macs += macs
+        if kind == "uncounted":
+            watch.gathered.lost.append(f"{space}::{name}")
+        return
+    label = operator if kind != "uncounted" else f"{space}::{name}"
+    watch.write(kind, label, ins, outs, macs)
+
+
+def _renames(func: Any) -> bool:
+    returns = func._schema.returns
+    return bool(returns) and all(
+        value.alias_info is not None and not value.alias_info.is_write for value in returns
+    )

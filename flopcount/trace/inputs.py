@@ -1,0 +1,48 @@
+"""The inputs of a count: tensors with shapes and no values, but for whole numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+from flopcount.trace.watch import Watch
+
+# Lengths, positions, token numbers: few enough to be worked with as they are.
+_FEW = 65_536
+
+
+def made(shape: Any, like: Tensor, device: torch.device, real: bool) -> tuple[Tensor, ...]:
+    """Inputs of one shape ``(n, c, h, w)`` or several, of the type of the model's parameters.
+
+    Raises TypeError where it is neither.
+    """
+    shapes = shape if shape and not all(isinstance(size, int) for size in shape) else (shape,)
+    for sizes in shapes:
+        if not isinstance(sizes, Sequence) or not all(isinstance(size, int) for size in sizes):
+            raise TypeError(f"shape {shape!r}: is neither one shape nor several")
+    if real:
+        return tuple(torch.rand(tuple(s), dtype=like.dtype, device=device) for s in shapes)
+    return tuple(torch.empty(tuple(s), dtype=like.dtype, device="meta") for s in shapes)
+
+
+def prepared(tree: Any, watch: Watch) -> Any:
+    """The inputs as the model gets them: never the user's own tensors."""
+
+    def ready(tensor: Tensor) -> Tensor:
+        tensor = tensor.detach()
+        if watch.real:
+            return tensor.clone()
+        whole = not tensor.is_floating_point() and not tensor.is_complex()
+        if whole and not tensor.is_meta and tensor.numel() <= _FEW:
+            kept = tensor.to("cpu", copy=True)
+            watch.worked_out[id(kept)] = kept
+            return kept
+        return torch.empty_strided(
+            tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta"
+        )
+
+    return tree_map_only(Tensor, ready, tree)

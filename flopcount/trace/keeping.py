@@ -1,0 +1,34 @@
+"""What a run must leave as it was: the generators of random numbers, and what compiles."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Put the states of all random generators back, and compile nothing meanwhile."""
+    numpy = sys.modules.get("numpy")
+    own = random.getstate()
+    theirs = numpy.random.get_state() if numpy is not None else None
+    state = torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    with ExitStack() as stack:
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        try:
+            yield
+        finally:
+            if not torch.equal(torch.get_rng_state(), state):
+                torch.set_rng_state(state)
+            if cuda:
+                torch.cuda.set_rng_state_all(cuda)
+            if random.getstate() != own:
+                random.setstate(own)
+            if numpy is not None and theirs is not None:
+                numpy.random.set_state(theirs)

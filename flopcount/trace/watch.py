@@ -1,0 +1,385 @@
+"""Watching a model run: every call of a torch function is answered, and written down.
+
+A function whose result follows from shapes is answered by its judge, and no kernel runs. Any other
+runs on the meta device, watched from below while it does, operator by operator. Under real
+execution, and where the answers themselves are to be checked, every function runs.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch._C import _is_alias_of  # type: ignore[attr-defined]
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
+
+from flopcount.kinds import COUNTED
+from flopcount.trace.ledger import Ledger
+
+#: Larger whole numbers than so many are not worked out on the way.
+_WORKED_OUT = 65_536
+_META = torch.device("meta")
+_empty = torch.empty
+
+
+class DataDependentError(RuntimeError):
+    """The model asks for values, or for a kernel that the meta device has not."""
+
+    def __init__(self, operator: str, path: str) -> None:
+        where = f"{path}: " if path else ""
+        super().__init__(
+            f"{where}{operator} needs values, and shapes alone have none:"
+            ' count(..., execution="real") runs the model with real inputs'
+        )
+        self.operator = operator
+
+
+class Call(NamedTuple):
+    """One call of an operator or a module that a rule is asked about."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    out: Any
+
+
+class Rule(NamedTuple):
+    """A rule of one's own: a kind, and its multiply-adds [MAC] from the call; None has none."""
+
+    kind: str
+    macs: Callable[[Call], int] | None = None
+
+
+class Gathered:
+    """What was seen from below while one function ran."""
+
+    def __init__(self) -> None:
+        self.macs = 0
+        self.lost: list[str] = []
+
+
+class Ghost:
+    """What is remembered of a tensor that must not be kept alive."""
+
+    __slots__ = ("_elements", "_size", "dtype", "is_meta", "ref", "shape")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.shape = tensor.shape
+        self.dtype = tensor.dtype
+        self.is_meta = False
+        self.ref = weakref.ref(tensor)
+        self._elements = tensor.numel()
+        self._size = tensor.element_size()
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self._elements
+
+    def element_size(self) -> int:
+        """The size of one [B]."""
+        return self._size
+
+
+class Watch(TorchFunctionMode):
+    """Answers and writes down every torch function that is called while it is entered."""
+
+    def __init__(self, ledger: Ledger, *, real: bool, checked: bool, device: torch.device) -> None:
+        super().__init__()
+        # imported here, since each needs the other
+        from flopcount.trace.deep import Deep
+        from flopcount.trace.functions import KNOWN
+
+        self.ledger = ledger
+        self.real = real
+        self.checked = checked or real
+        self.device = device
+        self.table = KNOWN
+        self.rules: Mapping[Any, Rule] = {}
+        self.deep = Deep(self)
+        self.gathered: Gathered | None = None
+        self.busy = False
+        self.everywhere = False
+        self.paused = False
+        self.muted = 0
+        self.apart: dict[int, Any] = {}
+        # values worked out on the way, by id; kept, so that no id is used twice
+        self.worked_out: dict[int, Tensor] = {}
+        self.shadows: dict[int, Tensor] = {}
+        self._sources: dict[int, Tensor] = {}
+        self._ghosts: dict[int, Ghost] = {}
+        self.paths: list[str] = [""]
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Answer one call."""
+        if self.paused:
+            return func(*args, **(kwargs or {}))
+        handler = self.table.get(func)
+        if handler is None:
+            from flopcount.trace.functions import handler_of
+
+            handler = self.table[func] = handler_of(func, self.rules)
+        return handler(self, func, args, kwargs or {})
+
+    @property
+    def path(self) -> str:
+        """The path of the module that is running."""
+        return self.paths[self.ledger.module]
+
+    def answer(self, found: Any) -> Any:
+        """Write down what a judge found, and make its result."""
+        kind, operator, ins, size, dtype, macs, weight, bias, windows = found
+        if size is None:
+            out = ins[0]
+        elif self.everywhere:
+            self.busy = True
+            out = _empty(size, dtype=dtype, device=_META)
+            self.busy = False
+        else:
+            out = _empty(size, dtype=dtype, device=_META)
+        if not self.muted:
+            ledger = self.ledger
+            ledger.lines.append(
+                (
+                    ledger.module,
+                    kind,
+                    operator,
+                    ins,
+                    (out,),
+                    macs,
+                    weight,
+                    bias,
+                    windows,
+                    torch.is_grad_enabled(),
+                )
+            )
+        else:
+            self.glimpse((*ins, weight, bias))
+        return out
+
+    def glimpse(self, read: Iterable[Any]) -> None:
+        """Remember that these were read, though the line is another's."""
+        seen = tuple(x for x in read if x is not None and id(x) in self.apart)
+        if seen:
+            line = (self.ledger.module, None, "", seen, (), 0, None, None, 0, True)
+            self.ledger.lines.append(line)
+
+    def write(
+        self,
+        kind: str | None,
+        operator: str,
+        ins: Iterable[Any],
+        outs: Iterable[Any],
+        macs: int = 0,
+        weight: Any = None,
+        bias: Any = None,
+        windows: int = 0,
+    ) -> None:
+        """Write one line down."""
+        read = tuple(ins)
+        if self.muted:
+            self.glimpse((*read, weight, bias))
+            return
+        made = tuple(outs)
+        if self.real:
+            read = tuple(map(self.ghost, read))
+            made = tuple(map(self.ghost, made))
+            weight = weight if weight is None else self.ghost(weight)
+            bias = bias if bias is None else self.ghost(bias)
+        if kind is None and not read:
+            return
+        grad = torch.is_grad_enabled()
+        line = (self.ledger.module, kind, operator, read, made, macs, weight, bias, windows, grad)
+        self.ledger.lines.append(line)
+
+    def ghost(self, tensor: Any) -> Any:
+        """What stands for a tensor in the ledger: itself, where it lives as long as the model."""
+        if id(tensor) in self.apart:
+            return tensor
+        known = self._ghosts.get(id(tensor))
+        if known is None or known.ref() is not tensor:
+            known = self._ghosts[id(tensor)] = Ghost(tensor)
+            # two ghosts must not share an id
+            self._sources[id(known)] = known  # type: ignore[assignment]
+        return known
+
+    def run(
+        self,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        kind: str | None,
+        operator: str,
+        found: Any = None,
+    ) -> Any:
+        """Run a function whose kind is known, and write it down as one line."""
+        ins = tuple(tensors((args, kwargs)))
+        gathered = Gathered()
+        out = self.execute(func, args, kwargs, ins, kind in COUNTED or self.checked, gathered)
+        outs = tuple(tensors(out))
+        if not outs:
+            return out
+        macs, weight, bias, windows = gathered.macs, None, None, 0
+        if found is not None:
+            kind, operator, ins = found[0], found[1], found[2]
+            weight, bias, windows = found[6:9]
+            if not self.checked:
+                macs = found[5]
+        for lost in gathered.lost if kind in COUNTED else ():
+            self.write("uncounted", lost, ins, ())
+        self.write(kind, operator, ins, outs, macs, weight, bias, windows)
+        return out
+
+    def execute(
+        self,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        ins: tuple[Tensor, ...],
+        below: bool,
+        gathered: Gathered | None,
+    ) -> Any:
+        """Run a function: for real where its values are known or asked for, else on meta.
+
+        ``below`` has it watched from below; ``gathered`` takes what is seen there, instead of
+        lines of their own.
+        """
+        known = self.real or (bool(ins) and all(id(x) in self.worked_out for x in ins))
+        if not known:
+            args, kwargs = tree_map_only(Tensor, self.meta, (args, dict(kwargs)))
+        outer, self.gathered = self.gathered, gathered if self.gathered is None else self.gathered
+        try:
+            if below and not self.everywhere and not (known and not self.real):
+                with self.deep:
+                    out = func(*args, **kwargs)
+            else:
+                out = func(*args, **kwargs)
+        except NotImplementedError as error:
+            if known or "Meta" not in str(error):
+                raise
+            raise DataDependentError(getattr(func, "__name__", str(func)), self.path) from error
+        finally:
+            self.gathered = outer
+        if known and not self.real:
+            self.worked_out.update((id(x), x) for x in tensors(out))
+        elif self.shadows:
+            out = tree_map_only(Tensor, self._source, out)
+        return out
+
+    def meta(self, tensor: Tensor) -> Tensor:
+        """The tensor itself if it is on the meta device, else its shadow there."""
+        if tensor.is_meta:
+            return tensor
+        shadow = self.shadows.get(id(tensor))
+        if shadow is None:
+            busy, self.busy = self.busy, True
+            shadow = torch.empty_strided(
+                tensor.size(), tensor.stride(), dtype=tensor.dtype, device=_META
+            )
+            self.busy = busy
+            self.shadows[id(tensor)] = shadow
+            self._sources[id(shadow)] = tensor
+        return shadow
+
+    def _source(self, tensor: Tensor) -> Tensor:
+        return self._sources.get(id(tensor), tensor)
+
+    def view(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Run a function that makes other names of its first tensor."""
+        first = args[0] if args else next(iter(kwargs.values()))
+        if self.real:
+            out = self.execute(func, args, kwargs, (), False, Gathered())
+        else:
+            busy, self.busy = self.busy, True
+            try:
+                out = func(*args, **kwargs)
+            finally:
+                self.busy = busy
+        outs = tuple(tensors(out))
+        if id(first) in self.worked_out:
+            self.worked_out.update((id(x), x) for x in outs)
+        self.write_view(first, outs)
+        return out
+
+    def write_view(self, first: Tensor, outs: tuple[Tensor, ...]) -> None:
+        """Write down that these are other names of a tensor."""
+        if id(first) in self.apart:
+            # a name of a weight: it lives as long as the ledger does
+            self.apart.update((id(x), x) for x in outs)
+        muted, self.muted = self.muted, 0
+        self.write(None, "", (first,), outs)
+        self.muted = muted
+
+    def maybe_view(
+        self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], operator: str
+    ) -> Any:
+        """Run a function that makes another name of a tensor where it can, else a copy."""
+        first = args[0]
+        if self.real:
+            out = self.execute(func, args, kwargs, (), False, Gathered())
+        elif first.is_contiguous() or not first.is_meta:
+            return self.view(func, args, kwargs)
+        else:
+            busy, self.busy = self.busy, True
+            out = func(*args, **kwargs)
+            self.busy = busy
+        if out is first:
+            return out
+        if _is_alias_of(first, out):
+            self.write_view(first, (out,))
+        else:
+            self.write("copy", operator, (first,), (out,))
+        return out
+
+    def unchecked(
+        self, func: FunctionType, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Run a function of torch's that is written in Python, and watch what it calls."""
+        with self:
+            return _unasked(func)(*args, **kwargs)
+
+
+def tensors(tree: Any) -> Iterator[Tensor]:
+    """All tensors in nested lists, tuples and dictionaries."""
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, (list, tuple)):
+        for item in tree:
+            yield from tensors(item)
+    elif isinstance(tree, Mapping):
+        for item in tree.values():
+            yield from tensors(item)
+
+
+_copies: dict[FunctionType, FunctionType] = {}
+_NEVER = {
+    "has_torch_function": lambda *_: False,
+    "has_torch_function_unary": lambda *_: False,
+    "has_torch_function_variadic": lambda *_: False,
+}
+
+
+def asks(func: FunctionType) -> bool:
+    """Whether a function asks, by a name of its own module, if somebody overrides it."""
+    return any(name in func.__code__.co_names and name in func.__globals__ for name in _NEVER)
+
+
+def _unasked(func: FunctionType) -> FunctionType:
+    """The same function without the question whether somebody overrides it.
+
+    It was overridden, by us; what we want is what it would have done, under our eyes.
+    """
+    known = _copies.get(func)
+    if known is None:
+        names = {**func.__globals__, **_NEVER}
+        known = FunctionType(
+            func.__code__, names, func.__name__, func.__defaults__, func.__closure__
+        )
+        known.__kwdefaults__ = func.__kwdefaults__
+        _copies[func] = known
+    return known
