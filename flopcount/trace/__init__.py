@@ -8,20 +8,21 @@ device, watched operator by operator. Nothing of the user's is written on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from types import MappingProxyType, MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C import _len_torch_function_stack  # type: ignore[attr-defined]
 
 from flopcount.kinds import operator_of
 from flopcount.tally import Tally
 from flopcount.trace.inputs import made, prepared
-from flopcount.trace.keeping import kept
+from flopcount.trace.keeping import kept, uncollected
 from flopcount.trace.ledger import Ledger, settle
 from flopcount.trace.modules import wrapped
-from flopcount.trace.twin import Twin
+from flopcount.trace.twin import HookedError, Twin
 from flopcount.trace.watch import Call, DataDependentError, Rule, Watch, tensors
 
 __all__ = ["Call", "DataDependentError", "Rule", "UncountedError", "count"]
@@ -61,12 +62,18 @@ def count(
     if shape is not None and inputs:
         raise TypeError("count takes either inputs or a shape")
     asked = {key: Rule(rule) if isinstance(rule, str) else rule for key, rule in rules.items()}
-    run = _Run(model, execution == "real", backward, checked, asked)
-    tally = run.count(inputs, shape, kwargs, everywhere=run.real)
-    if tally is None:
-        # Something ran that calls no torch function: once more, with everything watched from below.
-        run = _Run(model, run.real, backward, checked, asked)
-        tally = run.count(inputs, shape, kwargs, everywhere=True)
+    real = execution == "real"
+    with nullcontext() if real else uncollected():
+        try:
+            run = _Run(model, real, backward, checked, asked, thorough=real)
+            tally = run.count(inputs, shape, kwargs)
+        except HookedError:
+            tally = None
+        if tally is None:
+            # Something ran that calls no torch function, or that adds hooks on its way: again,
+            # with all of it watched from below.
+            run = _Run(model, real, backward, checked, asked, thorough=True)
+            tally = run.count(inputs, shape, kwargs)
     assert tally is not None
     if strict and tally.uncounted:
         times = ", ".join(f"{name} ({count})" for name, count in tally.uncounted.items())
@@ -78,7 +85,14 @@ class _Run:
     """One pass: the twin, the watch, and what comes of them."""
 
     def __init__(
-        self, model: Any, real: bool, backward: bool, checked: bool, rules: Mapping[Any, Rule]
+        self,
+        model: Any,
+        real: bool,
+        backward: bool,
+        checked: bool,
+        rules: Mapping[Any, Rule],
+        *,
+        thorough: bool,
     ) -> None:
         module = model.__self__ if isinstance(model, MethodType) else model
         self.real = real
@@ -89,11 +103,14 @@ class _Run:
         if rules:
             self.watch.rules = {_key(key): rule for key, rule in rules.items()}
             self.watch.table = {}
+        self.watch.everywhere = thorough
         self.twin: Twin | None = None
         self.model = model
         if isinstance(module, nn.Module):
-            wrap = wrapped(self.watch, rules)
-            self.twin = Twin(module, training=backward, wrap=wrap, real=real)
+            # Short cuts are for those who hide nothing from anybody else that watches.
+            plain = not (checked or thorough or rules or _len_torch_function_stack())
+            wrap = wrapped(self.watch, rules, plain)
+            self.twin = Twin(module, backward, wrap, real, apart=thorough)
             self.model = self.twin.module
             if module is not model:
                 self.model = MethodType(model.__func__, self.twin.module)
@@ -101,12 +118,10 @@ class _Run:
             self.watch.apart.update((key, o.tensor) for key, o in self.twin.parameters.items())
             self.watch.apart.update(self.twin.buffers)
 
-    def count(
-        self, inputs: tuple[Any, ...], shape: Any, kwargs: dict[str, Any], *, everywhere: bool
-    ) -> Tally | None:
+    def count(self, inputs: tuple[Any, ...], shape: Any, kwargs: dict[str, Any]) -> Tally | None:
         """The tally, or None where something ran that was not seen."""
         watch = self.watch
-        watch.everywhere = everywhere or (self.twin is not None and self.twin.scripted)
+        watch.everywhere |= self.twin is not None and self.twin.scripted
         like = self._like()
         with ExitStack() as stack:
             stack.enter_context(kept())
@@ -126,7 +141,7 @@ class _Run:
             return None
         if not ins and not self.ledger.lines:
             raise TypeError("count takes inputs or a shape, and the model did nothing without")
-        return Tally(
+        tally = Tally(
             settled.entries,
             like.element_size(),
             None,
@@ -136,6 +151,9 @@ class _Run:
             settled.peak_bytes,
             next((x.shape[0] for x in ins if len(x.shape)), 1),
         )
+        if self.twin is not None:
+            self.twin.close()
+        return tally
 
     def _seen(self, tensor: Tensor) -> Any:
         return self.watch.ghost(tensor) if self.real else tensor

@@ -22,9 +22,9 @@ Handler: TypeAlias = Callable[[Watch, Any, tuple[Any, ...], Mapping[str, Any]], 
 #: Functions already met, with their handlers. A function is what it is for every count.
 KNOWN: dict[Any, Handler] = {}
 
-# What a judge raises where the arguments are not what it takes them for: the function then says
-# itself what is the matter.
-_UNSURE = (ShapeError, TypeError, AttributeError, IndexError, ValueError, KeyError)
+#: What a judge raises where the arguments are not what it takes them for: the function then says
+#: itself what is the matter.
+UNSURE = (ShapeError, TypeError, AttributeError, IndexError, ValueError, KeyError)
 
 _ALIKE = (
     "relu leaky_relu elu selu celu gelu silu mish hardswish hardsigmoid sigmoid logsigmoid tanh"
@@ -129,7 +129,7 @@ def _named(func: Any, space: str, name: str, operator: str) -> Handler:
     if operator in ("reshape", "contiguous", "flatten", "ravel"):
         return lambda w, f, args, kwargs: w.maybe_view(f, args, kwargs, operator)
     if operator in VIEWS and not (operator == "unfold" and space == "torch.nn.functional"):
-        return lambda w, f, args, kwargs: w.view(f, args, kwargs)
+        return _viewed
     if operator in _RECURRENT:
         return _recurrent
     if operator in _PRODUCTS:
@@ -155,7 +155,7 @@ def _judged(judge: Judge, kind: str, operator: str) -> Handler:
     def handle(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         try:
             found = judge(*args, **kwargs)
-        except _UNSURE:
+        except UNSURE:
             found = None
         if found is None:
             return w.run(func, args, kwargs, kind, operator)
@@ -179,6 +179,15 @@ def _ruled(rule: Rule, operator: str) -> Handler:
 
 def _passed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     return func(*args, **kwargs)
+
+
+def _viewed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    if w.everywhere or not args or id(args[0]) in w.apart or id(args[0]) in w.worked_out:
+        return w.view(func, args, kwargs)
+    out = func(*args, **kwargs)
+    outs = (out,) if isinstance(out, Tensor) else tuple(tensors(out))
+    w.ledger.lines.append((0, None, "", args[:1], outs, 0, None, None, 0, True))
+    return out
 
 
 def _python(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

@@ -7,6 +7,7 @@ activation, another name of one) is settled afterwards, by its identity.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
 
 from flopcount.tally import VIEWS, Entry, Shape
@@ -48,17 +49,26 @@ def settle(lines: Iterable[Line], twin: Twin | None, ends: tuple[Sequence[Any], 
     return _Settling(twin, ends[0]).settle(lines, ends[1])
 
 
+class _Facts(NamedTuple):
+    """One tensor under one of its names. Of a parameter the token is below `_APART`."""
+
+    token: int
+    shape: Shape
+    elements: int
+    bytes: int
+
+
 class _Settling:
     def __init__(self, twin: Twin | None, inputs: Sequence[Any]) -> None:
         self.paths = twin.paths if twin else [""]
         self.layers = twin.layers if twin else [""]
-        self.parameters = twin.parameters if twin else {}
-        self.tokens: dict[int, int] = {}
-        for at, key in enumerate(self.parameters):
-            self.tokens[key] = _APART - 1 - at
-        for key in twin.buffers if twin else ():
-            self.tokens.setdefault(key, _APART)
-        self.keys = tuple(self.parameters)
+        self.facts: dict[int, _Facts] = {}
+        self.keys = tuple(twin.parameters) if twin else ()
+        if twin is not None:
+            for at, (key, owned) in enumerate(twin.parameters.items()):
+                self.facts[key] = _facts(owned.tensor, _APART - 1 - at)
+            for key, buffer in twin.buffers.items():
+                self.facts.setdefault(key, _facts(buffer, _APART))
         self.called: set[int] = set()
         # of each activation: its bytes, the first line it is alive at, and the last
         self.bytes: list[int] = []
@@ -68,22 +78,19 @@ class _Settling:
         self.uncounted: dict[str, int] = {}
         self.unseen = False
         for tensor in inputs:
-            if id(tensor) not in self.tokens:
+            if id(tensor) not in self.facts:
                 self._new(tensor, 0)
 
     def settle(self, lines: Iterable[Line], outputs: Sequence[Any]) -> Settled:
         at = 0
         for line in lines:
-            kind, ins, outs = line[1], line[3], line[4]
-            if kind is None:
-                token, *_ = [self._read(tensor, at) for tensor in ins]
-                for out in outs:
-                    self.tokens[id(out)] = token
-                continue
-            self._enter(line, at)
-            for out in outs:
-                self._new(out, at)
-            at += 1
+            if line[1] is None:
+                first, *_ = [self._read(tensor, at) for tensor in line[3]]
+                for out in line[4]:
+                    self.facts[id(out)] = _facts(out, first.token)
+            else:
+                self._enter(line, at)
+                at += 1
         for tensor in outputs:
             self._read(tensor, max(at - 1, 0))
         return Settled(
@@ -91,39 +98,43 @@ class _Settling:
         )
 
     def _enter(self, line: Line, at: int) -> None:
-        module, kind, operator, ins, outs, macs, weight, bias, windows = line[:9]
+        module, kind, operator, ins, outs, macs, weight, bias, windows, _ = line
         shapes: list[Shape] = []
         weights = biases = moved = 0
         for tensor in ins:
-            moved += tensor.numel() * tensor.element_size()
-            if self._read(tensor, at) < _APART:
-                weights += tensor.numel()
+            token, shape, elements, size = self._read(tensor, at)
+            moved += size
+            if token < _APART:
+                weights += elements
             else:
-                shapes.append(_shape(tensor))
-        linear = weights > 0
-        for tensor, is_bias in ((weight, False), (bias, True)):
-            if tensor is None:
-                continue
-            moved += tensor.numel() * tensor.element_size()
-            token = self._read(tensor, at)
-            if token > _APART:
-                shapes.append(_shape(tensor))
-            elif token < _APART and is_bias:
-                biases += tensor.numel()
-            elif token < _APART:
-                weights += tensor.numel()
-        for out in outs:
-            moved += out.numel() * out.element_size()
-        if kind == "matmul" and linear:
+                shapes.append(shape)
+        if kind == "matmul" and weights:
             # a product with a learned matrix is a linear map, whatever it is called
             kind = "linear"
+        if weight is not None:
+            token, shape, elements, size = self._read(weight, at)
+            moved += size
+            if token < _APART:
+                weights += elements
+            elif token > _APART:
+                shapes.append(shape)
+        if bias is not None:
+            token, shape, elements, size = self._read(bias, at)
+            moved += size
+            if token < _APART:
+                biases = elements
+            elif token > _APART:
+                shapes.append(shape)
+        made = [self._new(out, at) for out in outs]
+        for out in made:
+            moved += out[3]
         if kind == "uncounted":
             self.uncounted[operator] = self.uncounted.get(operator, 0) + 1
         facts = (
             self.paths[module],
             kind,
             tuple(shapes),
-            tuple(_shape(out) for out in outs),
+            tuple([out[1] for out in made]),
             macs,
             weights,
             biases,
@@ -134,38 +145,36 @@ class _Settling:
         )
         self.entries.append(tuple.__new__(Entry, facts))
 
-    def _read(self, tensor: Any, at: int) -> int:
-        token = self.tokens.get(id(tensor))
-        if token is None:
+    def _read(self, tensor: Any, at: int) -> _Facts:
+        facts = self.facts.get(id(tensor))
+        if facts is None:
             # made by something that nobody saw, unless it was there before
             self.unseen = self.unseen or bool(tensor.is_meta)
-            token = self._new(tensor, 0)
+            facts = self._new(tensor, 0)
+        token = facts[0]
         if token >= 0:
             self.last[token] = at
         elif token < _APART:
             self.called.add(self.keys[_APART - 1 - token])
-        return token
+        return facts
 
-    def _new(self, tensor: Any, at: int) -> int:
-        token = len(self.bytes)
-        self.tokens[id(tensor)] = token
-        self.bytes.append(tensor.numel() * tensor.element_size())
+    def _new(self, tensor: Any, at: int) -> _Facts:
+        facts = self.facts[id(tensor)] = _facts(tensor, len(self.bytes))
+        self.bytes.append(facts[3])
         self.born.append(at)
         self.last.append(at)
-        return token
+        return facts
 
     def _peak(self, lines: int) -> int:
         change = [0] * (lines + 2)
         for size, born, last in zip(self.bytes, self.born, self.last, strict=True):
             change[born] += size
             change[last + 1] -= size
-        peak = alive = 0
-        for step in change:
-            alive += step
-            peak = max(peak, alive)
-        return peak
+        return max(accumulate(change))
 
 
-def _shape(tensor: Any) -> Shape:
+def _facts(tensor: Any, token: int) -> _Facts:
+    elements = tensor.numel()
     # Sizes of a living tensor need no second check.
-    return tuple.__new__(Shape, tensor.shape)
+    shape = tuple.__new__(Shape, tensor.shape)
+    return tuple.__new__(_Facts, (token, shape, elements, elements * tensor.element_size()))

@@ -7,63 +7,106 @@ went in and what came out; the operators inside it are not looked at.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from types import MethodType
 from typing import Any
 
 from torch import nn
+from torch._C import DisableTorchFunction  # type: ignore[attr-defined]
 
+from flopcount.trace.functions import UNSURE
+from flopcount.trace.layers import DIRECT, Direct
 from flopcount.trace.twin import Wrap
 from flopcount.trace.watch import Call, Rule, Watch, tensors
 
 
-def wrapped(watch: Watch, rules: Mapping[Any, Rule]) -> Wrap:
-    """What is put around every forward method of the twin of a module."""
-    ledger = watch.ledger
-    calls = ledger.calls
+def wrapped(watch: Watch, rules: Mapping[Any, Rule], short: bool) -> Wrap:
+    """What is put in the place of every forward method; ``short`` allows short cuts."""
     classes = {key: rule for key, rule in rules.items() if isinstance(key, type)}
+    long, shorter = _long(watch), _short(watch)
 
-    def wrap(module: nn.Module, index: int, forward: Callable[..., Any]) -> Callable[..., Any]:
-        rule = _rule(type(module), classes)
-
-        def run(*args: Any, **kwargs: Any) -> Any:
-            outer, ledger.module = ledger.module, index
-            calls[index] = calls.get(index, 0) + 1
-            try:
-                if rule is None:
-                    return forward(*args, **kwargs)
-                return _whole(watch, module, rule, forward, args, kwargs)
-            finally:
-                ledger.module = outer
-
-        run.__wrapped__ = forward  # type: ignore[attr-defined]
-        return run
+    def wrap(twin: nn.Module, index: int, own: Callable[..., Any] | None) -> Callable[..., Any]:
+        kind = type(twin)
+        forward = kind.forward if own is None else own
+        if short and own is None and kind in DIRECT:
+            return partial(shorter, twin, index, DIRECT[kind], forward)
+        rule = _rule(kind, classes)
+        bound = MethodType(forward, twin) if own is None else forward
+        if rule is not None:
+            bound = _whole(watch, twin, rule, bound)
+        return partial(long, index, bound)
 
     return wrap
 
 
+def _long(watch: Watch) -> Callable[..., Any]:
+    ledger = watch.ledger
+    calls = ledger.calls
+
+    def run(index: int, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        outer, ledger.module = ledger.module, index
+        calls[index] = calls.get(index, 0) + 1
+        try:
+            return forward(*args, **kwargs)
+        finally:
+            ledger.module = outer
+
+    return run
+
+
+def _short(watch: Watch) -> Callable[..., Any]:
+    long = _long(watch)
+    ledger = watch.ledger
+    calls, worked_out, answer = ledger.calls, watch.worked_out, watch.answer
+
+    def run(
+        twin: nn.Module,
+        index: int,
+        direct: Direct,
+        forward: Callable[..., Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        if len(args) == 1 and not kwargs and id(args[0]) not in worked_out:
+            with DisableTorchFunction():
+                try:
+                    found = direct(twin, args[0])
+                except UNSURE:
+                    found = None
+                if found is not None:
+                    outer, ledger.module = ledger.module, index
+                    calls[index] = calls.get(index, 0) + 1
+                    out = answer(found)
+                    ledger.module = outer
+                    return out
+        return long(index, MethodType(forward, twin), *args, **kwargs)
+
+    return run
+
+
 def _rule(kind: type, classes: Mapping[type, Rule]) -> Rule | None:
-    for base in kind.__mro__:
-        if base in classes:
-            return classes[base]
+    if classes:
+        for base in kind.__mro__:
+            if base in classes:
+                return classes[base]
     free = getattr(kind, "free_kind", None)
     return Rule(free) if isinstance(free, str) else None
 
 
 def _whole(
-    watch: Watch,
-    module: nn.Module,
-    rule: Rule,
-    forward: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> Any:
-    watch.muted += 1
-    try:
-        out = forward(*args, **kwargs)
-    finally:
-        watch.muted -= 1
-    macs = 0 if rule.macs is None else rule.macs(Call(args, kwargs, out))
-    ins = tuple(tensors((args, kwargs)))
-    own = tuple(module.parameters())
-    outs = tuple(x for x in tensors(out) if all(x is not y for y in ins))
-    watch.write(rule.kind, "", (*ins, *own), outs, macs)
-    return out
+    watch: Watch, module: nn.Module, rule: Rule, forward: Callable[..., Any]
+) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        watch.muted += 1
+        try:
+            out = forward(*args, **kwargs)
+        finally:
+            watch.muted -= 1
+        macs = 0 if rule.macs is None else rule.macs(Call(args, kwargs, out))
+        ins = tuple(tensors((args, kwargs)))
+        own = tuple(module.parameters())
+        outs = tuple(x for x in tensors(out) if all(x is not y for y in ins))
+        watch.write(rule.kind, "", (*ins, *own), outs, macs)
+        return out
+
+    return run

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
@@ -21,8 +21,8 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_l
 
 from flopcount.tally import Module, Parameter
 
-#: Wraps a twin's forward method: module, index, forward.
-Wrap = Callable[[nn.Module, int, Callable[..., Any]], Callable[..., Any]]
+#: Puts something in the place of a forward method: twin, index, and what is not its class's own.
+Wrap = Callable[[nn.Module, int, Callable[..., Any] | None], Callable[..., Any]]
 
 _HOOKS = (
     "_forward_hooks",
@@ -31,13 +31,26 @@ _HOOKS = (
     "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs",
 )
-# Only a backward pass calls these, and none is run.
-_BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
 _BASE = frozenset(nn.Module().__dict__)
 _PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device, FunctionType, type, Tensor)
 # Wrappers that run the module they hold, each in its own way: compiled, or on several devices.
 _WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module"}
 _WRAPPERS["DistributedDataParallel"] = "module"
+
+
+class HookedError(BaseException):
+    """A hook was registered while the model ran; not an Exception, so that no model catches it."""
+
+
+class _NoHooks(OrderedDict[int, Any]):
+    """No hooks, for all twins together: a dictionary for each would take most of the time."""
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        raise HookedError
+
+
+_NO_HOOKS = _NoHooks()
+_HOOKLESS = dict.fromkeys(_HOOKS, _NO_HOOKS)
 
 
 class _Owned(NamedTuple):
@@ -46,12 +59,23 @@ class _Owned(NamedTuple):
 
 
 class Twin:
-    """The twin of a module, and what there was to see on the way through it."""
+    """The twin of a module, and what there was to see on the way through it.
 
-    def __init__(self, module: nn.Module, training: bool, wrap: Wrap, real: bool = False) -> None:
+    ``apart`` gives every twin its own dictionaries of hooks.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        training: bool,
+        wrap: Wrap,
+        real: bool = False,
+        apart: bool = False,
+    ) -> None:
         self.training = training
         self.wrap = wrap
         self.real = real
+        self.apart = apart
         self.paths: list[str] = []
         self.layers: list[str] = []
         self.aliases: list[list[str]] = []
@@ -64,6 +88,11 @@ class Twin:
         self.module = self._twin(module, "")
         for twin in list(self._twins.values()):
             self._rebind(twin)
+
+    def close(self) -> None:
+        """Let go of the twins, which hold themselves and would wait to be found as garbage."""
+        for twin in self._twins.values():
+            del twin.__dict__["forward"]
 
     def modules(self, calls: Mapping[int, int]) -> tuple[Module, ...]:
         """Every distinct module with how often it was called."""
@@ -103,39 +132,43 @@ class Twin:
         if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
             module = _lazy_copy(module)
         twin: nn.Module = object.__new__(type(module))
-        state = twin.__dict__
-        state.update(module.__dict__)
+        state = module.__dict__.copy()
+        object.__setattr__(twin, "__dict__", state)
         self._twins[key] = twin
         self._kept.append(module)
         prefix = f"{path}." if path else ""
-        for hooks in _HOOKS:
-            found = state.get(hooks)
-            state[hooks] = OrderedDict(found) if found else OrderedDict()
-        for hooks in _BACKWARD_HOOKS:
-            state[hooks] = OrderedDict()
-        state["_parameters"] = self._own(state["_parameters"], prefix)
+        if self.apart or state["_forward_hooks"] or state["_forward_pre_hooks"]:
+            state.update({hooks: OrderedDict(state[hooks]) for hooks in _HOOKS})
+        else:
+            state.update(_HOOKLESS)
+        state["_backward_hooks"] = state["_backward_pre_hooks"] = _NO_HOOKS
+        parameters = state["_parameters"]
+        if parameters:
+            state["_parameters"] = self._own(parameters, prefix)
         buffers = state["_buffers"]
         if buffers:
             state["_buffers"] = buffers = self._buffers(buffers)
             self.buffers.update((id(b), b) for b in buffers.values() if b is not None)
         children = state["_modules"]
         if children:
-            state["_modules"] = {
+            state["_modules"] = twins = {
                 name: child if child is None else self._twin(child, f"{prefix}{name}")
                 for name, child in children.items()
             }
+            # found at once, where `nn.Module` would look in three places first
+            state.update(twins)
         state["training"] = self.training
         state["forward"] = self.wrap(twin, index, self._forward(module, twin))
         return twin
 
-    def _forward(self, module: nn.Module, twin: nn.Module) -> Callable[..., Any]:
+    def _forward(self, module: nn.Module, twin: nn.Module) -> Callable[..., Any] | None:
         inner = _WRAPPERS.get(type(module).__name__)
         if inner is not None and inner in twin._modules:
             held = twin._modules[inner]
             return lambda *args, **kwargs: held(*args, **kwargs)  # type: ignore[misc]
         own = module.__dict__.get("forward")
         if own is None:
-            return MethodType(type(module).forward, twin)
+            return None
         bound: Callable[..., Any] = self._bound(own)
         return bound
 
@@ -221,6 +254,7 @@ def _buffer(requires_grad: bool, **options: Any) -> UninitializedBuffer:
     return UninitializedBuffer(requires_grad, **options)
 
 
+@cache
 def layer_of(kind: type) -> str:
     """The name of a class: bare for those of torch.nn, with its module for all others."""
     if kind.__module__.startswith("torch.nn."):
