@@ -1,6 +1,6 @@
 """Count what a network costs, under any convention, exactly.
 
-``count`` and ``hooks`` need torch and load it on first use; everything else does without.
+``count`` needs torch and loads it on first use; everything else does without.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flopcount.conventions import (
     CONVENTIONS,
     Convention,
+    PartOfSampleError,
     UnknownConventionError,
     UnpricedKindError,
     price,
@@ -20,25 +21,47 @@ from flopcount.integers import FigureTooLargeError
 from flopcount.tally import Entry, Shape, Tally
 
 if TYPE_CHECKING:
-    from flopcount.hooks import UncountedError as UncountedError
-    from flopcount.hooks import count as count
+    from flopcount.convention_files import ConventionError as ConventionError
+    from flopcount.convention_files import load_convention as load_convention
+    from flopcount.reconciliation import reconcile as reconcile
+    from flopcount.trace import Call as Call
+    from flopcount.trace import DataDependentError as DataDependentError
+    from flopcount.trace import Rule as Rule
+    from flopcount.trace import UncountedError as UncountedError
+    from flopcount.trace import count as count
 
 __all__ = [
     "CONVENTIONS",
+    "Call",
     "Convention",
+    "ConventionError",
+    "DataDependentError",
     "Entry",
     "FigureTooLargeError",
+    "PartOfSampleError",
+    "Rule",
     "Shape",
     "Tally",
     "UncountedError",
     "UnknownConventionError",
     "UnpricedKindError",
     "count",
+    "load_convention",
     "price",
     "price_by_kind",
+    "reconcile",
 ]
 
-_LATE = {"count": "flopcount.hooks", "UncountedError": "flopcount.hooks"}
+_LATE = {
+    "ConventionError": "flopcount.convention_files",
+    "Call": "flopcount.trace",
+    "DataDependentError": "flopcount.trace",
+    "Rule": "flopcount.trace",
+    "UncountedError": "flopcount.trace",
+    "count": "flopcount.trace",
+    "load_convention": "flopcount.convention_files",
+    "reconcile": "flopcount.reconciliation",
+}
 
 
 def __getattr__(name: str) -> Any:

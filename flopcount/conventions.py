@@ -1,4 +1,4 @@
-"""Conventions as data: what the raw facts of a Tally are worth, and to whom.
+"""Conventions: what the raw facts of a Tally are worth, and to whom.
 
 Count once, price under any convention. A kind that a convention neither prices nor lists as free
 is refused, so that nothing is worth zero in silence.
@@ -6,98 +6,122 @@ is refused, so that nothing is worth zero in silence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Literal, TypeAlias, assert_never
+from collections.abc import Iterator, Mapping
+from functools import cache
 
-from flopcount.integers import Count, product, total
+from flopcount.integers import Count, total
+from flopcount.pricing import (
+    BACKWARD,
+    KINDS,
+    NOTHING,
+    PRODUCTS,
+    Charge,
+    Convention,
+    Fact,
+    Price,
+    UnpricedKindError,
+    charge,
+    worth,
+)
 from flopcount.tally import Entry, Tally
 
-#: A raw fact of an entry: its multiply-adds, or the elements that go in or come out.
-Fact: TypeAlias = Literal["macs", "inputs", "outputs"]
+__all__ = [
+    "CONVENTIONS",
+    "Convention",
+    "Fact",
+    "PartOfSampleError",
+    "Price",
+    "UnknownConventionError",
+    "UnpricedKindError",
+    "convention",
+    "per_sample",
+    "price",
+    "price_by_kind",
+    "price_entry",
+]
 
-# Kinds without a product that is summed: what they do is comparing, adding, scaling or moving.
-_FREE = frozenset(
-    {
-        "batch_norm",  # folds into the convolution before it
-        "relu",
-        "max_pool",
-        "avg_pool",  # sums without products
-        "global_avg_pool",
-        "channel_shuffle",  # moves only
-        "add",
-        "concat",
-        "flatten",
-        "identity",
-        "dropout",
-        "uncalled",  # did not run; there for its parameters
-    }
+_MAC: Price = {"macs": 1}
+_TWO: Price = {"macs": 2}
+# what torch has a formula for, forward and backward
+_COUNTED = ("conv", "linear", "matmul", "attention", "rnn")
+_TORCH = {*_COUNTED, *(f"{kind}_backward" for kind in _COUNTED)}
+
+_OURS = {
+    "shufflenet-paper": Convention(
+        "shufflenet-paper",
+        "multiply-adds of convolutions only; the FC layer is left out",
+        "ShuffleNet v1, Table 1: leaving the FC out gives all five printed complexities",
+        "macs",
+        {"conv": _MAC},
+        KINDS - {"conv"},
+    ),
+    "macs": Convention(
+        "macs",
+        "multiply-adds of convolutions, linear maps and matrix products, padding included",
+        "this project: one multiply-add for each product that is summed",
+        "macs",
+        dict.fromkeys(PRODUCTS | BACKWARD, _MAC),
+    ),
+    "torch": Convention(
+        "torch",
+        "floating-point operations, two for each multiply-add",
+        "torch.utils.flop_counter.FlopCounterMode, torch 2.14.1",
+        "flops",
+        dict.fromkeys(_TORCH, _TWO),
+        KINDS - _TORCH,
+        # These reach none of the operators that it has a formula for.
+        dict.fromkeys(("mv", "addmv", "dot", "vdot", "inner", "lstm"), NOTHING),
+    ),
+}
+_NAMES = (
+    *_OURS,
+    "fvcore",
+    "ptflops",
+    "ptflops-aten",
+    "thop",
+    "thop-ultralytics",
+    "torchinfo",
+    "torchprofile",
+    "deepspeed-flops",
+    "deepspeed-macs",
+    "torch-pruning",
 )
+
+
+@cache
+def _tools() -> Mapping[str, Convention]:
+    # A command that prices with one of the first three starts without them.
+    from flopcount.pricelists import TOOLS
+
+    return {item.name: item for item in TOOLS}
+
+
+class _Bundled(Mapping[str, Convention]):
+    """The bundled conventions; it knows their names before it has the price lists."""
+
+    def __getitem__(self, name: str) -> Convention:
+        return _OURS[name] if name in _OURS else _tools()[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in _NAMES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+#: Every bundled convention by its name.
+CONVENTIONS: Mapping[str, Convention] = _Bundled()
 
 
 class UnknownConventionError(ValueError):
     """No convention has that name."""
 
 
-class UnpricedKindError(ValueError):
-    """A convention says nothing about a kind of layer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Convention:
-    """A way to price a Tally: for each kind, how many units each raw fact is worth.
-
-    ``unit`` says what the figure is called; ``free`` lists the kinds that are worth nothing, each
-    on purpose. Raises ValueError where a kind is both priced and free.
-    """
-
-    name: str
-    says: str
-    source: str
-    unit: Literal["macs", "flops"]
-    prices: Mapping[str, Mapping[Fact, int]]
-    free: frozenset[str] = _FREE
-
-    def __post_init__(self) -> None:
-        both = sorted(self.free & set(self.prices))
-        if both:
-            raise ValueError(f"convention {self.name}: {', '.join(both)}: both priced and free")
-
-
-_MAC: Mapping[Fact, int] = MappingProxyType({"macs": 1})
-_TWO: Mapping[Fact, int] = MappingProxyType({"macs": 2})
-
-#: Every bundled convention by its name.
-CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
-    {
-        convention.name: convention
-        for convention in (
-            Convention(
-                "shufflenet-paper",
-                "multiply-adds of convolutions only; the FC layer is left out",
-                "ShuffleNet v1, Table 1: leaving the FC out gives all five printed complexities",
-                "macs",
-                {"conv": _MAC},
-                _FREE | {"linear", "matmul"},
-            ),
-            Convention(
-                "macs",
-                "multiply-adds of convolutions, linear maps and matrix products, padding included",
-                "this project: one multiply-add for each product that is summed",
-                "macs",
-                {"conv": _MAC, "linear": _MAC, "matmul": _MAC},
-            ),
-            Convention(
-                "torch",
-                "floating-point operations, two for each multiply-add",
-                "torch.utils.flop_counter.FlopCounterMode, torch 2.14.1",
-                "flops",
-                {"conv": _TWO, "linear": _TWO, "matmul": _TWO},
-            ),
-        )
-    }
-)
+class PartOfSampleError(ValueError):
+    """A convention prices one sample of the batch, and the batch does not divide the price."""
 
 
 def convention(name: str | Convention) -> Convention:
@@ -114,48 +138,60 @@ def price(tally: Tally, name: str | Convention = "macs") -> Count:
     """What a tally is worth under a convention, in the convention's unit.
 
     Raises UnknownConventionError for a name that is none, UnpricedKindError for a kind of layer
-    that the convention neither prices nor lists as free.
+    that the convention neither prices nor lists as free, PartOfSampleError where the convention
+    divides by the batch and there is a remainder.
     """
     chosen = convention(name)
-    return total(price_entry(entry, chosen) for entry in tally.entries)
+    return _summed(tally.entries, chosen, tally.batch)
 
 
 def price_by_kind(tally: Tally, name: str | Convention = "macs") -> dict[str, Count]:
     """What each kind of layer is worth under a convention; the sum is the price.
 
-    Raises UnknownConventionError and UnpricedKindError as `price` does.
+    Raises UnknownConventionError, UnpricedKindError and PartOfSampleError as `price` does.
     """
     chosen = convention(name)
-    split: dict[str, list[Count]] = {}
+    split: dict[str, list[Entry]] = {}
     for entry in tally.entries:
-        split.setdefault(entry.kind, []).append(price_entry(entry, chosen))
-    return {kind: total(figures) for kind, figures in split.items()}
+        split.setdefault(entry.kind, []).append(entry)
+    return {kind: _summed(tuple(entries), chosen, tally.batch) for kind, entries in split.items()}
 
 
-def price_entry(entry: Entry, name: str | Convention = "macs") -> Count:
+def price_entry(entry: Entry, name: str | Convention = "macs", batch: Count = 1) -> Count:
     """What one leaf is worth under a convention, in the convention's unit.
 
-    Raises UnknownConventionError and UnpricedKindError as `price` does.
+    Raises UnknownConventionError, UnpricedKindError and PartOfSampleError as `price` does.
     """
-    chosen = convention(name)
-    prices = chosen.prices.get(entry.kind)
-    if prices is None:
-        if entry.kind not in chosen.free:
-            raise UnpricedKindError(
-                f"{entry.path}: convention {chosen.name} neither prices {entry.kind!r}"
-                " nor lists it as free"
-            )
-        return 0
-    return total(product(worth, _fact(entry, fact)) for fact, worth in prices.items())
+    return _summed((entry,), convention(name), batch)
 
 
-def _fact(entry: Entry, fact: Fact) -> Count:
-    match fact:
-        case "macs":
-            return entry.macs
-        case "inputs":
-            return total(shape.elements for shape in entry.inputs)
-        case "outputs":
-            return total(shape.elements for shape in entry.outputs)
-        case _:
-            assert_never(fact)
+def per_sample(figure: Count, batch: Count, chosen: Convention) -> Count:
+    """A figure divided by the batch. Raises PartOfSampleError where there is a remainder."""
+    if type(batch) is int and batch == 1:
+        return figure
+    if type(figure) is int and type(batch) is int and (not batch or figure % batch):
+        raise PartOfSampleError(
+            f"convention {chosen.name} prices one sample: {figure} for a batch of {batch}"
+            " does not divide"
+        )
+    return figure // batch
+
+
+def _summed(entries: tuple[Entry, ...], chosen: Convention, batch: Count) -> Count:
+    calls: list[Count] = []
+    modules: list[Count] = []
+    known: dict[tuple[str, str, str | None], Charge] = {}
+    for entry in entries:
+        key = (entry.kind, entry.operator, entry.layer)
+        found = known.get(key)
+        if found is None:
+            found = known[key] = charge(entry, chosen)
+        if found.call:
+            calls.append(worth(entry, found.call))
+        if found.module:
+            modules.append(worth(entry, found.module))
+    if chosen.batch == "total":
+        return total([*calls, *modules])
+    if chosen.batch == "modules":
+        return total([*calls, per_sample(total(modules), batch, chosen)])
+    return per_sample(total([*calls, *modules]), batch, chosen)

@@ -9,6 +9,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from functools import reduce
 from math import gcd
+from typing import NamedTuple
 
 from flopcount.integers import MAX
 
@@ -27,11 +28,85 @@ _BUDGET = (
     r"(?P<number>[^\s]*?[\d.])\s*(?P<multiple>[A-Za-z]??)\s*"
     r"(?P<unit>(?:FLOPs?|FLOPS|MACs?|MAdds?|multiply-adds?)?)"
 )
+_BYTES = {
+    "": 1,
+    **{f"{multiple}B": 1000**power for power, multiple in enumerate(("", "k", "M", "G", "T"))},
+    **{f"{multiple}iB": 1024**power for power, multiple in enumerate(("K", "M", "G", "T"), 1)},
+}
+_MEMORY = r"(?P<number>[^\s]*?[\d.])\s*(?P<unit>[A-Za-z]*)"
+_INPUT = r"(?P<sizes>\d{1,9}(x\d{1,9})*)(:(?P<dtype>[a-z]+\d*))?"
+_DTYPES = (
+    *("float32", "float64", "float16", "bfloat16", "complex64", "complex128"),
+    *("int64", "int32", "int16", "int8", "uint8", "bool"),
+)
 _PLAIN = r"[+-]?(\d{1,3}(,\d{3})+|\d+(_\d+)*)?(\.\d+)?([eE][+-]?\d{1,4})?"
 
 
 class QuantityError(ValueError):
     """A number that cannot be read, or is out of its range."""
+
+
+class Input(NamedTuple):
+    """The sizes of one input, and the type of its elements; "" is the model's own."""
+
+    sizes: tuple[int, ...]
+    dtype: str = ""
+
+    def __str__(self) -> str:
+        sizes = "x".join(map(str, self.sizes))
+        return f"{sizes}:{self.dtype}" if self.dtype else sizes
+
+
+def read_input(text: str) -> Input:
+    """An input: ``1x3x224x224``, or with the type of its elements, ``1x128:int64``.
+
+    Raises QuantityError for what is neither, and for an unknown type.
+    """
+    match = re.fullmatch(_INPUT, text.strip()) if len(text) <= _LONGEST else None
+    if match is None or not text.isascii():
+        raise QuantityError(
+            f"input {_quoted(text)} is not sizes such as 1x3x224x224, or 1x128:int64"
+        )
+    dtype = match["dtype"] or ""
+    if dtype and dtype not in _DTYPES:
+        raise QuantityError(
+            f"input {_quoted(text)}: {dtype!r} is no type of elements; known are"
+            f" {', '.join(_DTYPES)}"
+        )
+    return Input(tuple(map(int, match["sizes"].split("x"))), dtype)
+
+
+def read_memory(text: str) -> int:
+    """An amount of memory [B] as an exact int: ``8MiB``, ``512 KiB``, ``1.5GB``, ``4096``.
+
+    Raises QuantityError for what is not a positive whole number of bytes up to 2**63 - 1, and for
+    an unknown unit.
+    """
+    match = re.fullmatch(_MEMORY, text.strip()) if len(text) <= _LONGEST else None
+    if match is None or (number := _decimal(match["number"])) is None:
+        raise QuantityError(f"memory {_quoted(text)} is not an amount such as 8MiB, 1.5GB or 4096")
+    if match["unit"] not in _BYTES:
+        known = ", ".join(filter(None, _BYTES))
+        raise QuantityError(
+            f"memory {_quoted(text)}: {match['unit']!r} is no unit; known are {known}"
+        )
+    if number <= 0:
+        raise QuantityError(f"memory {_quoted(text)} is not above zero")
+    if number.adjusted() > 18:
+        raise QuantityError(f"memory {_quoted(text)} is above 2**63 - 1 = {MAX}")
+    _, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)
+    whole: int = int("".join(map(str, digits))) * _BYTES[match["unit"]]
+    rest = 0
+    if exponent >= 0:
+        whole *= 10**exponent
+    elif exponent > -_LONGEST:
+        whole, rest = divmod(whole, 10**-exponent)
+    if exponent <= -_LONGEST or rest:
+        raise QuantityError(f"memory {_quoted(text)} is not a whole number of bytes")
+    if whole > MAX:
+        raise QuantityError(f"memory {_quoted(text)} is above 2**63 - 1 = {MAX}")
+    return whole
 
 
 def read_budget(text: str) -> int:

@@ -28,6 +28,8 @@ COMMANDS = {
     "compare": ("compare", "--units", "xception", "--budget", "142M", "--no-confirm"),
     "formula": ("formula",),
     "cost": ("cost", "shufflenet"),
+    "count": ("count", "shufflenet"),
+    "reconcile": ("reconcile", "shufflenet", "shufflenet-paper", "torch"),
     "cost --layers": ("cost", "shufflenet", "--layers"),
     "specs": ("specs",),
     "units": ("units",),

@@ -23,6 +23,8 @@ NAMES = [
     "compare",
     "formula",
     "cost",
+    "count",
+    "reconcile",
     "specs",
     "units",
     "conventions",

@@ -51,21 +51,27 @@ NEVER = {
         "flopcount.operators",
     ],
     "flopcount.trace": ["flopcount.analytic", "flopcount.hooks"],
+    "flopcount.onnx_graph": ["flopcount.analytic", "flopcount.hooks", "flopcount.trace"],
     "flopcount.tally": ["flopcount.conventions"],
     "shufflenet.builder": ["flopcount.analytic"],
 }
+MADE_OF_TORCH = [
+    "flopcount.hooks",
+    "flopcount.trace",
+    "shufflenet.builder",
+    "shufflenet.confirmation",
+    "shufflenet.programs",
+]
 # Who alone may import what.
 ONLY = {
     "shufflenet.cli": ["shufflenet.cli", "shufflenet.__main__"],
     "click": ["shufflenet.cli"],
     "rich": ["flopcount.report", "shufflenet.cli"],
     "tabulate": ["flopcount.report", "shufflenet.cli"],
-    "torch": [
-        "flopcount.hooks",
-        "flopcount.trace",
-        "shufflenet.builder",
-        "shufflenet.confirmation",
-    ],
+    "torch": [*MADE_OF_TORCH, "shufflenet.targets", "shufflenet.counting"],
+    "onnx": ["flopcount.onnx_graph"],
+    "torchvision": ["shufflenet.targets"],
+    "timm": ["shufflenet.targets"],
 }
 # What is costly is imported where it is used; but these rooms are made of it.
 LATE = {
@@ -73,16 +79,32 @@ LATE = {
     "sympy": [],
     "rich": [],
     "tabulate": [],
-    "torch": ONLY["torch"],
-    **dict.fromkeys(ONLY["torch"], ONLY["torch"]),
+    "torch": MADE_OF_TORCH,
+    **dict.fromkeys(MADE_OF_TORCH, MADE_OF_TORCH),
+    "torchvision": [],
+    "timm": [],
+    **dict.fromkeys(("onnx", "flopcount.onnx_graph"), ONLY["onnx"]),
     "shufflenet.solver": ["shufflenet.solver"],
     "shufflenet.sweep": ["shufflenet.solver", "shufflenet.sweep"],
 }
 # From the ground up: a room imports none of a later floor.
 FLOORS = [
     ["flopcount.tally", "flopcount.integers", "flopcount.rules"],
-    ["flopcount.conventions", "flopcount.layers"],
-    ["flopcount.analytic", "flopcount.hooks", "flopcount.trace", "flopcount.report"],
+    [
+        "flopcount.pricing",
+        "flopcount.pricelists",
+        "flopcount.conventions",
+        "flopcount.convention_files",
+        "flopcount.layers",
+    ],
+    [
+        "flopcount.analytic",
+        "flopcount.hooks",
+        "flopcount.trace",
+        "flopcount.onnx_graph",
+        "flopcount.report",
+        "flopcount.reconciliation",
+    ],
     [
         "shufflenet.quantities",
         "shufflenet.spec",
@@ -92,8 +114,15 @@ FLOORS = [
         "shufflenet.scaling",
         "shufflenet.network",
     ],
-    ["shufflenet.sweep", "shufflenet.solver", "shufflenet.builder"],
-    ["shufflenet.confirmation"],
+    [
+        "shufflenet.sweep",
+        "shufflenet.solver",
+        "shufflenet.builder",
+        "shufflenet.breakdowns",
+        "shufflenet.programs",
+        "shufflenet.targets",
+    ],
+    ["shufflenet.confirmation", "shufflenet.counting"],
     ["shufflenet.cli"],
 ]
 
@@ -212,6 +241,10 @@ PLANTED = {
     "rich, early": ("flopcount.report", "from rich.table import Table"),
     "tabulate": ("shufflenet.figures", "import tabulate"),
     "torch": ("shufflenet.network", "def f():\n    import torch.nn"),
+    "torch, early": ("shufflenet.targets", "from torch import nn"),
+    "torchvision": ("shufflenet.counting", "def f():\n    from torchvision import models"),
+    "onnx": ("shufflenet.counting", "def f():\n    import onnx"),
+    "a room of onnx, early": ("shufflenet.counting", "from flopcount import onnx_graph"),
     "a room of torch, early": (
         "shufflenet.cli.cost",
         "from shufflenet.confirmation import confirm",
@@ -294,7 +327,7 @@ def test_no_room_of_flopcount_names_one_of_shufflenet():
     assert [text for text in texts if fnmatch(text[1], "shufflenet.*") and " " not in text[1]] == []
 
 
-COSTLY = ["torch", "numpy", "sympy", "rich", "tabulate"]
+COSTLY = ["torch", "torchvision", "onnx", "numpy", "sympy", "rich", "tabulate"]
 _LOADED = f"""
 import atexit, json, sys
 def report():
@@ -319,6 +352,7 @@ def loaded(*args: str, planted: str = "") -> set[str]:
         ("table", "--scale", "0.5", "--format", "json"),
         ("table", "--scale", "0.25", "--convention", "torch", "--format", "csv"),
         ("cost", "shufflenet", "--format", "json"),
+        ("count", "shufflenet", "--format", "json"),
         ("specs", "--format", "json"),
         ("table", "--help"),
     ],
@@ -510,6 +544,8 @@ def test_the_late_names_of_the_packages_stay_functions_when_their_rooms_are_load
     pytest.importorskip("torch")
     late = [
         (flopcount, "count", "flopcount.hooks"),
+        (flopcount, "load_convention", "flopcount.convention_files"),
+        (flopcount, "reconcile", "flopcount.reconciliation"),
         (shufflenet, "build", "shufflenet.builder"),
         (shufflenet, "confirm", "shufflenet.confirmation"),
         (shufflenet, "solve", "shufflenet.solver"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from fractions import Fraction
 
@@ -19,6 +20,8 @@ from shufflenet.quantities import (
     in_proportion,
     read_budget,
     read_groups,
+    read_input,
+    read_memory,
     read_ratio,
     read_scale,
     read_size,
@@ -479,3 +482,54 @@ def test_a_share_is_the_float_of_the_decimal_rounded_half_up(
     units = share * 10**digits
     rounded = units.__floor__() + (1 if units - units.__floor__() >= Fraction(1, 2) else 0)
     assert rounded_half_up(part, whole, digits) == float(Fraction(rounded, 10**digits))
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes", "dtype"),
+    [
+        ("1x3x224x224", (1, 3, 224, 224), ""),
+        (" 1x128:int64 ", (1, 128), "int64"),
+        ("7", (7,), ""),
+        ("0x3:bfloat16", (0, 3), "bfloat16"),
+    ],
+)
+def test_an_input_is_sizes_and_perhaps_a_type(text: str, sizes: tuple[int, ...], dtype: str):
+    assert read_input(text) == (sizes, dtype)
+    assert read_input(str(read_input(text))) == (sizes, dtype)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "1x", "x1", "1x-3", "1X3", "1x3:", "1x3:float", "1x3:int64:int64", "1.5", "²"]
+)
+def test_what_is_no_input_is_quoted(text: str):
+    with pytest.raises(QuantityError, match=re.escape(repr(text))):
+        read_input(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("8MiB", 8 * 2**20),
+        ("512 KiB", 512 * 2**10),
+        ("1.5GiB", 3 * 2**29),
+        ("1.5GB", 1_500_000_000),
+        ("2kB", 2000),
+        ("1e3B", 1000),
+        ("4096", 4096),
+        ("4,096 B", 4096),
+        ("0.5KiB", 512),
+        (f"{2**63 - 1}", 2**63 - 1),
+    ],
+)
+def test_an_amount_of_memory_is_read_exactly(text: str, expected: int):
+    assert read_memory(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "MiB", "8Mib", "8mb", "8M", "-1", "0", "0.3", "0.0001KiB", "1e-9TiB", "1e-5000", "8EiB",
+     f"{2**63}", "9e18KiB", "1e400", "nan", "8 MiB MiB"],
+)  # fmt: skip
+def test_what_is_no_amount_of_memory_is_quoted(text: str):
+    with pytest.raises(QuantityError, match=re.escape(repr(text))):
+        read_memory(text)

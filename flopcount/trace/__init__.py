@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._C import _len_torch_function_stack  # type: ignore[attr-defined]
+from torch._C import _len_torch_function_stack
 
 from flopcount.kinds import operator_of
 from flopcount.tally import Tally
@@ -22,6 +22,7 @@ from flopcount.trace.inputs import made, prepared
 from flopcount.trace.keeping import kept, uncollected
 from flopcount.trace.ledger import Ledger, settle
 from flopcount.trace.modules import wrapped
+from flopcount.trace.training import backward as gradients
 from flopcount.trace.twin import HookedError, Twin
 from flopcount.trace.watch import Call, DataDependentError, Rule, Watch, tensors
 
@@ -104,6 +105,7 @@ class _Run:
             self.watch.rules = {_key(key): rule for key, rule in rules.items()}
             self.watch.table = {}
         self.watch.everywhere = thorough
+        self.watch.backward = backward
         self.twin: Twin | None = None
         self.model = model
         if isinstance(module, nn.Module):
@@ -127,6 +129,7 @@ class _Run:
             stack.enter_context(kept())
             if shape is not None:
                 inputs = made(shape, like, self.device, self.real)
+            given = tuple(tensors((inputs, kwargs)))
             args, named = prepared((inputs, kwargs), watch)
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.set_grad_enabled(self.backward))
@@ -141,14 +144,26 @@ class _Run:
             return None
         if not ins and not self.ledger.lines:
             raise TypeError("count takes inputs or a shape, and the model did nothing without")
+        entries, uncounted = settled.entries, settled.uncounted
+        if self.backward:
+            back = gradients(
+                self.ledger.lines,
+                self.twin,
+                {id(x) for x, y in zip(ins, given, strict=True) if y.requires_grad},
+                outs,
+            )
+            entries += back
+            for entry in back:
+                if entry.kind == "uncounted":
+                    uncounted[entry.operator] = uncounted.get(entry.operator, 0) + 1
         tally = Tally(
-            settled.entries,
+            entries,
             like.element_size(),
             None,
-            settled.uncounted,
+            uncounted,
             self.twin.inventory(settled.called) if self.twin else (),
             self.twin.modules(self.ledger.calls) if self.twin else (),
-            settled.peak_bytes,
+            None if self.backward else settled.peak_bytes,
             next((x.shape[0] for x in ins if len(x.shape)), 1),
         )
         if self.twin is not None:

@@ -75,7 +75,7 @@ def _cudnn_rnn(args: tuple[Any, ...], out: Any) -> int:
 
 
 def _native_attention(args: tuple[Any, ...], out: Any) -> int:
-    query, key, value, embed, heads, in_weight, _, out_weight = args[:8]
+    query, key, value, embed, heads, _, _, out_weight = args[:8]
     n, t = query.shape[:2]
     s, head = key.shape[1], embed // heads
     inputs = n * embed * embed * (t + s + value.shape[1])
@@ -137,11 +137,11 @@ _FUSED = {"thnn_fused_lstm_cell": "activation", "thnn_fused_gru_cell": "activati
 _TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
 
-class Deep(TorchDispatchMode):
+class Deep(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Hands every dispatched operator to the watch."""
 
     def __init__(self, watch: Watch) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.watch = watch
 
     def __torch_dispatch__(
@@ -172,7 +172,7 @@ def _operator(
     ins = tuple(tensors((args, kwargs)))
     worked_out = bool(ins) and all(id(x) in watch.worked_out for x in ins)
     if not watch.real and not worked_out:
-        if name in NEEDS_VALUES or any(tag in func.tags for tag in _TAGS):
+        if name in NEEDS_VALUES or _depends(func, name, ins):
             from flopcount.trace.watch import DataDependentError
 
             raise DataDependentError(f"{space}::{name}", watch.path)
@@ -226,6 +226,13 @@ def _enter(
         return
     label = operator if kind != "uncounted" else f"{space}::{name}"
     watch.write(kind, label, ins, outs, macs)
+
+
+def _depends(func: Any, name: str, ins: tuple[Tensor, ...]) -> bool:
+    """Whether the size of the result depends on values; an index does where it is a mask."""
+    if name in ("index", "_unsafe_index"):
+        return any(x.dtype in (torch.bool, torch.uint8) for x in ins[1:])
+    return any(tag in func.tags for tag in _TAGS)
 
 
 def _renames(func: Any) -> bool:

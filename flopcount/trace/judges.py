@@ -31,7 +31,7 @@ def alike(kind: str, operator: str) -> Judge:
     """A judge of functions whose result is as large as their first argument."""
 
     def judge(input: Any, *options: Any, inplace: bool = False, **more: Any) -> Found | None:
-        if ("dtype" in more and more["dtype"] is not None) or "out" in more:
+        if ("dtype" in more and more["dtype"] is not None) or more.get("out") is not None:
             return None
         dtype = input.dtype
         if not dtype.is_floating_point:
@@ -71,7 +71,8 @@ def pairwise(kind: str, operator: str, many: str | None = None) -> Judge:
                 dtype = torch.result_type(input, other)
             if not dtype.is_floating_point:
                 return None
-            size, theirs = input.shape, other.shape
+            size: Sizes = input.shape
+            theirs = other.shape
             if size != theirs:
                 size = operators.broadcast(size, theirs)
             return (many or kind, operator, (input, other), size, dtype, 0, None, None, 0)
@@ -240,14 +241,6 @@ def affine_norm(kind: str, operator: str) -> Judge:
     return judge
 
 
-def dropout(
-    input: Any, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Found | None:
-    """Judge a ``dropout`` that drops: one that does not is its input."""
-    size = None if inplace else input.shape
-    return ("dropout", "dropout", (input,), size, input.dtype, 0, None, None, 0)
-
-
 def pool(kind: str, axes: int) -> Judge:
     """A judge of maximum and average pooling."""
     operator = f"{kind}{axes}d"
@@ -398,6 +391,14 @@ def embedding(input: Any, weight: Any, *options: Any, **more: Any) -> Found | No
     return ("embedding", "embedding", (input,), out, weight.dtype, 0, weight, None, 0)
 
 
+_BY_MODE = {
+    "linear": "upsample_linear1d",
+    "bilinear": "upsample_bilinear2d",
+    "bicubic": "upsample_bicubic2d",
+    "trilinear": "upsample_trilinear3d",
+}
+
+
 def interpolate(
     input: Any,
     size: Any = None,
@@ -421,7 +422,9 @@ def interpolate(
         pairs = zip(input.shape[2:], scale_factor, strict=True)
         sizes = tuple(int(s * float(factor)) for s, factor in pairs)
     out = (*input.shape[:2], *sizes)
-    return ("interpolate", "interpolate", (input,), out, input.dtype, 0, None, None, 0)
+    name = f"upsample_{mode.replace('-', '_')}"
+    operator = f"{name}{axes}d" if mode.startswith("nearest") else _BY_MODE.get(mode, name)
+    return ("interpolate", operator, (input,), out, input.dtype, *_NOTHING)
 
 
 def _hashed(value: Any) -> Any:

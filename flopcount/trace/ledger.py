@@ -104,10 +104,12 @@ class _Settling:
         for tensor in ins:
             token, shape, elements, size = self._read(tensor, at)
             moved += size
-            if token < _APART:
-                weights += elements
-            else:
+            if token >= _APART:
                 shapes.append(shape)
+            elif kind == "rnn" and len(shape) == 1:
+                biases += elements
+            else:
+                weights += elements
         if kind == "matmul" and weights:
             # a product with a learned matrix is a linear map, whatever it is called
             kind = "linear"
@@ -122,7 +124,7 @@ class _Settling:
             token, shape, elements, size = self._read(bias, at)
             moved += size
             if token < _APART:
-                biases = elements
+                biases += elements
             elif token > _APART:
                 shapes.append(shape)
         made = [self._new(out, at) for out in outs]

@@ -12,10 +12,10 @@ from types import MethodType
 from typing import Any
 
 from torch import nn
-from torch._C import DisableTorchFunction  # type: ignore[attr-defined]
+from torch._C import DisableTorchFunction
 
 from flopcount.trace.functions import UNSURE
-from flopcount.trace.layers import DIRECT, Direct
+from flopcount.trace.shortcuts import DIRECT, Direct
 from flopcount.trace.twin import Wrap
 from flopcount.trace.watch import Call, Rule, Watch, tensors
 

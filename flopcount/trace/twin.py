@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
@@ -243,20 +243,24 @@ class Scripted(nn.Module):
 def _lazy_copy(module: Any) -> Any:
     """A copy of a lazy module: what it infers it writes on itself, its parameters and hooks."""
     twin = copy.deepcopy(module)
-    for parts, make in ((twin._parameters, UninitializedParameter), (twin._buffers, _buffer)):
+    makers: tuple[tuple[dict[str, Any], Any], ...] = (
+        (twin._parameters, UninitializedParameter),
+        (twin._buffers, UninitializedBuffer),
+    )
+    for parts, make in makers:
         for name, part in parts.items():
             if is_lazy(part):
                 parts[name] = make(part.requires_grad, device="meta", dtype=part.dtype)
     return twin
 
 
-def _buffer(requires_grad: bool, **options: Any) -> UninitializedBuffer:
-    return UninitializedBuffer(requires_grad, **options)
+_LAYERS: dict[type, str] = {}
 
 
-@cache
 def layer_of(kind: type) -> str:
     """The name of a class: bare for those of torch.nn, with its module for all others."""
-    if kind.__module__.startswith("torch.nn."):
-        return kind.__name__
-    return f"{kind.__module__}.{kind.__qualname__}"
+    known = _LAYERS.get(kind)
+    if known is None:
+        own = kind.__module__.startswith("torch.nn.")
+        known = _LAYERS[kind] = kind.__name__ if own else f"{kind.__module__}.{kind.__qualname__}"
+    return known

@@ -103,6 +103,7 @@ class Watch(TorchFunctionMode):
         self.gathered: Gathered | None = None
         self.busy = False
         self.everywhere = False
+        self.backward = False
         self.paused = False
         self.muted = 0
         self.apart: dict[int, Any] = {}
@@ -289,7 +290,9 @@ class Watch(TorchFunctionMode):
     def _source(self, tensor: Tensor) -> Tensor:
         return self._sources.get(id(tensor), tensor)
 
-    def view(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    def view(
+        self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], operator: str = ""
+    ) -> Any:
         """Run a function that makes other names of its first tensor."""
         first = args[0] if args else next(iter(kwargs.values()))
         if self.real:
@@ -303,16 +306,16 @@ class Watch(TorchFunctionMode):
         outs = tuple(tensors(out))
         if id(first) in self.worked_out:
             self.worked_out.update((id(x), x) for x in outs)
-        self.write_view(first, outs)
+        self.write_view(first, outs, operator)
         return out
 
-    def write_view(self, first: Tensor, outs: tuple[Tensor, ...]) -> None:
+    def write_view(self, first: Tensor, outs: tuple[Tensor, ...], operator: str = "") -> None:
         """Write down that these are other names of a tensor."""
         if id(first) in self.apart:
             # a name of a weight: it lives as long as the ledger does
             self.apart.update((id(x), x) for x in outs)
         muted, self.muted = self.muted, 0
-        self.write(None, "", (first,), outs)
+        self.write(None, operator, (first,), outs)
         self.muted = muted
 
     def maybe_view(

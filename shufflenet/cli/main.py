@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from flopcount.conventions import UnknownConventionError, UnpricedKindError
+from flopcount.conventions import PartOfSampleError, UnknownConventionError, UnpricedKindError
 from flopcount.integers import FigureTooLargeError
 from shufflenet._version import __version__
 from shufflenet.cli import options
@@ -27,6 +27,7 @@ BAD_INPUT = (
     QuantityError,
     UnknownConventionError,
     UnpricedKindError,
+    PartOfSampleError,
     FigureTooLargeError,
     OutputError,
 )
@@ -39,6 +40,8 @@ _COMMANDS = {
     "compare": "compare",
     "formula": "formula",
     "cost": "cost",
+    "count": "count",
+    "reconcile": "reconcile",
     "specs": "lists",
     "units": "lists",
     "conventions": "lists",
@@ -69,6 +72,8 @@ class _Lazy(click.Group):
         "shufflecost compare --units resnet,resnext,xception",
         "shufflecost formula shufflenet --format latex",
         "shufflecost cost arch2 --groups 8 --layers",
+        "shufflecost count torchvision:resnet50 --max-params 30M",
+        "shufflecost reconcile torchvision:resnet50 fvcore thop",
     ),
 )
 @click.version_option(__version__, prog_name="shufflecost")

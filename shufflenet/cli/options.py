@@ -114,6 +114,8 @@ CARDINALITY = Exactly("paths", lambda text: quantities.read_groups(text, "cardin
 SIZE = Exactly("px|hxw", quantities.read_size)
 SCALE = Exactly("scale", quantities.read_scale)
 BUDGET = Exactly("budget", quantities.read_budget)
+MEMORY = Exactly("memory", quantities.read_memory)
+INPUT = Exactly("sizes[:type]", quantities.read_input)
 RATIO = Exactly("a:b:c", quantities.read_ratio)
 UNITS = Exactly("unit,...", listed(_name))
 
@@ -123,12 +125,20 @@ spec_option = click.option(
 size_option = click.option(
     "--size", type=SIZE, help="Image: a side, or height x width (480x640). Default: the spec's."
 )
+CONVENTION = Named("convention", lambda: list(CONVENTIONS))
 convention_option = click.option(
     "--convention",
-    type=Named("convention", lambda: list(CONVENTIONS)),
+    type=CONVENTION,
     default="shufflenet-paper",
     show_default=True,
     help="How layers are priced; see `shufflecost conventions`.",
+)
+any_convention_option = click.option(
+    "--convention",
+    type=CONVENTION,
+    default="macs",
+    show_default=True,
+    help="How what ran is priced: a name (see `shufflecost conventions`), or a .toml file.",
 )
 
 
@@ -148,6 +158,40 @@ units_from_option = click.option(
     metavar="PACKAGE",
     help="Allow units of your own from this package: its code is imported and run.",
 )
+
+
+def target_options(command: F) -> F:
+    """``TARGET``, and how it is made and run."""
+    for option in reversed(_TARGET):
+        command = option(command)
+    return command
+
+
+_TARGET = (
+    click.argument("target", type=Named("target", _specs)),
+    click.option(
+        "--arg",
+        "arguments",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Argument of what builds the target; may be given several times.",
+    ),
+    click.option(
+        "--input",
+        "inputs",
+        type=INPUT,
+        multiple=True,
+        help="Sizes of an input, 1x3x224x224 or 1x128:int64; once for each. Default: the usual.",
+    ),
+    click.option(
+        "--execution",
+        type=click.Choice(["meta", "real"]),
+        default="meta",
+        show_default=True,
+        help="Run a module on shapes alone, or with values, where its course depends on them.",
+    ),
+    click.option("--backward", is_flag=True, help="Count a training step: gradients too."),
+)
 cardinality_option = click.option(
     "--cardinality", type=CARDINALITY, default=16, show_default=True, help="Of resnext units."
 )
@@ -156,7 +200,7 @@ cardinality_option = click.option(
 _EXIT_CODES = """\b
 Exit codes:
   0  done, and every figure agreed
-  1  sound input, but figures disagree, or nothing legal fits
+  1  sound input, but figures disagree, nothing legal fits, or a limit is broken
   2  usage, bad input, or a file that cannot be read or written"""
 
 

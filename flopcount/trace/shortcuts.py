@@ -75,7 +75,7 @@ DIRECT: Mapping[type, Direct] = MappingProxyType(
         nn.Linear: _linear,
         nn.LayerNorm: _layer_norm,
         nn.ReLU: _alike("relu", "relu"),
-        nn.ReLU6: _alike("relu6", "relu6"),
+        nn.ReLU6: _alike("relu6", "hardtanh"),
         nn.SiLU: _alike("activation", "silu"),
         nn.GELU: _alike("activation", "gelu"),
         nn.Sigmoid: _alike("activation", "sigmoid"),

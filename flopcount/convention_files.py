@@ -1,0 +1,169 @@
+"""A convention of one's own, from a TOML file; every error is a ConventionError.
+
+A ConventionError names the file, the key, the value and the rule it breaks.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from typing import Any, Literal, NamedTuple, cast
+
+from flopcount.pricing import BACKWARD, FREE, KINDS, PRODUCTS, WORDS, Convention, Fact, Price
+
+_MAX_BYTES = 1_000_000
+_MAX_DOTS = 2_000
+_MAX_NAME = 60
+_MAX_UNITS = 1_000_000
+_KEYS = ("name", "says", "source", "unit", "batch", "free", "prices", "operators", "modules")
+_UNITS = ("macs", "flops")
+_BATCHES = ("total", "modules", "sample")
+#: In a list of free kinds: every kind without products that is not priced.
+_REST = "rest"
+
+
+class ConventionError(ValueError):
+    """A convention that cannot be read, or breaks a rule; the text quotes file, key and value."""
+
+
+def load_convention(path: str | os.PathLike[str]) -> Convention:
+    """The convention in a TOML file.
+
+    Raises ConventionError where the file cannot be read, is not TOML, or a key, a kind, a fact or
+    a number is not one that a convention has.
+    """
+    file = os.fspath(path)
+    try:
+        table = _parsed(_read(file))
+        return _Reader(table, "").convention(os.path.splitext(os.path.basename(file))[0])
+    except ConventionError as error:
+        raise ConventionError(f"{file}: {error}") from error
+
+
+def _read(file: str) -> bytes:
+    data = None
+    try:
+        # A pipe or a device could hang or never end.
+        if stat.S_ISREG(os.stat(file).st_mode):
+            with open(file, "rb") as stream:
+                data = stream.read(_MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConventionError(f"cannot be read: {reason}") from error
+    if data is None:
+        raise ConventionError("not a regular file")
+    if len(data) > _MAX_BYTES:
+        raise ConventionError(f"more than {_MAX_BYTES} bytes")
+    return data
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    import tomllib
+
+    if data.count(b".") > _MAX_DOTS:
+        # A key of thousands of dotted parts costs the parser its square in time and memory.
+        raise ConventionError(f"more than {_MAX_DOTS} dots")
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConventionError(f"not UTF-8 at byte {error.start}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConventionError(f"not TOML: {error}") from error
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+class _Reader(NamedTuple):
+    """One TOML table, and where it stands."""
+
+    table: dict[str, Any]
+    where: str
+
+    def convention(self, stem: str) -> Convention:
+        self.only(_KEYS, "no such key")
+        name = self.text("name", stem)
+        if not 0 < len(name) <= _MAX_NAME or not name.isprintable():
+            raise ConventionError(f"name: {_shown(name)} is not 1 to {_MAX_NAME} printable letters")
+        prices = self.below("prices").prices(KINDS)
+        free = self.free(prices)
+        operators = self.below("operators")
+        for operator in operators.table:
+            if not operator.isidentifier():
+                raise ConventionError(f"operators: {_shown(operator)} is not the name of one")
+        modules = self.below("modules")
+        return Convention(
+            name,
+            self.text("says", ""),
+            self.text("source", ""),
+            cast(Literal["macs", "flops"], self.choice("unit", _UNITS)),
+            prices,
+            free,
+            operators.prices(None),
+            {layer: modules.below(layer).prices(KINDS) for layer in modules.table},
+            cast(Literal["total", "modules", "sample"], self.choice("batch", _BATCHES, "total")),
+        )
+
+    def only(self, known: Collection[str], rule: str) -> None:
+        for key in self.table:
+            if key not in known:
+                raise ConventionError(f"{self.at(key)}: {rule}; there are {', '.join(known)}")
+
+    def at(self, key: str) -> str:
+        return f"{self.where}.{key}" if self.where else key
+
+    def text(self, key: str, default: str) -> str:
+        value = self.table.get(key, default)
+        if not isinstance(value, str):
+            raise ConventionError(f"{self.at(key)}: {_shown(value)} is not a text")
+        return value
+
+    def choice(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
+        value = self.table.get(key, default)
+        if value is None:
+            raise ConventionError(f"{self.at(key)}: missing; it is one of {', '.join(known)}")
+        if value not in known:
+            raise ConventionError(f"{self.at(key)}: {_shown(value)} is none of {', '.join(known)}")
+        return cast(str, value)
+
+    def below(self, key: str) -> _Reader:
+        value = self.table.get(key, {})
+        if not isinstance(value, dict):
+            raise ConventionError(f"{self.at(key)}: {_shown(value)} is not a table")
+        return _Reader(value, self.at(key))
+
+    def free(self, prices: Collection[str]) -> frozenset[str]:
+        value = self.table.get("free", [])
+        if not isinstance(value, list):
+            raise ConventionError(f"free: {_shown(value)} is not a list of kinds")
+        for place, kind in enumerate(value):
+            if not isinstance(kind, str) or kind not in {_REST, *KINDS}:
+                raise ConventionError(f"free: {_shown(kind)} is no kind; {_kinds()}")
+            if kind in value[:place]:
+                raise ConventionError(f"free: {_shown(kind)} stands there twice")
+            if kind in prices:
+                raise ConventionError(f"free: {_shown(kind)} has a price, too")
+        named = frozenset(value) - {_REST}
+        return named | (FREE - set(prices)) if _REST in value else named
+
+    def prices(self, kinds: Collection[str] | None) -> dict[str, Price]:
+        for key in self.table:
+            if kinds is not None and key not in kinds:
+                raise ConventionError(f"{self.at(key)}: {_shown(key)} is no kind; {_kinds()}")
+        return {key: self.below(key).price() for key in self.table}
+
+    def price(self) -> Price:
+        self.only(WORDS, "no such fact")
+        for fact, units in self.table.items():
+            if type(units) is not int:
+                raise ConventionError(f"{self.at(fact)}: {_shown(units)} is not a whole number")
+            if abs(units) > _MAX_UNITS:
+                raise ConventionError(f"{self.at(fact)}: {units} is more than {_MAX_UNITS}")
+        return cast("dict[Fact, int]", dict(self.table))
+
+
+def _kinds() -> str:
+    return f"there are {', '.join([*sorted(PRODUCTS), *sorted(BACKWARD), *sorted(FREE)])}"

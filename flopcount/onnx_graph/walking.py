@@ -1,0 +1,313 @@
+"""One pass over a graph in its order: an entry for each node that works, and what is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+from onnx import helper
+
+from flopcount.onnx_graph import bodies
+from flopcount.onnx_graph.naming import bits, is_floating, module_path
+from flopcount.onnx_graph.pricing import (
+    BIAS,
+    PRICED,
+    RANDOM,
+    SETTINGS,
+    VIEWS,
+    WEIGHTS,
+    Call,
+    Operand,
+    Price,
+    price,
+)
+from flopcount.onnx_graph.reading import Source, Weight
+from flopcount.operators import ShapeError
+from flopcount.tally import Entry, Parameter, Shape
+
+_DOMAINS = ("", "ai.onnx")
+
+
+class Value(NamedTuple):
+    """One tensor: its sizes where they are known, its type, and what it was made from.
+
+    ``static`` says that constants and weights alone decide it; ``origins`` are the weights.
+    """
+
+    sizes: tuple[int, ...] | None
+    type: int
+    static: bool = False
+    origins: frozenset[str] = frozenset()
+
+    @property
+    def bytes(self) -> int | None:
+        """Its size [B], or None where that is not known."""
+        width = bits(self.type)
+        if self.sizes is None or width is None:
+            return None
+        return -(-prod(self.sizes) * width // 8)
+
+
+class Step(NamedTuple):
+    """What one node reads and writes, and the bytes its own graph has alive meanwhile [B]."""
+
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    inside: int | None = 0
+
+
+class Walk:
+    """What a pass over a graph writes down."""
+
+    def __init__(self, source: Source, outer: Mapping[str, Value] | None = None) -> None:
+        self.source = source
+        self.entries: list[Entry] = []
+        self.uncounted: dict[str, int] = {}
+        self.used: dict[str, bool] = {}
+        self.readers: dict[str, str] = {}
+        self.values: dict[str, Value] = dict(outer or {})
+        self._roots: dict[str, str] = {}
+        self._steps: list[Step] = []
+        for name, (kind, sizes) in source.types.items():
+            if name in source.inputs and name not in self.values:
+                self.values[name] = Value(sizes, kind)
+        for weight in source.weights.values():
+            self.values[weight.name] = Value(
+                weight.sizes, weight.type, True, frozenset([weight.name])
+            )
+
+    def run(self) -> None:
+        """Walk every node."""
+        for number, node in enumerate(self.source.graph.node):
+            self._visit(node, module_path(node, number))
+
+    def _visit(self, node: Any, path: str) -> None:
+        if node.op_type in ("If", "Loop", "Scan") and node.domain in _DOMAINS:
+            self._nested(node, path)
+            return
+        inputs = [self.value(name) if name else None for name in node.input]
+        there = [value for value in inputs if value is not None]
+        static = all(value.static for value in there) and node.op_type not in RANDOM
+        outputs = self._outputs(node, static, inputs)
+        if static and node.op_type not in PRICED and node.domain in _DOMAINS:
+            self._set_up(node, inputs)
+            return
+        self._use(node, inputs, self._owner(node, inputs) or path)
+        if self._is_view(node):
+            if not static:
+                self._roots[node.output[0]] = self.root(node.input[0])
+            return
+        self._step(node.input, node.output)
+        self.entries.append(self._entry(node, path, inputs, outputs))
+
+    def value(self, name: str) -> Value:
+        """A tensor by its name; what was worked out is a constant."""
+        if name not in self.values:
+            kind, sizes = self.source.types.get(name, (0, None))
+            self.values[name] = Value(sizes, kind, name in self.source.known)
+        return self.values[name]
+
+    def root(self, name: str) -> str:
+        """The tensor whose memory a name stands for."""
+        return self._roots.get(name, name)
+
+    def _outputs(self, node: Any, static: bool, inputs: Sequence[Value | None]) -> list[Value]:
+        found = []
+        for name in (name for name in node.output if name):
+            kind, sizes = self.source.types.get(name, (0, None))
+            origins = _inherited(node, inputs, kind) if static else frozenset()
+            self.values[name] = Value(sizes, kind, static, origins)
+            found.append(self.values[name])
+        return found
+
+    def _is_view(self, node: Any) -> bool:
+        if node.op_type not in VIEWS or node.domain not in _DOMAINS:
+            return False
+        if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]:
+            training = self.source.known.get(node.input[2])
+            return training is not None and not bool(training)
+        return True
+
+    def _set_up(self, node: Any, inputs: Sequence[Value | None]) -> None:
+        """Note what sets up a node that is worked out: a quantiser's scale is no parameter."""
+        for slot in SETTINGS.get(node.op_type, ()):
+            value = inputs[slot] if slot < len(inputs) else None
+            for name in value.origins if value is not None else ():
+                self.used.setdefault(name, False)
+                self.readers.setdefault(name, "")
+
+    def _use(self, node: Any, inputs: Sequence[Value | None], path: str) -> None:
+        """Note the weights that a node reads, and those that only set it up."""
+        for slot, value in enumerate(inputs):
+            for name in value.origins if value is not None else ():
+                learned = self._learned(node, slot, value, name)
+                self.used[name] = self.used.get(name, False) or learned
+                self.readers.setdefault(name, path)
+
+    def _learned(self, node: Any, slot: int, value: Any, name: str) -> bool:
+        weight: Weight | None = self.source.weights.get(name)
+        if weight is None or weight.said == "BUFFER":
+            return False
+        if weight.said == "PARAMETER":
+            return True
+        declared = slot in WEIGHTS.get(node.op_type, ()) or slot == BIAS.get(node.op_type)
+        if slot in SETTINGS.get(node.op_type, ()):
+            return False
+        if not is_floating(value.type):
+            return declared and node.op_type in PRICED
+        return prod(weight.sizes) > 1 or (declared and node.op_type != "Add")
+
+    def _entry(
+        self, node: Any, path: str, inputs: Sequence[Value | None], outputs: list[Value]
+    ) -> Entry:
+        live = [v for v in inputs if v is not None and not v.static]
+        ends = (_shapes(live), _shapes(outputs))
+        name = node.op_type if node.domain in _DOMAINS else f"{node.domain}.{node.op_type}"
+        found = self._priced(node, inputs, outputs)
+        if found is None:
+            self.uncounted[name] = self.uncounted.get(name, 0) + 1
+            found = Price("uncounted")
+        weight, bias = self._params(node, inputs)
+        sizes = [self.value(n).bytes for n in dict.fromkeys((*node.input, *node.output)) if n]
+        moved = None if None in sizes else sum(size for size in sizes if size is not None)
+        return Entry(
+            self._owner(node, inputs) or path,
+            found.kind,
+            *ends,
+            found.macs,
+            weight,
+            bias,
+            name,
+            None,
+            found.windows,
+            moved,
+        )
+
+    def _priced(
+        self, node: Any, inputs: Sequence[Value | None], outputs: list[Value]
+    ) -> Price | None:
+        values = [v for v in (*inputs, *outputs) if v is not None]
+        if node.domain not in _DOMAINS or any(value.sizes is None for value in values):
+            return None
+        operands = tuple(None if v is None else Operand(v.sizes or (), v.static) for v in inputs)
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if node.op_type == "Clip":
+            attributes |= self._bounds(node)
+        sizes = tuple(value.sizes or () for value in outputs)
+        try:
+            return price(Call(node.op_type, operands, sizes, attributes))
+        except (ShapeError, LookupError):
+            return None
+
+    def _bounds(self, node: Any) -> dict[str, float]:
+        known = (self.source.known.get(name) for name in node.input[1:3])
+        found = zip(("min", "max"), known, strict=False)
+        return {name: float(value) for name, value in found if value is not None}
+
+    def _params(self, node: Any, inputs: Sequence[Value | None]) -> tuple[int, int]:
+        weight = bias = 0
+        for slot, value in enumerate(inputs):
+            elements = sum(
+                prod(self.source.weights[name].sizes)
+                for name in (value.origins if value is not None else ())
+                if self._learned(node, slot, value, name)
+            )
+            adds = slot == BIAS.get(node.op_type) or node.op_type == "Add"
+            weight, bias = weight + elements * (not adds), bias + elements * adds
+        return weight, bias
+
+    def _owner(self, node: Any, inputs: Sequence[Value | None]) -> str:
+        """The module that owns the weight, where the weight's name says so."""
+        for slot in WEIGHTS.get(node.op_type, ()):
+            value = inputs[slot] if slot < len(inputs) else None
+            for name in value.origins if value is not None else ():
+                if name.endswith(".weight"):
+                    return name.removesuffix(".weight")
+        return ""
+
+    def _nested(self, node: Any, path: str) -> None:
+        static = False
+        for name in (name for name in node.output if name):
+            kind, sizes = self.source.types.get(name, (0, None))
+            self.values[name] = Value(sizes, kind, static)
+        chosen = bodies.choose(self, node)
+        reads = (*node.input, *bodies.captured(node))
+        if chosen is None:
+            self._step(reads, node.output, None)
+            self.uncounted[node.op_type] = self.uncounted.get(node.op_type, 0) + 1
+            live = [self.value(n) for n in node.input if n and not self.value(n).static]
+            outs = [self.value(n) for n in node.output if n]
+            ends = (_shapes(live), _shapes(outs))
+            self.entries.append(Entry(path, "uncounted", *ends, operator=node.op_type))
+            return
+        inner, times = chosen
+        self._step(reads, node.output, inner.peak())
+        self.entries += inner.entries * times
+        for operator, calls in inner.uncounted.items():
+            self.uncounted[operator] = self.uncounted.get(operator, 0) + calls * times
+        for name, learned in inner.used.items():
+            self.used[name] = self.used.get(name, False) or learned
+            self.readers.setdefault(name, inner.readers[name])
+
+    def _step(self, reads: Iterable[str], writes: Iterable[str], inside: int | None = 0) -> None:
+        alive = (self.root(n) for n in reads if n and not self.value(n).static)
+        made = (n for n in writes if n and not self.value(n).static)
+        self._steps.append(Step(tuple(dict.fromkeys(alive)), tuple(made), inside))
+
+    def peak(self) -> int | None:
+        """The most bytes alive while a node runs, weights apart [B]; None if a size is unknown."""
+        graph = self.source.graph
+        ends = {self.root(out.name) for out in graph.output}
+        last = {name: at for at, step in enumerate(self._steps) for name in step.reads}
+        last |= dict.fromkeys(ends, len(self._steps))
+        alive = {n for n in self.source.inputs if not self.value(n).static}
+        names = alive.union(*(step.writes for step in self._steps))
+        sizes = {name: self.value(name).bytes for name in names}
+        if None in sizes.values() or any(step.inside is None for step in self._steps):
+            return None
+        held = sum(sizes[name] or 0 for name in alive)
+        most = held
+        for at, step in enumerate(self._steps):
+            new = [name for name in step.writes if name not in alive]
+            held += sum(sizes[name] or 0 for name in new)
+            alive.update(new)
+            most = max(most, held + (step.inside or 0))
+            gone = [n for n in (*step.reads, *new) if n in alive and last.get(n, at) <= at]
+            alive.difference_update(gone)
+            held -= sum(sizes[name] or 0 for name in set(gone))
+        return most
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The stored tensors that were learned, in the order of the file."""
+        found = []
+        for weight in self.source.weights.values():
+            learned = self.used.get(weight.name)
+            if learned is None:
+                alone = is_floating(weight.type) and prod(weight.sizes) > 1
+                learned = weight.said == "PARAMETER" or (alone and weight.said != "BUFFER")
+            if learned:
+                called = weight.name in self.used
+                found.append(Parameter(self._full(weight.name), prod(weight.sizes), True, called))
+        return tuple(found)
+
+    def _full(self, name: str) -> str:
+        """A name with the path of its module: of one that an exporter made up, its reader's."""
+        path = self.readers.get(name, "")
+        return name if "." in name or not path else f"{path}.{name}"
+
+
+def _shapes(values: Iterable[Value]) -> tuple[Shape, ...]:
+    return tuple(Shape(*value.sizes) for value in values if value.sizes is not None)
+
+
+def _inherited(node: Any, inputs: Sequence[Value | None], kind: int) -> frozenset[str]:
+    """The weights that a constant was made from: what only sets its maker up is left out."""
+    settings = SETTINGS.get(node.op_type, ())
+    found: frozenset[str] = frozenset()
+    for slot, value in enumerate(inputs):
+        if value is None or slot in settings:
+            continue
+        if node.op_type == "DequantizeLinear" or is_floating(value.type) == is_floating(kind):
+            found |= value.origins
+    return found

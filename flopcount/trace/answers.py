@@ -1,0 +1,296 @@
+"""How the functions are answered that no judge can speak for: each in a way of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from flopcount.kinds import FREE, operator_of
+from flopcount.trace.recurrent import Recurrence
+from flopcount.trace.watch import DataDependentError, Gathered, Watch, tensors
+
+#: Answers one call of a torch function: watch, function, arguments, named arguments.
+Handler: TypeAlias = Callable[[Watch, Any, tuple[Any, ...], Mapping[str, Any]], Any]
+
+
+def passed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A question about a tensor itself: nobody writes it down."""
+    return func(*args, **kwargs)
+
+
+def viewed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A function that makes other names of its first tensor."""
+    if w.everywhere or not args or id(args[0]) in w.apart or id(args[0]) in w.worked_out:
+        return w.view(func, args, kwargs)
+    out = func(*args, **kwargs)
+    outs = (out,) if isinstance(out, Tensor) else tuple(tensors(out))
+    w.ledger.lines.append((0, None, "", args[:1], outs, 0, None, None, 0, True))
+    return out
+
+
+def detached(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Another name of a tensor that leads no gradient back."""
+    return w.view(func, args, kwargs, "detach")
+
+
+def python(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A function of torch's that is written in Python: what it calls is watched."""
+    return w.unchecked(func, args, kwargs)
+
+
+def from_below(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A function that is only seen operator by operator."""
+    return w.execute(func, args, kwargs, tuple(tensors((args, kwargs))), True, None)
+
+
+def valued(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A function whose result depends on values: they must be known."""
+    ins = tuple(tensors((args, kwargs)))
+    if not w.real and not all(id(x) in w.worked_out or _own(w, x) for x in ins):
+        raise DataDependentError(getattr(func, "__name__", str(func)), w.path)
+    name = operator_of(getattr(func, "__name__", ""))
+    return w.run(func, args, kwargs, FREE.get(name, "copy"), name)
+
+
+def _own(w: Watch, tensor: Tensor) -> bool:
+    # A small tensor that the module keeps beside its weights, such as a step or a temperature.
+    small = not tensor.is_meta and tensor.numel() <= 1
+    return small and id(tensor) not in w.shadows
+
+
+def dropping(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """``dropout`` and its kin: in evaluation, the input itself."""
+    x = args[0] if args else kwargs["input"]
+    if not kwargs.get("training", args[2] if len(args) > 2 else True):
+        return x
+    if w.checked or id(x) in w.worked_out:
+        return w.run(func, args, kwargs, "dropout", "dropout")
+    size = None if kwargs.get("inplace") or func.__name__.endswith("_") else x.shape
+    return w.answer(("dropout", "dropout", (x,), size, x.dtype, 0, None, None, 0))
+
+
+def getitem(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """An index: another name where it is plain, a copy where it holds tensors."""
+    at = args[1]
+    parts = at if isinstance(at, tuple) else (at,)
+    if any(isinstance(part, (Tensor, list)) for part in parts):
+        masks = [x for x in tensors(parts) if x.dtype in (torch.bool, torch.uint8)]
+        if not w.real and any(id(x) not in w.worked_out for x in masks):
+            raise DataDependentError("an index by a mask", w.path)
+        return w.run(func, args, kwargs, "index", "getitem")
+    return w.view(func, args, kwargs)
+
+
+def where(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """``where`` of three chooses; of one it asks for values."""
+    if len(args) + len(kwargs) == 1:
+        return valued(w, func, args, kwargs)
+    return w.run(func, args, kwargs, "elementwise", "where")
+
+
+def repeat_interleave(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """``repeat_interleave``, whose result is as long as its repeats say."""
+    repeats = kwargs.get("repeats", args[1] if len(args) > 1 else args[0])
+    if isinstance(repeats, Tensor) and "output_size" not in kwargs:
+        return valued(w, func, args, kwargs)
+    return w.run(func, args, kwargs, "index", "repeat_interleave")
+
+
+def moved(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """``to`` and its kin: nothing leaves the device, but elements may change their type."""
+    x = args[0]
+    if w.real or id(x) in w.worked_out:
+        if not w.real and func.__name__ in ("cpu", "cuda"):
+            return x
+        return w.maybe_view(func, args, kwargs, "to") if w.real else _changed(w, func, args, kwargs)
+    return _changed(w, func, args, kwargs)
+
+
+def _changed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    x, name = args[0], func.__name__
+    dtype, copied = x.dtype, kwargs.get("copy", False)
+    if name in ("to", "type", "type_as"):
+        more = [*args[1:], *kwargs.values()]
+        found = [v for v in more if isinstance(v, torch.dtype)]
+        found += [v.dtype for v in more if isinstance(v, Tensor)]
+        if name == "type" and not more:
+            return func(*args)
+        if name == "type" and isinstance(more[0], str):
+            found.append(torch.empty(0).type(more[0]).dtype)
+        dtype = found[0] if found else dtype
+    elif name not in ("cpu", "cuda"):
+        dtype = _TYPES[name]
+    if dtype is x.dtype and not copied:
+        return x
+    if id(x) in w.worked_out:
+        out = x.to(dtype, copy=True)
+        w.worked_out[id(out)] = out
+    else:
+        busy, w.busy = w.busy, True
+        out = torch.empty(x.shape, dtype=dtype, device="meta")
+        w.busy = busy
+    w.write("copy", "to", (x,), (out,))
+    return out
+
+
+_TYPES = {
+    "float": torch.float32,
+    "double": torch.float64,
+    "half": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "int": torch.int32,
+    "long": torch.int64,
+    "short": torch.int16,
+    "char": torch.int8,
+    "byte": torch.uint8,
+    "bool": torch.bool,
+}
+
+
+def created(kind: str, operator: str) -> Handler:
+    """A function that makes a tensor of nothing; a few whole numbers are worked out."""
+
+    def handle(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        ins = tuple(tensors((args, kwargs)))
+        if w.real or func.__name__ in ("tensor", "as_tensor", "asarray", "from_numpy"):
+            return _kept(w, func, args, kwargs, kind, operator)
+        if ins and not all(id(x) in w.worked_out for x in ins):
+            kwargs = {**kwargs, "device": "meta"} if "device" in kwargs else kwargs
+            return w.run(func, args, kwargs, kind, operator)
+        busy, w.busy = w.busy, True
+        out = func(*args, **{**kwargs, "device": "meta"})
+        whole = not out.is_floating_point() and not out.is_complex()
+        if whole and kind == "create" and out.numel() <= _FEW:
+            out = func(*args, **{**kwargs, "device": "cpu"})
+            w.worked_out[id(out)] = out
+        w.busy = busy
+        w.write(kind, operator, ins, (out,))
+        return out
+
+    return handle
+
+
+_FEW = 65_536
+
+
+def _kept(
+    w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: str, operator: str
+) -> Any:
+    busy, w.busy = w.busy, True
+    try:
+        if w.real:
+            out = func(*args, **kwargs)
+        elif args and isinstance(args[0], Tensor):
+            out = args[0]
+        else:
+            given = {k: v for k, v in kwargs.items() if k not in ("device", "requires_grad")}
+            out = func(*args, **given, **({} if func.__name__ == "from_numpy" else _CPU))
+            w.worked_out[id(out)] = out
+    finally:
+        w.busy = busy
+    w.write(kind, operator, tensors((args, kwargs)), (out,))
+    return out
+
+
+_CPU = {"device": "cpu"}
+
+
+def set_data(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Setting ``data``: of what is the user's, only what the model sees changes."""
+    tensor, value = args
+    if id(tensor) in w.apart and not _lazy(tensor):
+        # The user's own: only what the model sees of it changes.
+        w.shadows[id(tensor)] = value if w.real else w.meta(value)
+        return None
+    return func(tensor, value)
+
+
+def _lazy(tensor: Tensor) -> bool:
+    return type(tensor).__name__ in ("UninitializedParameter", "UninitializedBuffer")
+
+
+def ignored(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Setting what a count has no use for, such as ``grad``; never on a tensor of the user's."""
+    return None if id(args[0]) in w.apart else func(*args, **kwargs)
+
+
+def requires_grad(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Asking for gradients: the tensor stays as it is."""
+    return args[0]
+
+
+def recurrent(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """``lstm`` and its kin: every matrix is multiplied once for each row of each step."""
+    name = func.__name__
+    if w.checked and not w.backward:
+        return w.run(func, args, kwargs, "rnn", name)
+    ins = tuple(tensors(args))
+    call = Recurrence.of(name, args)
+    if w.checked:
+        outs = tuple(tensors(w.execute(func, args, kwargs, ins, True, Gathered())))
+    else:
+        busy, w.busy = w.busy, True
+        outs = tuple(torch.empty(s, dtype=call.x.dtype, device="meta") for s in call.sizes())
+        w.busy = busy
+    if w.backward:
+        call.write_parts(w, name, outs)
+    else:
+        w.write("rnn", name, ins, outs, call.macs())
+    return outs if len(outs) > 1 else outs[0]
+
+
+def several(operator: str) -> Handler:
+    """A product of several tensors; for a training step, each product of two by itself."""
+
+    def handle(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if w.backward:
+            return from_below(w, func, args, kwargs)
+        return w.run(func, args, kwargs, "matmul", operator)
+
+    return handle
+
+
+def pack(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """``_pack_padded_sequence``: the rows that are there, and how many at each step."""
+    x, lengths, _ = args
+    if w.real:
+        return w.run(func, args, kwargs, "copy", "pack_padded_sequence")
+    if id(lengths) not in w.worked_out and lengths.is_meta:
+        raise DataDependentError("pack_padded_sequence", w.path)
+    counts = lengths.tolist()
+    sizes = [sum(length > step for length in counts) for step in range(max(counts, default=0))]
+    busy, w.busy = w.busy, True
+    batch_sizes = torch.tensor(sizes, dtype=torch.int64)
+    data = torch.empty((sum(counts), *x.shape[2:]), dtype=x.dtype, device="meta")
+    w.busy = busy
+    w.worked_out[id(batch_sizes)] = batch_sizes
+    w.write("copy", "pack_padded_sequence", (x,), (data, batch_sizes))
+    return data, batch_sizes
+
+
+def unpack(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """``_pad_packed_sequence``: every sequence as long as the longest."""
+    if w.real:
+        return w.run(func, args, kwargs, "copy", "pad_packed_sequence")
+    data, batch_sizes, batch_first, _, total_length = args
+    sizes = batch_sizes.tolist()
+    n, steps = sizes[0], max(len(sizes), total_length)
+    busy, w.busy = w.busy, True
+    outer = (n, steps) if batch_first else (steps, n)
+    out = torch.empty((*outer, *data.shape[1:]), dtype=data.dtype, device="meta")
+    lengths = torch.tensor([sum(size > i for size in sizes) for i in range(n)])
+    w.busy = busy
+    w.worked_out[id(lengths)] = lengths
+    w.write("copy", "pad_packed_sequence", (data,), (out, lengths))
+    return out, lengths
+
+
+def asserted(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """``torch._assert``: what is asserted of sizes is known, what of values is not."""
+    condition, message = args
+    if isinstance(condition, Tensor) and not w.real and id(condition) not in w.worked_out:
+        raise DataDependentError("_assert", w.path)
+    assert condition, message

@@ -1,0 +1,162 @@
+"""The multiply-adds of a training step: of every gradient that flows back through what ran.
+
+A gradient is asked for where an output that depends on something trainable is reached from what
+the model gives back. An operator then costs, for each of its operands that needs a gradient, what
+it cost going forward: two products for a convolution or a linear map, one where its input needs
+none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from flopcount.kinds import COUNTED
+from flopcount.tally import Entry, Shape
+from flopcount.trace.ledger import Line
+from flopcount.trace.twin import Twin
+
+
+class _Operand(NamedTuple):
+    tensor: Any
+    token: int
+    needs: bool
+
+
+class _Step(NamedTuple):
+    line: Line
+    operands: tuple[_Operand, ...]
+    outs: tuple[int, ...]
+
+
+def backward(
+    lines: Sequence[Line], twin: Twin | None, needing: set[int], outputs: Iterable[Any]
+) -> tuple[Entry, ...]:
+    """An entry for every gradient, in the order in which they are found.
+
+    ``needing`` are the ids of the inputs that ask for a gradient.
+    """
+    tokens: dict[int, int] = {}
+    needs: list[bool] = []
+
+    def token_of(tensor: Any) -> int:
+        token = tokens.get(id(tensor))
+        if token is None:
+            token = tokens[id(tensor)] = len(needs)
+            needs.append(id(tensor) in needing)
+        return token
+
+    if twin is not None:
+        needing = needing | {k for k, o in twin.parameters.items() if o.tensor.requires_grad}
+    steps: list[_Step] = []
+    for line in lines:
+        kind, operator, ins, outs, weight, bias, tracked = *line[1:5], line[6], line[7], line[9]
+        read = tuple(x for x in (*ins, weight, bias) if x is not None)
+        before = tuple(token_of(x) for x in read)
+        if kind is None and operator != "detach":
+            for out in outs:
+                tokens[id(out)] = before[0]
+            continue
+        operands = tuple(_Operand(x, t, needs[t]) for x, t in zip(read, before, strict=True))
+        asked = tracked and kind is not None and any(operand.needs for operand in operands)
+        made = []
+        for out in outs:
+            tokens[id(out)] = len(needs)
+            made.append(len(needs))
+            needs.append(asked and out.dtype.is_floating_point)
+        steps.append(_Step(line, operands, tuple(made)))
+    flowing = {token_of(x) for x in outputs}
+    return tuple(_flow(steps, needs, flowing, twin))
+
+
+def _flow(
+    steps: list[_Step], needs: list[bool], flowing: set[int], twin: Twin | None
+) -> Iterable[Entry]:
+    for step in reversed(steps):
+        if not any(out in flowing and needs[out] for out in step.outs):
+            continue
+        flowing.update(operand.token for operand in step.operands if operand.needs)
+        if step.line[5]:
+            yield from _gradients(step, twin)
+
+
+def _gradients(step: _Step, twin: Twin | None) -> Iterable[Entry]:
+    module, kind, operator, ins, outs, macs, weight, *_ = step.line
+    parameters = twin.parameters if twin is not None else {}
+    if kind == "matmul" and any(id(x) in parameters for x in ins[:2]):
+        kind = "linear"
+    path, layer = (twin.paths[module], twin.layers[module]) if twin is not None else ("", "")
+    if kind == "attention":
+        found = _attention(step)
+    elif kind == "bilinear":
+        found = _bilinear(step)
+    elif kind in COUNTED:
+        operands = _products(step)
+        found = [(operand.tensor, macs) for operand in operands if operand.needs]
+    else:
+        # A rule of the user's says nothing of the way back.
+        yield Entry(path, "uncounted", (), (), operator=f"{operator}_backward", layer=layer)
+        return
+    out = outs[0]
+    for tensor, cost in found:
+        read = [x for x in (*ins[:3], weight) if x is not None and x is not tensor]
+        moved = sum(x.numel() * x.element_size() for x in (out, *read, tensor))
+        yield Entry(
+            path,
+            f"{kind}_backward",
+            tuple(_shape(x) for x in (out, *read) if id(x) not in parameters),
+            (_shape(tensor),),
+            cost,
+            sum(x.numel() for x in read if id(x) in parameters),
+            0,
+            f"{operator}_backward",
+            layer,
+            0,
+            moved,
+        )
+
+
+def _products(step: _Step) -> tuple[_Operand, ...]:
+    """The operands that are multiplied: a tensor that is added costs nothing on the way back."""
+    kind, operator, ins, weight = step.line[1], step.line[2], step.line[3], step.line[6]
+    if operator == "deform_conv2d":
+        # the input, its offsets and its mask come of one product; the weight of another
+        x, own, *others = step.operands
+        return (x._replace(needs=x.needs or any(o.needs for o in others[:2])), own)
+    if weight is not None or kind == "conv":
+        multiplied = (*ins[:1], ins[1] if weight is None else weight)
+    else:
+        multiplied = ins[:2]
+    return tuple(o for o in step.operands if any(o.tensor is x for x in multiplied))
+
+
+def _attention(step: _Step) -> list[tuple[Any, int]]:
+    """Of softmax(q k') v: one product for the gradient of v, and of what multiplied it."""
+    q, k, v = step.operands[:3]
+    t, e = q.tensor.shape[-2:]
+    s, f = v.tensor.shape[-2:]
+    rows = step.line[5] // (t * s * (e + f)) if t * s * (e + f) else 0
+    scores, values = rows * t * s * e, rows * t * s * f
+    found = [(v.tensor, values)] if v.needs else []
+    if q.needs or k.needs:
+        # the gradient of the weights, from which both q's and k's come
+        found.append((step.line[4][0], values))
+    return found + [(operand.tensor, scores) for operand in (q, k) if operand.needs]
+
+
+def _bilinear(step: _Step) -> list[tuple[Any, int]]:
+    """Of x W y: each gradient is two contractions, as the map itself is."""
+    x, y = step.line[3][:2]
+    weight = step.line[6]
+    o, i, j = weight.shape
+    rows = x.numel() // i if i else 0
+    costs = {id(x): o * (i * j + i), id(y): o * (i * j + j), id(weight): o * (i * j + i)}
+    return [
+        (operand.tensor, rows * costs[id(operand.tensor)])
+        for operand in step.operands
+        if operand.needs and id(operand.tensor) in costs
+    ]
+
+
+def _shape(tensor: Any) -> Shape:
+    return tuple.__new__(Shape, tensor.shape)

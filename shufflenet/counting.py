@@ -1,0 +1,145 @@
+"""The tally of any target: a spec by its formulas, a module by its trace, ONNX from its graph."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, TypeAlias, assert_never
+
+from flopcount import analytic
+from flopcount.tally import Shape, Tally
+from shufflenet.network import network
+from shufflenet.quantities import Input
+from shufflenet.targets import (
+    ModuleTarget,
+    OnnxTarget,
+    SpecTarget,
+    TargetError,
+    resolve,
+)
+
+#: With shapes alone, or with values.
+Execution: TypeAlias = Literal["meta", "real"]
+#: Where a tally comes from.
+Source: TypeAlias = Literal["spec", "module", "onnx"]
+
+
+class Counted(NamedTuple):
+    """A target with its tally: where the tally comes from, what was asked of it, and its inputs.
+
+    ``inputs`` is empty where an ONNX file states them itself.
+    """
+
+    target: str
+    source: Source
+    tally: Tally
+    inputs: tuple[Input, ...]
+    backward: bool = False
+
+    @property
+    def uncounted(self) -> str:
+        """What ran and has no rule, with how often it ran; empty where all has one."""
+        times = self.tally.uncounted.items()
+        return ", ".join(f"{operator} ({calls:,})" for operator, calls in times)
+
+
+def counted(
+    name: str,
+    arguments: dict[str, Any] | None = None,
+    inputs: tuple[Input, ...] = (),
+    *,
+    execution: Execution = "meta",
+    backward: bool = False,
+) -> Counted:
+    """Count the target of a name on inputs, its usual ones where none are given.
+
+    Raises TargetError where the target is none, where inputs are missing or do not fit, and where
+    a module needs values and has none; SpecError for a spec that breaks a rule; and whatever the
+    user's own code raises.
+    """
+    target = resolve(name, arguments, real=execution == "real")
+    if not isinstance(target, ModuleTarget) and (backward or execution == "real"):
+        raise TargetError(f"{name}: only a module is run with values, or trained")
+    match target:
+        case SpecTarget():
+            return _spec(target, inputs)
+        case OnnxTarget():
+            return _onnx(target, inputs)
+        case ModuleTarget():
+            return _module(target, inputs, execution, backward)
+        case _:
+            assert_never(target)
+
+
+def _spec(target: SpecTarget, inputs: tuple[Input, ...]) -> Counted:
+    net = target.network
+    if not inputs:
+        return Counted(target.name, "spec", net.tally(), (Input(tuple(net.input)),))
+    sizes = inputs[0].sizes
+    if len(inputs) > 1 or len(sizes) != 4 or sizes[1] != net.input[1] or inputs[0].dtype:
+        shown = " ".join(map(str, inputs))
+        raise TargetError(
+            f"{target.name}: input {shown} does not fit: a spec takes one, such as {net.input}"
+        )
+    frame = net.frame
+    again = network(
+        net.spec,
+        net.groups,
+        scale=net.scale,
+        size=(sizes[2], sizes[3]),
+        widths=net.stage_widths,
+        stem=net.stem,
+        unit=frame.unit,
+        cardinality=frame.cardinality,
+    )
+    tally = analytic.count(again.tree, Shape(*sizes))
+    return Counted(target.name, "spec", tally, inputs)
+
+
+def _onnx(target: OnnxTarget, inputs: tuple[Input, ...]) -> Counted:
+    from flopcount import onnx_graph
+
+    if any(given.dtype for given in inputs):
+        raise TargetError(f"{target.name}: the file states the types of its inputs itself")
+    try:
+        tally = onnx_graph.count(target.path, [given.sizes for given in inputs])
+    except onnx_graph.OnnxError as error:
+        raise TargetError(str(error)) from error
+    return Counted(target.name, "onnx", tally, inputs)
+
+
+def _module(
+    target: ModuleTarget, inputs: tuple[Input, ...], execution: Execution, backward: bool
+) -> Counted:
+    from flopcount.trace import DataDependentError, count
+
+    used = inputs or target.inputs
+    if not used:
+        raise TargetError(f"{target.name}: has no usual input: give one, such as 1x3x224x224")
+    tensors = [_tensor(target, given, execution) for given in used]
+    try:
+        tally = count(target.module, *tensors, execution=execution, backward=backward)
+    except DataDependentError as error:
+        reason = str(error).partition(":  count(")[0].partition(", and shapes alone")[0]
+        raise TargetError(
+            f"{target.name}: {reason}: it is counted as it runs, with execution real"
+        ) from error
+    except (RuntimeError, TypeError, ValueError, LookupError, AssertionError) as error:
+        if target.own:
+            raise
+        shown = " ".join(map(str, used))
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise TargetError(f"{target.name}: input {shown} does not fit: {reason}") from error
+    return Counted(target.name, "module", tally, used, backward)
+
+
+def _tensor(target: ModuleTarget, given: Input, execution: Execution) -> Any:
+    import torch
+
+    parameters = (p.dtype for p in target.module.parameters() if p.is_floating_point())
+    default = next(parameters, torch.float32)
+    dtype = getattr(torch, given.dtype) if given.dtype else default
+    if execution == "meta":
+        return torch.empty(given.sizes, dtype=dtype, device="meta")
+    if dtype.is_floating_point or dtype.is_complex:
+        return torch.rand(given.sizes, dtype=dtype)
+    # A number that every table of words has.
+    return torch.zeros(given.sizes, dtype=dtype)
