@@ -206,10 +206,7 @@ _DROPPING = (
     " dropout_ alpha_dropout_ feature_dropout_ feature_alpha_dropout_"
 )
 _SPECIAL: Mapping[str, Handler] = {
-    **dict.fromkeys(
-        ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"), answers.dropout
-    ),
-    **dict.fromkeys(("feature_alpha_dropout", "feature_dropout"), answers.dropout),
+    **dict.fromkeys(_DROPPING.split(), answers.dropping),
     "__getitem__": answers.getitem,
     "detach": answers.detached,
     "detach_": answers.detached,
