@@ -543,7 +543,7 @@ print([name for name in {[*COSTLY, "click"]} if name in sys.modules])
 def test_the_late_names_of_the_packages_stay_functions_when_their_rooms_are_loaded():
     pytest.importorskip("torch")
     late = [
-        (flopcount, "count", "flopcount.hooks"),
+        (flopcount, "count", "flopcount.trace"),
         (flopcount, "load_convention", "flopcount.convention_files"),
         (flopcount, "reconcile", "flopcount.reconciliation"),
         (shufflenet, "build", "shufflenet.builder"),
