@@ -1,12 +1,13 @@
-"""The proof: the analytic cost against the hooks against torch's own counter, leaf by leaf.
+"""The proof: the analytic cost against three counts of the built module, leaf by leaf.
 
-Three witnesses see the same network. The first reads the layer tree and runs nothing, the second
-hangs hooks on the built module, the third counts the operators that torch dispatches.
+Four witnesses see the same network. The first reads the layer tree and runs nothing, the second
+hangs hooks on the built module, the third answers every function that it calls, and the fourth,
+torch's own counter, counts the operators that torch dispatches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,9 +15,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from flopcount import hooks
+from flopcount import hooks, trace
 from flopcount.layers import constraints
-from flopcount.tally import Entry, Shape, Tally
+from flopcount.tally import VIEWS, Entry, Shape, Tally
 from shufflenet.builder import build
 from shufflenet.formulas import derive
 from shufflenet.network import Network
@@ -31,23 +32,28 @@ class Difference:
     what: str
     analytic: str | int | None
     hooks: str | int | None
+    trace: str | int | None
     torch: str | int | None
 
     def __str__(self) -> str:
         return (
             f"{self.path}: {self.what}: analytic {self.analytic}, hooks {self.hooks},"
-            f" torch {self.torch}"
+            f" trace {self.trace}, torch {self.torch}"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What the witnesses say of a network: every difference, and how many leaves were compared."""
+    """What the witnesses say of a network: every difference, and how many leaves were compared.
+
+    ``witnesses`` are the multiply-adds of the whole network by each of them [MAC].
+    """
 
     leaves: int
     macs: int
     params: int
     differences: tuple[Difference, ...]
+    witnesses: Mapping[str, int | str]
 
     @property
     def agreed(self) -> bool:
@@ -56,7 +62,7 @@ class Confirmation:
 
 
 def confirm(network: Network, tally: Tally | None = None) -> Confirmation:
-    """Compare the analytic cost of a network with its built module, counted twice.
+    """Compare the analytic cost of a network with its built module, counted three times.
 
     ``tally`` is the analytic cost where it is at hand. Compared at every leaf: kind, shapes,
     multiply-adds [MAC], parameters; torch's counter knows the multiply-adds alone, as two FLOPs
@@ -66,7 +72,8 @@ def confirm(network: Network, tally: Tally | None = None) -> Confirmation:
     module = build(network, device="meta")
     shape = tuple(network.input)
     counted = hooks.count(module, shape=shape)
-    return compare(claimed, counted, torch_flops(module, shape))
+    traced = trace.count(module, shape=shape)
+    return compare(claimed, counted, traced, torch_flops(module, shape))
 
 
 # Where a formula is held against a built unit: odd sizes, and widths of many divisors.
@@ -95,7 +102,7 @@ def confirm_formula(unit: Unit) -> tuple[Difference, ...]:
         counted = hooks.count(module, shape=(1, c, h, w))
         if counted.macs != value:
             at = f"c={c}, h={h}, w={w}, m={m}, g={g}"
-            found.append(Difference(at, "macs", value, counted.macs, None))
+            found.append(Difference(at, "macs", value, counted.macs, None, None))
     return tuple(found)
 
 
@@ -109,10 +116,16 @@ def _legal_places(unit: Unit, h: int, w: int) -> Iterator[Place]:
             yield place
 
 
-def compare(claimed: Tally, counted: Tally, flops: dict[str, int]) -> Confirmation:
-    """Join the three witnesses by leaf path: analytic, hooks, and torch's FLOPs by path."""
-    differences = tuple(_differences(claimed, counted, flops))
-    return Confirmation(len(claimed.entries), claimed.macs, claimed.params, differences)
+def compare(claimed: Tally, counted: Tally, traced: Tally, flops: dict[str, int]) -> Confirmation:
+    """Join the four witnesses by leaf path: analytic, hooks, trace, and torch's FLOPs by path."""
+    differences = tuple(_differences(claimed, counted, traced, flops))
+    said: dict[str, int | str] = {
+        "analytic": claimed.macs,
+        "hooks": counted.macs,
+        "trace": traced.macs,
+        "torch": _half(flops.get("", 0)),
+    }
+    return Confirmation(len(claimed.entries), claimed.macs, claimed.params, differences, said)
 
 
 def torch_flops(module: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
@@ -133,25 +146,34 @@ def torch_flops(module: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
     return found
 
 
-def _differences(claimed: Tally, counted: Tally, flops: dict[str, int]) -> Iterator[Difference]:
-    ours, theirs = claimed.by_path(), counted.by_path()
-    for path in dict.fromkeys([*ours, *theirs]):
-        yield from _leaf(path, ours.get(path, ()), theirs.get(path, ()), flops)
-    # What torch finds anywhere must have been found at a leaf: nothing hides between the leaves.
-    whole = flops.get("", 0)
-    if whole != 2 * claimed.macs:
-        yield Difference("(whole)", "macs", claimed.macs, counted.macs, _half(whole))
+def _differences(
+    claimed: Tally, counted: Tally, traced: Tally, flops: dict[str, int]
+) -> Iterator[Difference]:
+    ours, theirs, seen = claimed.by_path(), counted.by_path(), traced.by_path()
+    for path in dict.fromkeys([*ours, *theirs, *seen]):
+        leaf = (ours.get(path, ()), theirs.get(path, ()), seen.get(path, ()))
+        yield from _leaf(path, leaf, flops)
+    # What is found anywhere must have been found at a leaf: nothing hides between the leaves.
+    whole = _half(flops.get("", 0))
+    if not claimed.macs == traced.macs == whole:
+        yield Difference("(whole)", "macs", claimed.macs, counted.macs, traced.macs, whole)
+    if not claimed.params == counted.params == traced.params:
+        figures = (claimed.params, counted.params, traced.params)
+        yield Difference("(whole)", "params", *figures, None)
 
 
 def _leaf(
-    path: str, ours: tuple[Entry, ...], theirs: tuple[Entry, ...], flops: dict[str, int]
+    path: str, leaf: tuple[tuple[Entry, ...], ...], flops: dict[str, int]
 ) -> Iterator[Difference]:
-    one, other = _facts(ours), _facts(theirs)
-    seen = _half(flops.get(path, 0))
+    one, other, third = map(_facts, leaf)
+    if all(entry.kind in VIEWS for entries in leaf for entry in entries):
+        # A function that only renames a tensor is no operator, and the trace has none there.
+        third = other
+    half = _half(flops.get(path, 0))
     for what in ("kind", "shapes", "macs", "weight", "bias"):
-        a, b = one.get(what), other.get(what)
-        if a != b or (what == "macs" and a != seen):
-            yield Difference(path, what, a, b, seen if what == "macs" else None)
+        a, b, c = one.get(what), other.get(what), third.get(what)
+        if not a == b == c or (what == "macs" and a != half):
+            yield Difference(path, what, a, b, c, half if what == "macs" else None)
 
 
 def _facts(entries: tuple[Entry, ...]) -> dict[str, str | int]:

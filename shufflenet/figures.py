@@ -16,7 +16,8 @@ from shufflenet.scaling import Rounded, shown
 class Priced(NamedTuple):
     """A network with its analytic tally and its cost under a convention, in that one's unit.
 
-    ``confirmed`` is None where no witness was asked.
+    ``confirmed`` is None where no witness was asked; else ``witnesses`` are the multiply-adds of
+    the whole network by each [MAC].
     """
 
     network: Network
@@ -24,6 +25,7 @@ class Priced(NamedTuple):
     convention: Convention
     cost: int
     confirmed: bool | None = None
+    witnesses: Mapping[str, int | str] | None = None
 
     @property
     def pointwise(self) -> int:
@@ -57,6 +59,7 @@ def column_json(item: Priced) -> dict[str, Any]:
         "params": item.tally.params,
         "peak_activation_bytes": item.tally.peak_memory,
         "confirmed": item.confirmed,
+        "witnesses": None if item.witnesses is None else dict(item.witnesses),
         "rounded": [rounded_json(rounding) for rounding in item.network.rounded],
     }
 

@@ -45,7 +45,7 @@ def table_one(
         ("Peak activations [B]", [c.tally.peak_memory for c in columns]),
     ]
     if any(column.confirmed is not None for column in columns):
-        foot.append(("Confirmed by hooks", [verdict_text(c.confirmed) for c in columns]))
+        foot.append(("Confirmed", [verdict_text(c.confirmed) for c in columns]))
     body += [(name, "", "", "", "", *cells) for name, cells in foot]
     return Table(
         title,
@@ -214,7 +214,11 @@ def _breakdown_notes(item: Priced) -> Iterator[str]:
         " moved: inputs, outputs and weights of every layer, unfused"
     )
     if item.confirmed is not None:
-        yield f"confirmed by hooks, leaf by leaf: {verdict_text(item.confirmed)}"
+        said = ", ".join(
+            f"{name} {figure:,}" if isinstance(figure, int) else f"{name} {figure}"
+            for name, figure in (item.witnesses or {}).items()
+        )
+        yield f"confirmed, leaf by leaf: {verdict_text(item.confirmed)} ({said} multiply-adds)"
     yield from rounding_notes(item.network)
     for note in item.network.spec.notes:
         yield f"{item.network.spec.name}: {note}"

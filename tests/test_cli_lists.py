@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,7 +163,39 @@ def test_h_is_short_for_help(name: str):
     assert run(*name.split(), "-h") == helps()[name]
 
 
+NET = """
+from torch import nn
+
+def Net(width):
+    return nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU())
+
+def words():
+    return nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 3))
+"""
+
+
+def graph(path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    weight = helper.make_tensor("w", 1, (4, 3, 1, 1), [0.5] * 12)
+    x = helper.make_tensor_value_info("x", 1, ("n", 3, 224, 224))
+    y = helper.make_tensor_value_info("y", 1, None)
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    model = helper.make_model(
+        helper.make_graph([node], "g", [x], [y], [weight]),
+        opset_imports=[helper.make_opsetid("", 20)],
+    )
+    onnx.save(model, path)
+
+
 def test_every_example_of_every_help_runs_as_it_stands(tmp_path):
+    pytest.importorskip("torchvision")
+    (tmp_path / "package").mkdir()
+    for file in ("net.py", "package/module.py"):
+        (tmp_path / file).write_text(NET)
+    graph(tmp_path / "model.onnx")
+    convention = (EXAMPLES / "my-convention.toml").read_text()
+    (tmp_path / "my-convention.toml").write_text(convention)
     (tmp_path / "my-net.toml").write_text((EXAMPLES / "tiny.toml").read_text())
     own = (EXAMPLES / "own_units.py").read_text().replace("def inverted", "def mine")
     (tmp_path / "my_units.py").write_text(own)

@@ -178,6 +178,7 @@ def _unit(line: _Line) -> dict[str, Any]:
         "pointwise_share": item.pointwise_share,
         "formula": line.formula.text if line.formula else None,
         "confirmed": item.confirmed,
+        "witnesses": None if item.witnesses is None else dict(item.witnesses),
     }
 
 

@@ -54,9 +54,9 @@ class _Result(NamedTuple):
     epilog=options.epilog(
         "shufflecost count torchvision:resnet50 --depth 1",
         "shufflecost count shufflenet --arg groups=8 --max-macs 150M --max-memory 8MiB",
-        "shufflecost count timm:vit_base_patch16_224 --by kind --convention fvcore",
+        "shufflecost count torchvision:vit_b_16 --by kind --convention fvcore",
         "shufflecost count net.py:Net --arg width=64 --input 1x3x32x32 --backward",
-        "shufflecost count package.module:build --input 1x128:int64 --strict",
+        "shufflecost count package.module:words --input 1x128:int64 --strict",
         "shufflecost count model.onnx --input 8x3x224x224 --format json",
     ),
 )

@@ -17,7 +17,7 @@ def confirmed(items: Iterable[Priced]) -> list[Priced]:
         proof = confirm(item.network, item.tally)
         for difference in proof.differences:
             say(f"shufflecost: {item.network.spec.name}, g={item.network.groups}: {difference}")
-        checked.append(item._replace(confirmed=proof.agreed))
+        checked.append(item._replace(confirmed=proof.agreed, witnesses=proof.witnesses))
     return checked
 
 

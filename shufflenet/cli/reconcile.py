@@ -19,7 +19,7 @@ from shufflenet.quantities import Input
     epilog=options.epilog(
         "shufflecost reconcile torchvision:resnet50 fvcore thop",
         "shufflecost reconcile shufflenet shufflenet-paper macs",
-        "shufflecost reconcile model.onnx macs my-convention.toml --format json",
+        "shufflecost reconcile model.onnx macs my-convention.toml --input 1x3x224x224",
     ),
 )
 @options.target_options

@@ -154,7 +154,7 @@ def _figures(columns: list[_Found]) -> dict[str, Any]:
 def _solution(column: _Found) -> dict[str, Any]:
     figures = column_json(column.item)
     del figures["rounded"]
-    proof = figures.pop("confirmed")
+    proof, witnesses = figures.pop("confirmed"), figures.pop("witnesses")
     return {
         **figures,
         "residual": column.residual,
@@ -162,6 +162,7 @@ def _solution(column: _Found) -> dict[str, Any]:
         "unique": column.answer.unique,
         "rank": column.rank,
         "confirmed": proof,
+        "witnesses": witnesses,
     }
 
 
