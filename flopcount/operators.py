@@ -235,8 +235,10 @@ def padded(x: Sizes, pad: Sizes) -> Sizes:
     _fits(len(pad) == 2 * axes and axes <= len(x), x, pad)
     out = list(x)
     for i in range(axes):
-        out[-1 - i] += pad[2 * i] + pad[2 * i + 1]
-    _fits(min(out, default=0) >= 0, x, pad)
+        before, after = pad[2 * i : 2 * i + 2]
+        # what is cut must be there
+        _fits(out[-1 - i] + min(before, 0) + min(after, 0) >= 0, x, pad)
+        out[-1 - i] += before + after
     return tuple(out)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch._C import DisableTorchFunction
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
@@ -151,7 +152,9 @@ class Deep(TorchDispatchMode):  # type: ignore[no-untyped-call]
         watch = self.watch
         if watch.busy or watch.paused:
             return func(*args, **(kwargs or {}))
-        return _operator(self, watch, func, args, kwargs or {})
+        # Scripted code is seen from here alone: what is done about it is not the model's.
+        with DisableTorchFunction():
+            return _operator(self, watch, func, args, kwargs or {})
 
 
 def _operator(
@@ -169,7 +172,8 @@ def _operator(
             return out
     from flopcount.trace.watch import tensors
 
-    ins = tuple(tensors((args, kwargs)))
+    # what came from above may be shadows: the lines are about the tensors themselves
+    ins = tuple(map(watch.source, tensors((args, kwargs))))
     worked_out = bool(ins) and all(id(x) in watch.worked_out for x in ins)
     if not watch.real and not worked_out:
         if name in NEEDS_VALUES or _depends(func, name, ins):
@@ -182,7 +186,7 @@ def _operator(
     if worked_out and not watch.real:
         watch.worked_out.update((id(x), x) for x in tensors(out))
     elif watch.shadows:
-        out = tree_map_only(Tensor, watch._source, out)
+        out = tree_map_only(Tensor, watch.source, out)
     _enter(watch, func, (space, name, operator), ins, args, kwargs, out)
     return out
 

@@ -157,6 +157,8 @@ class Twin:
             }
             # found at once, where `nn.Module` would look in three places first
             state.update(twins)
+        # what `Module.compile` leaves would call the user's own module
+        state.pop("_compiled_call_impl", None)
         state["training"] = self.training
         state["forward"] = self.wrap(twin, index, self._forward(module, twin))
         return twin
@@ -200,7 +202,7 @@ class Twin:
 
     def _rebind(self, twin: nn.Module) -> None:
         """Let what a module holds beside its children lead to twins as well."""
-        if type(twin).__module__.startswith("torch.nn.modules."):
+        if type(twin).__module__.startswith("torch.nn.modules.") or isinstance(twin, Scripted):
             return
         state = twin.__dict__
         for name in state.keys() - _BASE:

@@ -269,7 +269,7 @@ class Watch(TorchFunctionMode):
         if known and not self.real:
             self.worked_out.update((id(x), x) for x in tensors(out))
         elif self.shadows:
-            out = tree_map_only(Tensor, self._source, out)
+            out = tree_map_only(Tensor, self.source, out)
         return out
 
     def meta(self, tensor: Tensor) -> Tensor:
@@ -287,7 +287,8 @@ class Watch(TorchFunctionMode):
             self._sources[id(shadow)] = tensor
         return shadow
 
-    def _source(self, tensor: Tensor) -> Tensor:
+    def source(self, tensor: Tensor) -> Tensor:
+        """The tensor that a shadow is of, or itself."""
         return self._sources.get(id(tensor), tensor)
 
     def view(
