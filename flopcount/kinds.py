@@ -112,7 +112,7 @@ _FREE = {
     " lerp addcmul addcdiv hypot logaddexp logaddexp2 nan_to_num bitwise_and bitwise_or"
     " bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift and or xor invert"
     " lshift rshift logit xlogy xlog1py i0 i0e i1 i1e sinc digamma lgamma polygamma mvlgamma"
-    " gammaln deg2rad rad2deg cross linalg_cross outer ger stochastic_depth conj conj_physical"
+    " gammaln deg2rad rad2deg cross linalg_cross outer ger addr stochastic_depth conj conj_physical"
     " resolve_conj resolve_neg angle real imag view_as_real_copy heaviside gcd lcm ldexp copysign"
     " nextafter frexp log_ndtr ndtr ndtri expit entr kron"
     " foreach_add foreach_mul amp_foreach",

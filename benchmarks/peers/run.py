@@ -4,7 +4,8 @@
     {"model": "resnet50", "shape": [1, 3, 224, 224], "device": "cpu", "repeat": 5}
     {"model": "resnet50", "total": 4133742592, "seconds": [...]}
 
-``model`` is a name of ``torchvision.models``, or ``sample:NAME`` for one of `samples`. Models are
+``model`` is a name of ``torchvision.models``, ``sample:NAME`` for one of `samples`, or
+``spec:NAME`` for a network of this project's, in three groups. Models are
 made without weights, in eval mode, outside of the time that is taken. Each tool is called as its
 own documents show. ``python run.py TOOL MODEL ...`` prints one object with the total of each model.
 """
@@ -12,6 +13,7 @@ own documents show. ``python run.py TOOL MODEL ...`` prints one object with the 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import io
 import json
@@ -125,6 +127,21 @@ def _torch_pruning() -> Counter:
     return lambda model, x: count_ops_and_params(model, x)[0]
 
 
+def _ours() -> Counter:
+    from flopcount import count
+
+    return lambda model, x: count(model, x).macs
+
+
+def _forward() -> Counter:
+    def run(model: nn.Module, x: torch.Tensor) -> Any:
+        with torch.no_grad():
+            model(x)
+        return 0
+
+    return run
+
+
 #: Each convention's name, the folder its tool is installed in, and the tool.
 TOOLS: dict[str, tuple[str, Callable[[], Counter]]] = {
     "torch": ("", _torch),
@@ -140,11 +157,20 @@ TOOLS: dict[str, tuple[str, Callable[[], Counter]]] = {
     "calflops-flops": ("calflops", lambda: _calflops(0)),
     "calflops-macs": ("calflops", lambda: _calflops(1)),
     "torch-pruning": ("torch-pruning", _torch_pruning),
+    # no peers: what they are timed beside
+    "shufflecost": ("", _ours),
+    "forward": ("", _forward),
 }
 
 
+@functools.lru_cache(1)
 def build(name: str, device: str) -> nn.Module:
     """The model of that name without weights, in eval mode, on a device."""
+    if name.startswith("spec:"):
+        import shufflenet
+
+        spec = shufflenet.load(name.removeprefix("spec:"))
+        return shufflenet.build(shufflenet.network(spec, groups=3), device=device).eval()
     with warnings.catch_warnings(), torch.device(device):
         warnings.simplefilter("ignore")
         if name.startswith("sample:"):

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._C import _len_torch_function_stack
+from torch.nn.modules.module import _has_any_global_hook
 
 from flopcount.kinds import operator_of
 from flopcount.tally import Tally
@@ -22,6 +23,7 @@ from flopcount.trace.inputs import made, prepared
 from flopcount.trace.keeping import kept, uncollected
 from flopcount.trace.ledger import Ledger, settle
 from flopcount.trace.modules import wrapped
+from flopcount.trace.shortcuts import DIRECT
 from flopcount.trace.training import backward as gradients
 from flopcount.trace.twin import HookedError, Twin
 from flopcount.trace.watch import Call, DataDependentError, Rule, Watch, tensors
@@ -64,7 +66,7 @@ def count(
         raise TypeError("count takes either inputs or a shape")
     asked = {key: Rule(rule) if isinstance(rule, str) else rule for key, rule in rules.items()}
     real = execution == "real"
-    with nullcontext() if real else uncollected():
+    with torch.inference_mode(False), nullcontext() if real else uncollected():
         try:
             run = _Run(model, real, backward, checked, asked, thorough=real)
             tally = run.count(inputs, shape, kwargs)
@@ -110,9 +112,12 @@ class _Run:
         self.model = model
         if isinstance(module, nn.Module):
             # Short cuts are for those who hide nothing from anybody else that watches.
-            plain = not (checked or thorough or rules or _len_torch_function_stack())
+            hooked = _has_any_global_hook()  # type: ignore[no-untyped-call]
+            watched = _len_torch_function_stack() or hooked
+            plain = not (checked or thorough or rules or watched)
             wrap = wrapped(self.watch, rules, plain)
-            self.twin = Twin(module, backward, wrap, real, apart=thorough)
+            quiet = DIRECT if plain else ()
+            self.twin = Twin(module, backward, wrap, real, apart=thorough, quiet=quiet)
             self.model = self.twin.module
             if module is not model:
                 self.model = MethodType(model.__func__, self.twin.module)
@@ -131,7 +136,6 @@ class _Run:
                 inputs = made(shape, like, self.device, self.real)
             given = tuple(tensors((inputs, kwargs)))
             args, named = prepared((inputs, kwargs), watch)
-            stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.set_grad_enabled(self.backward))
             if watch.everywhere:
                 stack.enter_context(watch.deep)

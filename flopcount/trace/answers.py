@@ -49,8 +49,10 @@ def from_below(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
 def valued(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A function whose result depends on values: they must be known."""
     ins = tuple(tensors((args, kwargs)))
-    if not w.real and not all(id(x) in w.worked_out or _own(w, x) for x in ins):
-        raise DataDependentError(getattr(func, "__name__", str(func)), w.path)
+    if not w.real and not all(id(x) in w.worked_out for x in ins):
+        if not all(id(x) in w.worked_out or _own(w, x) for x in ins):
+            raise DataDependentError(getattr(func, "__name__", str(func)), w.path)
+        return func(*args, **kwargs)
     name = operator_of(getattr(func, "__name__", ""))
     return w.run(func, args, kwargs, FREE.get(name, "copy"), name)
 
@@ -251,6 +253,16 @@ def several(operator: str) -> Handler:
         return w.run(func, args, kwargs, "matmul", operator)
 
     return handle
+
+
+def vecdot(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """``linalg.vecdot``: rows by columns, which torch writes as products that are added up."""
+    return several("vecdot")(w, _rows_by_columns, args, kwargs)
+
+
+def _rows_by_columns(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
+    rows, columns = x.movedim(dim, -1).conj().unsqueeze(-2), y.movedim(dim, -1).unsqueeze(-1)
+    return (rows @ columns).squeeze(-1).squeeze(-1)
 
 
 def pack(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

@@ -135,6 +135,8 @@ _SAME_AS = {
 }
 # A fused step of a recurrent cell: its matrices were multiplied before it.
 _FUSED = {"thnn_fused_lstm_cell": "activation", "thnn_fused_gru_cell": "activation"}
+# What these give beside their result is kept for the way back, and not even made by every kernel.
+_STATISTICAL = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm"})
 _TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
 
@@ -164,8 +166,8 @@ def _operator(
     operator = operator_of(name)
     operator = _SAME_AS.get(operator, operator)
     rule = watch.rules.get(f"{space}::{name}") or watch.rules.get(operator)
-    known = name in COUNTED_BELOW or operator in FREE or operator in VIEWS or rule is not None
-    if not known:
+    counted = name.rstrip("_") in COUNTED_BELOW
+    if not (counted or operator in FREE or operator in VIEWS or rule is not None):
         with deep:
             out = func.decompose(*args, **kwargs)
         if out is not NotImplemented:
@@ -209,14 +211,21 @@ def _enter(
     if rule is not None:
         kind = rule.kind
         macs = rule.macs(Call(args, kwargs, out)) if rule.macs is not None else 0
-    elif name in COUNTED_BELOW:
-        kind, price = COUNTED_BELOW[name]
+    elif name.rstrip("_") in COUNTED_BELOW:
+        kind, price = COUNTED_BELOW[name.rstrip("_")]
         macs = price(args, out)
+        if price is _last_two:
+            # what is multiplied comes first, as it does everywhere
+            ins = (*ins[1:], *ins[:1])
     elif operator in VIEWS or _renames(func):
-        watch.write(None, "", ins[:1], outs)
+        if watch.gathered is None:
+            # inside one function, what is between its parts is nobody's tensor
+            watch.write(None, "", ins[:1], outs)
         return
     elif operator in FREE:
         kind = FREE[operator]
+        if kind in _STATISTICAL:
+            outs = outs[:1]
     elif operator in _FUSED:
         kind = _FUSED[operator]
     elif torch.Tag.pointwise in func.tags:

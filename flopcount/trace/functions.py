@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import FunctionType
 from typing import Any
 
+import torch
+
 from flopcount.kinds import FREE, NEEDS_VALUES, VIEWS, operator_of
 from flopcount.operators import ShapeError
 from flopcount.trace import answers, judges
@@ -97,7 +99,7 @@ def handler_of(func: Any, rules: Mapping[Any, Rule]) -> Handler:
     if rule is not None:
         return _ruled(rule, operator)
     if type(func).__name__ in ("OpOverload", "OpOverloadPacket"):
-        return answers.from_below
+        return _overloaded(func, rules)
     if not space.startswith("torch"):
         # somebody else's function that can be overridden: what it calls is what counts
         return (
@@ -121,8 +123,12 @@ def _named(func: Any, space: str, name: str, operator: str) -> Handler:
         return _judged(in_place(kind, operator), kind, operator)
     if operator in _TO:
         return answers.moved
+    if name.endswith("_") and not name.startswith("_") and operator in _IN_PLACE:
+        return answers.several(operator)
     if operator in _JUDGES:
-        return _judged(_JUDGES[operator], FREE.get(operator, _kind(operator)), operator)
+        schema = _REORDERED.get(func)
+        judge = _JUDGES[operator] if schema is None else _by_name(_JUDGES[operator], schema)
+        return _judged(judge, FREE.get(operator, _kind(operator)), operator)
     if operator in ("reshape", "contiguous", "flatten", "ravel"):
         return lambda w, f, args, kwargs: w.maybe_view(f, args, kwargs, operator)
     if operator in VIEWS and not (operator == "unfold" and space == "torch.nn.functional"):
@@ -146,6 +152,38 @@ def _kind(operator: str) -> str:
         if operator.startswith(start):
             return kind
     return "attention" if operator.startswith("scaled_dot") else "matmul"
+
+
+def _overloaded(func: Any, rules: Mapping[Any, Rule]) -> Handler:
+    """How to answer an operator called by its own name: as the function of that name."""
+    schema = getattr(func, "_schema", None)
+    if schema is None or schema.name in rules or "out" in schema.overload_name:
+        return answers.from_below
+    space, _, operator = schema.name.partition("::")
+    if space != "aten" or operator not in _JUDGES:
+        return answers.from_below
+    kind = FREE.get(operator, _kind(operator))
+    return _judged(_by_name(_JUDGES[operator], schema), kind, operator)
+
+
+def _by_name(judge: Judge, schema: Any) -> Judge:
+    """The judge of an operator that has its arguments in an order of its own."""
+    names = [_ARGUMENTS.get(argument.name, argument.name) for argument in schema.arguments]
+
+    def judge_by_name(*args: Any, **kwargs: Any) -> Any:
+        given = {_ARGUMENTS.get(name, name): value for name, value in kwargs.items()}
+        return judge(**dict(zip(names, args, strict=False)), **given)
+
+    return judge_by_name
+
+
+_ARGUMENTS = {"self": "input", "indices": "input"}
+# Functions whose arguments are in another order than those of the same name above them.
+_REORDERED = {
+    torch.batch_norm: torch.ops.aten.batch_norm.default._schema,
+    torch.embedding: torch.ops.aten.embedding.default._schema,
+    torch.instance_norm: torch.ops.aten.instance_norm.default._schema,
+}
 
 
 def _judged(judge: Judge, kind: str, operator: str) -> Handler:
@@ -197,10 +235,12 @@ _RECURRENT_NAMES = "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell 
 _RECURRENT = frozenset(_RECURRENT_NAMES.split())
 # Products of several tensors, which torch takes apart into products of two.
 _PRODUCTS_NAMES = (
-    "einsum tensordot inner chain_matmul multi_dot linalg_multi_dot cdist addbmm vecdot"
-    " linalg_vecdot linalg_matrix_power matrix_power linalg_matmul convolution"
+    "einsum tensordot inner chain_matmul multi_dot linalg_multi_dot cdist addbmm"
+    " linalg_matrix_power matrix_power linalg_matmul convolution"
 )
 _PRODUCTS = frozenset(_PRODUCTS_NAMES.split())
+# Products added to what they write on.
+_IN_PLACE = frozenset(["addmm", "baddbmm", "addmv", "addbmm"])
 _DROPPING = (
     "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout"
     " dropout_ alpha_dropout_ feature_dropout_ feature_alpha_dropout_"
@@ -214,6 +254,7 @@ _SPECIAL: Mapping[str, Handler] = {
     "where": answers.where,
     "repeat_interleave": answers.repeat_interleave,
     "requires_grad_": answers.requires_grad,
+    "linalg_vecdot": answers.vecdot,
     "_pack_padded_sequence": answers.pack,
     "_pad_packed_sequence": answers.unpack,
 }

@@ -303,14 +303,7 @@ def hardtanh(
         return None
     kind = "relu6" if (min_val, max_val) == (0, 6) else "activation"
     size = None if inplace else input.shape
-    return (
-        kind,
-        "relu6" if kind == "relu6" else "hardtanh",
-        (input,),
-        size,
-        input.dtype,
-        *_NOTHING,
-    )
+    return (kind, "hardtanh", (input,), size, input.dtype, *_NOTHING)
 
 
 def softmax(operator: str) -> Judge:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
+from torch.jit._fuser import optimized_execution
 
 
 @contextmanager
@@ -32,6 +33,8 @@ def kept() -> Iterator[None]:
     state = torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with ExitStack() as stack:
+        # Optimised, scripted code hides its operators, and remembers what it was run on.
+        stack.enter_context(optimized_execution(False))
         if "torch._dynamo" in sys.modules:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         try:

@@ -49,27 +49,20 @@ def settle(lines: Iterable[Line], twin: Twin | None, ends: tuple[Sequence[Any], 
     return _Settling(twin, ends[0]).settle(lines, ends[1])
 
 
-class _Facts(NamedTuple):
-    """One tensor under one of its names. Of a parameter the token is below `_APART`."""
-
-    token: int
-    shape: Shape
-    elements: int
-    bytes: int
+#: One tensor under one of its names: token, shape, elements, bytes. Of a parameter the token is
+#: below `_APART`.
+_Facts: TypeAlias = tuple[int, Shape, int, int]
 
 
 class _Settling:
     def __init__(self, twin: Twin | None, inputs: Sequence[Any]) -> None:
         self.paths = twin.paths if twin else [""]
         self.layers = twin.layers if twin else [""]
+        self.parameters = twin.parameters if twin else {}
+        self.buffers = twin.buffers if twin else {}
+        # parameters that were read, in the order of their tokens
+        self.called: list[int] = []
         self.facts: dict[int, _Facts] = {}
-        self.keys = tuple(twin.parameters) if twin else ()
-        if twin is not None:
-            for at, (key, owned) in enumerate(twin.parameters.items()):
-                self.facts[key] = _facts(owned.tensor, _APART - 1 - at)
-            for key, buffer in twin.buffers.items():
-                self.facts.setdefault(key, _facts(buffer, _APART))
-        self.called: set[int] = set()
         # of each activation: its bytes, the first line it is alive at, and the last
         self.bytes: list[int] = []
         self.born: list[int] = []
@@ -78,8 +71,7 @@ class _Settling:
         self.uncounted: dict[str, int] = {}
         self.unseen = False
         for tensor in inputs:
-            if id(tensor) not in self.facts:
-                self._new(tensor, 0)
+            self._new(tensor, 0)
 
     def settle(self, lines: Iterable[Line], outputs: Sequence[Any]) -> Settled:
         at = 0
@@ -87,14 +79,14 @@ class _Settling:
             if line[1] is None:
                 first, *_ = [self._read(tensor, at) for tensor in line[3]]
                 for out in line[4]:
-                    self.facts[id(out)] = _facts(out, first.token)
+                    self.facts[id(out)] = _facts(out, first[0])
             else:
                 self._enter(line, at)
                 at += 1
         for tensor in outputs:
             self._read(tensor, max(at - 1, 0))
         return Settled(
-            tuple(self.entries), self.uncounted, self._peak(at), self.called, self.unseen
+            tuple(self.entries), self.uncounted, self._peak(at), set(self.called), self.unseen
         )
 
     def _enter(self, line: Line, at: int) -> None:
@@ -127,16 +119,18 @@ class _Settling:
                 biases += elements
             elif token > _APART:
                 shapes.append(shape)
-        made = [self._new(out, at) for out in outs]
-        for out in made:
-            moved += out[3]
+        made = []
+        for out in outs:
+            _, shape, _, size = self._new(out, at)
+            made.append(shape)
+            moved += size
         if kind == "uncounted":
             self.uncounted[operator] = self.uncounted.get(operator, 0) + 1
         facts = (
             self.paths[module],
             kind,
             tuple(shapes),
-            tuple([out[1] for out in made]),
+            tuple(made),
             macs,
             weights,
             biases,
@@ -150,14 +144,22 @@ class _Settling:
     def _read(self, tensor: Any, at: int) -> _Facts:
         facts = self.facts.get(id(tensor))
         if facts is None:
-            # made by something that nobody saw, unless it was there before
+            facts = self._met(tensor)
+        if facts[0] >= 0:
+            self.last[facts[0]] = at
+        return facts
+
+    def _met(self, tensor: Any) -> _Facts:
+        """A tensor that no line made: one of the model's, or made by something nobody saw."""
+        key = id(tensor)
+        if key in self.parameters:
+            self.called.append(key)
+            facts = self.facts[key] = _facts(tensor, _APART - len(self.called))
+        elif key in self.buffers:
+            facts = self.facts[key] = _facts(tensor, _APART)
+        else:
             self.unseen = self.unseen or bool(tensor.is_meta)
             facts = self._new(tensor, 0)
-        token = facts[0]
-        if token >= 0:
-            self.last[token] = at
-        elif token < _APART:
-            self.called.add(self.keys[_APART - 1 - token])
         return facts
 
     def _new(self, tensor: Any, at: int) -> _Facts:
@@ -179,4 +181,4 @@ def _facts(tensor: Any, token: int) -> _Facts:
     elements = tensor.numel()
     # Sizes of a living tensor need no second check.
     shape = tuple.__new__(Shape, tensor.shape)
-    return tuple.__new__(_Facts, (token, shape, elements, elements * tensor.element_size()))
+    return token, shape, elements, elements * tensor.element_size()

@@ -16,22 +16,24 @@ from torch._C import DisableTorchFunction
 
 from flopcount.trace.functions import UNSURE
 from flopcount.trace.shortcuts import DIRECT, Direct
-from flopcount.trace.twin import Wrap
+from flopcount.trace.twin import Wrap, hookless
 from flopcount.trace.watch import Call, Rule, Watch, tensors
 
 
 def wrapped(watch: Watch, rules: Mapping[Any, Rule], short: bool) -> Wrap:
     """What is put in the place of every forward method; ``short`` allows short cuts."""
     classes = {key: rule for key, rule in rules.items() if isinstance(key, type)}
-    long, shorter = _long(watch), _short(watch)
+    long, shorter, sequence = _long(watch), _short(watch), _sequence(watch)
 
     def wrap(twin: nn.Module, index: int, own: Callable[..., Any] | None) -> Callable[..., Any]:
         kind = type(twin)
-        forward = kind.forward if own is None else own
-        if short and own is None and kind in DIRECT:
-            return partial(shorter, twin, index, DIRECT[kind], forward)
+        if short and own is None:
+            if kind in DIRECT:
+                return partial(shorter, twin, index, DIRECT[kind])
+            if kind.forward is nn.Sequential.forward and _rule(kind, classes) is None:
+                return partial(sequence, twin, index)
         rule = _rule(kind, classes)
-        bound = MethodType(forward, twin) if own is None else forward
+        bound = MethodType(kind.forward, twin) if own is None else own
         if rule is not None:
             bound = _whole(watch, twin, rule, bound)
         return partial(long, index, bound)
@@ -54,6 +56,28 @@ def _long(watch: Watch) -> Callable[..., Any]:
     return run
 
 
+def _sequence(watch: Watch) -> Callable[..., Any]:
+    """One module after the other; where no hook is called, without asking for any."""
+    ledger = watch.ledger
+    calls = ledger.calls
+    call = nn.Module.__call__
+
+    def run(twin: nn.Module, index: int, input: Any) -> Any:
+        outer, ledger.module = ledger.module, index
+        calls[index] = calls.get(index, 0) + 1
+        try:
+            for child in twin._modules.values():
+                if hookless(child) and type(child).__call__ is call:
+                    input = child.__dict__["forward"](input)
+                else:
+                    input = child(input)  # type: ignore[misc]
+        finally:
+            ledger.module = outer
+        return input
+
+    return run
+
+
 def _short(watch: Watch) -> Callable[..., Any]:
     long = _long(watch)
     ledger = watch.ledger
@@ -63,7 +87,6 @@ def _short(watch: Watch) -> Callable[..., Any]:
         twin: nn.Module,
         index: int,
         direct: Direct,
-        forward: Callable[..., Any],
         *args: Any,
         **kwargs: Any,
     ) -> Any:
@@ -79,7 +102,7 @@ def _short(watch: Watch) -> Callable[..., Any]:
                     out = answer(found)
                     ledger.module = outer
                     return out
-        return long(index, MethodType(forward, twin), *args, **kwargs)
+        return long(index, MethodType(type(twin).forward, twin), *args, **kwargs)
 
     return run
 

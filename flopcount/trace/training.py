@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from flopcount.kinds import COUNTED
 from flopcount.tally import Entry, Shape
 from flopcount.trace.ledger import Line
-from flopcount.trace.twin import Twin
+from flopcount.trace.twin import Twin, layer_of
 
 
 class _Operand(NamedTuple):
@@ -85,7 +85,7 @@ def _gradients(step: _Step, twin: Twin | None) -> Iterable[Entry]:
     parameters = twin.parameters if twin is not None else {}
     if kind == "matmul" and any(id(x) in parameters for x in ins[:2]):
         kind = "linear"
-    path, layer = (twin.paths[module], twin.layers[module]) if twin is not None else ("", "")
+    path, layer = ("", "") if twin is None else (twin.paths[module], layer_of(twin.kinds[module]))
     if kind == "attention":
         found = _attention(step)
     elif kind == "bilinear":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from flopcount.tally import Module, Parameter
 
@@ -31,7 +32,7 @@ _HOOKS = (
     "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs",
 )
-_BASE = frozenset(nn.Module().__dict__)
+_BASE = frozenset({*nn.Module().__dict__, "forward"})
 _PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device, FunctionType, type, Tensor)
 # Wrappers that run the module they hold, each in its own way: compiled, or on several devices.
 _WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module"}
@@ -50,7 +51,14 @@ class _NoHooks(OrderedDict[int, Any]):
 
 
 _NO_HOOKS = _NoHooks()
-_HOOKLESS = dict.fromkeys(_HOOKS, _NO_HOOKS)
+# Only a backward pass calls these, and none is run.
+_NO_WAY_BACK = dict.fromkeys(("_backward_hooks", "_backward_pre_hooks"), _NO_HOOKS)
+_HOOKLESS = {**dict.fromkeys(_HOOKS, _NO_HOOKS), **_NO_WAY_BACK}
+
+
+def hookless(twin: Any) -> bool:
+    """Whether a twin has no hooks and can be given none."""
+    return twin.__dict__.get("_forward_hooks") is _NO_HOOKS
 
 
 class _Owned(NamedTuple):
@@ -61,7 +69,8 @@ class _Owned(NamedTuple):
 class Twin:
     """The twin of a module, and what there was to see on the way through it.
 
-    ``apart`` gives every twin its own dictionaries of hooks.
+    ``apart`` gives every twin its own dictionaries of hooks; ``quiet`` are the classes whose
+    forward methods write nothing on themselves.
     """
 
     def __init__(
@@ -71,23 +80,32 @@ class Twin:
         wrap: Wrap,
         real: bool = False,
         apart: bool = False,
+        quiet: Container[type] = (),
     ) -> None:
         self.training = training
         self.wrap = wrap
         self.real = real
         self.apart = apart
+        self.quiet = quiet
         self.paths: list[str] = []
-        self.layers: list[str] = []
-        self.aliases: list[list[str]] = []
+        self.kinds: list[type] = []
+        self.aliases: dict[int, list[str]] = {}
         self.parameters: dict[int, _Owned] = {}
         self.buffers: dict[int, Tensor] = {}
         self.scripted = False
+        # in the order of the paths
         self._twins: dict[int, nn.Module] = {}
-        self._index: dict[int, int] = {}
         self._kept: list[Any] = []
+        # twins of classes that are not torch's, with what they hold beside their parts
+        self._strange: list[tuple[nn.Module, frozenset[str]]] = []
         self.module = self._twin(module, "")
-        for twin in list(self._twins.values()):
-            self._rebind(twin)
+        for twin, own in self._strange:
+            self._rebind(twin.__dict__, own)
+
+    @property
+    def layers(self) -> list[str]:
+        """The names of the classes of all modules."""
+        return list(map(layer_of, self.kinds))
 
     def close(self) -> None:
         """Let go of the twins, which hold themselves and would wait to be found as garbage."""
@@ -96,71 +114,80 @@ class Twin:
 
     def modules(self, calls: Mapping[int, int]) -> tuple[Module, ...]:
         """Every distinct module with how often it was called."""
-        found = zip(self.paths, self.layers, self.aliases, strict=True)
+        found = zip(self.paths, self.layers, strict=True)
         return tuple(
-            Module(path, layer, calls.get(index, 0), tuple(aliases))
-            for index, (path, layer, aliases) in enumerate(found)
+            [
+                Module(path, layer, calls.get(index, 0), tuple(self.aliases.get(index, ())))
+                for index, (path, layer) in enumerate(found)
+            ]
         )
 
     def inventory(self, called: set[int]) -> tuple[Parameter, ...]:
         """Every distinct parameter; ``called`` holds the ids of those that were read."""
         return tuple(
-            Parameter(
-                owned.names[0],
-                owned.tensor.numel(),
-                owned.tensor.requires_grad,
-                key in called,
-                tuple(owned.names[1:]),
-            )
-            for key, owned in self.parameters.items()
+            [
+                Parameter(
+                    names[0], tensor.numel(), tensor.requires_grad, key in called, tuple(names[1:])
+                )
+                for key, (tensor, names) in self.parameters.items()
+            ]
         )
 
     def _twin(self, module: nn.Module, path: str) -> nn.Module:
         key = id(module)
         known = self._twins.get(key)
         if known is not None:
-            self.aliases[self._index[key]].append(path)
+            self.aliases.setdefault(list(self._twins).index(key), []).append(path)
             return known
-        index = len(self.paths)
+        index, kind = len(self.paths), type(module)
         self.paths.append(path)
-        self.layers.append(layer_of(type(module)))
-        self.aliases.append([])
-        self._index[key] = index
-        self._kept.append(module)
-        if isinstance(module, torch.jit.ScriptModule):
-            return self._script(module, index, path)
-        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
-            module = _lazy_copy(module)
-        twin: nn.Module = object.__new__(type(module))
+        self.kinds.append(kind)
         state = module.__dict__.copy()
+        quiet = kind in self.quiet and "forward" not in state
+        if not quiet:
+            if isinstance(module, torch.jit.ScriptModule):
+                return self._script(module, index, path)
+            if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+                module = _lazy_copy(module)
+                self._kept.append(module)
+                state = module.__dict__.copy()
+        twin: nn.Module = object.__new__(kind)
         object.__setattr__(twin, "__dict__", state)
         self._twins[key] = twin
-        self._kept.append(module)
         prefix = f"{path}." if path else ""
         if self.apart or state["_forward_hooks"] or state["_forward_pre_hooks"]:
             state.update({hooks: OrderedDict(state[hooks]) for hooks in _HOOKS})
+            state.update(_NO_WAY_BACK)
+            quiet = False
         else:
             state.update(_HOOKLESS)
-        state["_backward_hooks"] = state["_backward_pre_hooks"] = _NO_HOOKS
-        parameters = state["_parameters"]
-        if parameters:
-            state["_parameters"] = self._own(parameters, prefix)
+        # what `Module.compile` leaves would call the user's own module
+        state.pop("_compiled_call_impl", None)
+        state["training"] = self.training
+        if state["_parameters"]:
+            self._own(state["_parameters"], prefix)
         buffers = state["_buffers"]
-        if buffers:
-            state["_buffers"] = buffers = self._buffers(buffers)
-            self.buffers.update((id(b), b) for b in buffers.values() if b is not None)
-        children = state["_modules"]
-        if children:
+        if buffers and self.real:
+            # A real pass writes on them.
+            state["_buffers"] = buffers = {
+                name: b if b is None else b.detach().clone() for name, b in buffers.items()
+            }
+        for buffer in buffers.values():
+            self.buffers[id(buffer)] = buffer
+        if not quiet:
+            if len(state) > len(_BASE) and not _is_torchs(kind):
+                self._strange.append((twin, frozenset(state) - _BASE))
+            state["_parameters"] = dict(state["_parameters"])
+            state["_buffers"] = dict(buffers)
+            children = state["_modules"]
             state["_modules"] = twins = {
                 name: child if child is None else self._twin(child, f"{prefix}{name}")
                 for name, child in children.items()
             }
             # found at once, where `nn.Module` would look in three places first
             state.update(twins)
-        # what `Module.compile` leaves would call the user's own module
-        state.pop("_compiled_call_impl", None)
-        state["training"] = self.training
-        state["forward"] = self.wrap(twin, index, self._forward(module, twin))
+        own = None if quiet else self._forward(module, twin)
+        state["forward"] = self.wrap(twin, index, own)
         return twin
 
     def _forward(self, module: nn.Module, twin: nn.Module) -> Callable[..., Any] | None:
@@ -174,40 +201,35 @@ class Twin:
         bound: Callable[..., Any] = self._bound(own)
         return bound
 
-    def _own(self, parameters: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    def _own(self, parameters: Mapping[str, Any], prefix: str) -> None:
+        known = self.parameters
         for name, parameter in parameters.items():
             if parameter is not None:
-                owned = self.parameters.get(id(parameter))
-                if owned is None:
-                    owned = self.parameters[id(parameter)] = _Owned(parameter, [])
-                owned.names.append(f"{prefix}{name}")
-        return dict(parameters)
-
-    def _buffers(self, buffers: Mapping[str, Any]) -> dict[str, Any]:
-        if not self.real:
-            return dict(buffers)
-        # A real pass writes on them.
-        return {name: b if b is None else b.detach().clone() for name, b in buffers.items()}
+                key = id(parameter)
+                if key in known:
+                    known[key].names.append(f"{prefix}{name}")
+                else:
+                    known[key] = tuple.__new__(_Owned, (parameter, [f"{prefix}{name}"]))
 
     def _script(self, module: Any, index: int, path: str) -> nn.Module:
         self.scripted = True
-        proxy = Scripted(module)
+        parameters = tuple(module.parameters())
+        with torch.no_grad(), _Shared(parameters, copied=self.real):
+            shell = copy.deepcopy(module)
+        proxy = Scripted(shell.train(self.training))
         self._twins[id(module)] = proxy
         for name, parameter in module.named_parameters(remove_duplicate=False):
             self._own({name: parameter}, f"{path}." if path else "")
-        self.buffers.update((id(b), b) for b in module.buffers())
-        self._kept += [*module.parameters(), *module.buffers()]
+        self.buffers.update((id(b), b) for b in shell.buffers())
+        self._kept += [*parameters, *shell.buffers()]
         proxy.__dict__["forward"] = self.wrap(proxy, index, proxy.forward)
         return proxy
 
-    def _rebind(self, twin: nn.Module) -> None:
+    def _rebind(self, state: dict[str, Any], own: frozenset[str]) -> None:
         """Let what a module holds beside its children lead to twins as well."""
-        if type(twin).__module__.startswith("torch.nn.modules.") or isinstance(twin, Scripted):
-            return
-        state = twin.__dict__
-        for name in state.keys() - _BASE:
+        for name in own:
             value = state[name]
-            if name != "forward" and not isinstance(value, _PLAIN):
+            if not isinstance(value, _PLAIN):
                 state[name] = self._bound(value)
 
     def _bound(self, value: Any) -> Any:
@@ -225,6 +247,24 @@ class Twin:
         if type(value) in (dict, OrderedDict):
             return type(value)((key, self._bound(item)) for key, item in value.items())
         return value
+
+
+class _Shared(TorchDispatchMode):
+    """Lets a deep copy share its parameters, and the values of all else unless they are copied."""
+
+    def __init__(self, parameters: Iterable[Tensor], copied: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.parameters = {id(tensor) for tensor in parameters}
+        self.copied = copied
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Give the tensor itself in the place of its copy."""
+        if id(args[0]) in self.parameters:
+            return args[0]
+        # of another tensor with the same values, the version is its own
+        return func(*args, **(kwargs or {})) if self.copied else args[0].data
 
 
 class Scripted(nn.Module):
@@ -254,6 +294,10 @@ def _lazy_copy(module: Any) -> Any:
             if is_lazy(part):
                 parts[name] = make(part.requires_grad, device="meta", dtype=part.dtype)
     return twin
+
+
+def _is_torchs(kind: type) -> bool:
+    return kind.__module__.startswith("torch.nn.modules.")
 
 
 _LAYERS: dict[type, str] = {}

@@ -137,6 +137,9 @@ class Watch(TorchFunctionMode):
         kind, operator, ins, size, dtype, macs, weight, bias, windows = found
         if size is None:
             out = ins[0]
+            if id(out) in self.apart:
+                # written on: its value is not known from here on
+                self.meta(out)
         elif self.everywhere:
             self.busy = True
             out = _empty(size, dtype=dtype, device=_META)

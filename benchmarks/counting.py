@@ -1,0 +1,154 @@
+"""How fast a count is, beside every other tool, and whether the tool agrees with its convention.
+
+    python benchmarks/peers/install.py FOLDER
+    python benchmarks/counting.py FOLDER [--rounds 7] [--models resnet50 ...] [--tools thop ...]
+
+Every tool runs in a process of its own, on the real CPU and on the meta device, and so does the
+model's own forward pass. In each round all of them count the same model once, one after the other;
+a ratio is the median of the rounds' ratios, each tool's time over ours, so that a machine that
+slows down slows them all. A tool agrees where its total is, to the unit, what `flopcount.price`
+makes of our tally under the convention that is named after it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PEERS = Path(__file__).parent / "peers"
+sys.path.insert(0, str(PEERS))
+
+from run import TOOLS, build  # noqa: E402
+
+import flopcount  # noqa: E402
+
+MODELS = ("resnet50", "mobilenet_v2", "efficientnet_b7", "vit_b_16", "spec:shufflenet")
+DEVICES = ("cpu", "meta")
+#: Tools that count by another's convention.
+CONVENTION_OF = {"calflops-flops": "deepspeed-flops", "calflops-macs": "deepspeed-macs"}
+PROMISED = 10
+
+
+class Runner:
+    """A tool in a process that stays."""
+
+    def __init__(self, tool: str, folder: Path, device: str) -> None:
+        path = [str(folder / TOOLS[tool][0])] if TOOLS[tool][0] else []
+        env = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")]),
+        }
+        self.tool, self.device = tool, device
+        self.process = subprocess.Popen(
+            [sys.executable, str(PEERS / "run.py"), tool],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=env,
+        )
+
+    def ask(self, model: str) -> dict[str, Any]:
+        """One count."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        request = {"model": model, "device": self.device, "repeat": 1}
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        found: dict[str, Any] = json.loads(line) if line else {"error": "the process ended"}
+        return found
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Result(NamedTuple):
+    """One tool on one device: median milliseconds, median ratio to ours, and its total."""
+
+    tool: str
+    device: str
+    ms: float
+    ratio: float
+    total: Any
+
+
+def measure(model: str, tools: list[str], folder: Path, rounds: int) -> list[Result]:
+    """All tools on one model, in turn; ours is the first of the results."""
+    runners = [Runner("shufflecost", folder, "cpu")]
+    runners += [Runner(tool, folder, device) for tool in tools for device in DEVICES]
+    runners += [Runner("forward", folder, device) for device in DEVICES]
+    try:
+        first = [runner.ask(model) for runner in runners]
+        able = [r for r, answer in zip(runners, first, strict=True) if "error" not in answer]
+        totals = [answer["total"] for answer in first if "error" not in answer]
+        turns = [[runner.ask(model)["seconds"][0] for runner in able] for _ in range(rounds)]
+    finally:
+        for runner in runners:
+            runner.close()
+    results = []
+    for at, (runner, total) in enumerate(zip(able, totals, strict=True)):
+        times = [turn[at] for turn in turns]
+        ratio = statistics.median(turn[at] / turn[0] for turn in turns)
+        ms = 1000 * statistics.median(times)
+        results.append(Result(runner.tool, runner.device, ms, ratio, total))
+    return results
+
+
+def agrees(result: Result, tally: flopcount.Tally) -> str:
+    """Whether a tool's total is what its convention makes of our tally."""
+    if result.tool in ("shufflecost", "forward"):
+        return ""
+    ours = flopcount.price(tally, CONVENTION_OF.get(result.tool, result.tool))
+    return "yes" if result.total == ours else f"{result.total:,} is not {ours:,}"
+
+
+def show(model: str, results: list[Result]) -> bool:
+    """Print the results of one model; whether the promise is kept."""
+    tally = flopcount.count(build(model, "meta"), shape=(1, 3, 224, 224))
+    ours, *others = results
+    print(f"\n{model}: {ours.ms:.2f} ms, {tally.macs:,} multiply-adds")
+    for result in sorted(others, key=lambda r: r.ratio):
+        line = f"  {result.tool:<18} {result.device:<5} {result.ms:>10.1f} ms {result.ratio:>8.1f}x"
+        print(f"{line}  {agrees(result, tally)}".rstrip())
+    peers = [r for r in others if r.tool != "forward"]
+    forward = min((r for r in others if r.tool == "forward"), key=lambda r: r.ratio)
+    fastest = min(peers, key=lambda r: r.ratio, default=forward)
+    kept = fastest.ratio >= PROMISED and forward.ratio > 1
+    print(
+        f"  fastest peer {fastest.tool} on {fastest.device}: {fastest.ratio:.1f}x, promised"
+        f" {PROMISED}x; forward pass on {forward.device}: {forward.ratio:.1f}x:"
+        f" {'kept' if kept else 'NOT KEPT'}"
+    )
+    return kept
+
+
+def main() -> int:
+    """Measure and print; 1 where a promise is not kept."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--models", nargs="*", default=MODELS)
+    known = [tool for tool in TOOLS if tool not in ("shufflecost", "forward")]
+    parser.add_argument("--tools", nargs="*", default=known)
+    given = parser.parse_args()
+    kept = [
+        show(model, measure(model, list(given.tools), given.folder, given.rounds))
+        for model in given.models
+    ]
+    return 0 if all(kept) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
