@@ -36,6 +36,9 @@ COMMANDS = {
     "conventions": ("conventions",),
 }
 
+#: Who confirms, in the order of the figures.
+WITNESSES = ("analytic", "hooks", "trace", "torch")
+
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
 
 # What would change the output without being part of a test.
@@ -149,12 +152,16 @@ def confirmed() -> dict[str, Outcome]:
     own = ("--units-from", "own_units")
     units = "shufflenet,resnet,resnext,xception,vgg"
     half = ("cost", "shallow", "--groups", "2", "--scale", "0.5", "--confirm", "--format", "json")
+    in_json = ("cost", "tiny.toml", "--confirm", "--format", "json")
     commands = {
+        "table": ("table", "--spec", "tiny.toml", "--confirm"),
+        "compare table": ("compare", "--spec", "tiny.toml", "--units", "resnet", "--budget", "9M"),
         "compare": ("compare", "--units", units, "--budget", "38M", "--format", "json"),
         "solve-widths": ("solve-widths", "--budget", "40M", "--groups", "8", "--format", "json"),
         "formula": ("formula", "--confirm", "--format", "json"),
         "own formula": ("formula", "own_units:inverted", *own, "--confirm"),
         "cost": ("cost", "tiny.toml", "--confirm"),
+        "cost in operations": (*in_json, "--convention", "torch"),
         "odd size": ("cost", "tiny.toml", "--confirm", "--size", "65x97", "--format", "json"),
         **{f"cost of {unit}": (*half, "--unit", unit) for unit in units.split(",")},
     }

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from command import EXAMPLES, confirmed, fails, needs_torch, ran, run, run_together
+from command import (
+    EXAMPLES,
+    WITNESSES,
+    cells,
+    confirmed,
+    fails,
+    needs_torch,
+    ran,
+    run,
+    run_together,
+)
 
 UNIT_KEYS = [
     "unit",
@@ -18,6 +28,7 @@ UNIT_KEYS = [
     "pointwise_share",
     "formula",
     "confirmed",
+    "witnesses",
 ]
 UNITS = "resnet,resnext,xception"
 FORMULAS = {
@@ -53,6 +64,7 @@ def test_the_json_object_has_its_keys():
         for key in ("stem", "macs", "params", "residual"):
             assert type(item[key]) is int
         assert item["confirmed"] is None
+        assert item["witnesses"] is None
 
 
 def test_every_unit_has_the_formula_that_the_paper_gives_it():
@@ -162,6 +174,17 @@ def test_a_unit_of_ones_own_is_compared_where_it_is_allowed():
 def test_units_are_confirmed_where_torch_is_installed():
     (budget,) = confirmed()["compare"].json["budgets"]
     assert [unit["confirmed"] for unit in budget["units"]] == [True] * 5
+    for unit in budget["units"]:
+        whole = unit["macs"] + unit["widths"][-1] * 1000
+        assert list(unit["witnesses"].items()) == [(name, whole) for name in WITNESSES]
+
+
+@needs_torch
+def test_the_table_has_a_column_of_what_is_confirmed():
+    shown = [cells(line) for line in confirmed()["compare table"].out.splitlines() if line]
+    (header,) = [line for line in shown if "Confirmed" in line]
+    (resnet,) = [line for line in shown if line[1:2] == ["resnet"]]
+    assert (header[-1], resnet[-1]) == ("Confirmed", "yes")
 
 
 def test_without_torch_units_are_not_confirmed_and_one_line_says_so():

@@ -6,7 +6,7 @@ import csv
 from typing import Any
 
 import pytest
-from command import EXAMPLES, cells, confirmed, fails, needs_torch, ran, run
+from command import EXAMPLES, WITNESSES, cells, confirmed, fails, needs_torch, ran, run
 
 TINY = str(EXAMPLES / "tiny.toml")
 KEYS = [
@@ -23,6 +23,7 @@ KEYS = [
     "params",
     "peak_activation_bytes",
     "confirmed",
+    "witnesses",
     "rounded",
     "depth",
     "param_bytes",
@@ -68,6 +69,7 @@ def test_the_json_object_has_its_keys_in_their_order():
     for layer in figures["layers"]:
         assert list(layer) == ["path", "kind", "inputs", "outputs", "macs", "params"]
     assert figures["confirmed"] is None
+    assert figures["witnesses"] is None
     for key in ("macs", "params", "param_bytes", "activations", "bytes_moved", "depth"):
         assert type(figures[key]) is int
 
@@ -177,8 +179,27 @@ def test_networks_of_every_unit_are_confirmed():
 
 
 @needs_torch
+def test_the_witnesses_are_four_and_each_gives_the_whole_to_the_last_multiply_add():
+    figures = confirmed()["odd size"].json
+    whole = cost(TINY, "--size", "65x97", "--convention", "macs")["macs"]
+    assert list(figures["witnesses"].items()) == [(name, whole) for name in WITNESSES]
+    assert [type(figure) for figure in figures["witnesses"].values()] == [int] * 4
+
+
+@needs_torch
+def test_the_witnesses_count_multiply_adds_under_every_convention():
+    figures = confirmed()["cost in operations"].json
+    assert figures["convention"] == "torch"
+    assert figures["witnesses"] == dict.fromkeys(WITNESSES, figures["macs"] // 2)
+    assert figures["macs"] % 2 == 0
+
+
+@needs_torch
 def test_the_table_says_that_it_is_confirmed():
-    assert "confirmed by hooks, leaf by leaf: yes" in confirmed()["cost"].out
+    whole = cost(TINY, "--convention", "macs")["macs"]
+    said = ", ".join(f"{name} {whole:,}" for name in WITNESSES)
+    note = f"confirmed, leaf by leaf: yes ({said} multiply-adds)"
+    assert note in confirmed()["cost"].out.splitlines()
     assert "confirmed" not in ran("cost", TINY).out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -354,11 +355,13 @@ def test_a_read_only_file_is_not_replaced(folder: Path):
     refused(folder, "table", "-o", "kept.txt", quotes=("kept.txt", "Permission denied"))
 
 
-# The hooks find one multiply-add too many in every convolution; torch's counter no classifier.
+# The hooks find one multiply-add too many in every convolution, the trace one parameter too many in
+# every classifier; torch's counter finds no classifier.
 _MISCOUNT = """
+from dataclasses import replace
 from types import MappingProxyType
 from torch import nn
-from flopcount import hooks
+from flopcount import hooks, trace
 from shufflenet import confirmation
 kind, rule = hooks.COUNTED[nn.Conv2d]
 one_more = (kind, lambda module, x, out: rule(module, x, out) + 1)
@@ -367,6 +370,12 @@ right = confirmation.torch_flops
 def wrong(module, shape):
     return right(module, shape) | {"fc.linear": 0}
 confirmation.torch_flops = wrong
+traced = trace.count
+def one_weight_more(module, **how):
+    tally = traced(module, **how)
+    entries = tuple(e._replace(weight=e.weight + (e.kind == "linear")) for e in tally.entries)
+    return replace(tally, entries=entries)
+trace.count = one_weight_more
 """
 
 
@@ -383,13 +392,21 @@ def test_where_the_witnesses_disagree_every_command_exits_1_and_names_the_leaf(f
     outcomes = dict(zip(commands, planted, strict=True))
     assert {name: outcome.code for name, outcome in outcomes.items()} == dict.fromkeys(commands, 1)
     stem = 48 * 48 * 16 * 3 * 9
-    of_hooks = f"tiny, g=1: conv1.conv: macs: analytic {stem}, hooks {stem + 1}, torch {stem}"
-    of_torch = "tiny, g=1: fc.linear: macs: analytic 1280, hooks 1280, torch 0"
+    of_hooks = f"conv1.conv: macs: analytic {stem}, hooks {stem + 1}, trace {stem}, torch {stem}"
+    of_torch = "fc.linear: macs: analytic 1280, hooks 1280, trace 1280, torch 0"
+    of_trace = "fc.linear: weight: analytic 1280, hooks 1280, trace 1281, torch None"
     for name in ("table", "cost"):
         said = outcomes[name].err.splitlines()
-        assert f"shufflecost: {of_hooks}" in said
-        assert f"shufflecost: {of_torch}" in said
-        assert '"confirmed": false' in outcomes[name].out
+        for difference in (of_hooks, of_torch, of_trace):
+            assert f"shufflecost: tiny, g=1: {difference}" in said
+        shown = json.loads(outcomes[name].out)
+        (figures,) = shown.get("columns", [shown])
+        assert figures["confirmed"] is False
+        right = figures["macs"] + 1280
+        witnesses = figures["witnesses"]
+        assert (witnesses["analytic"], witnesses["trace"], witnesses["torch"]) == (right,) * 3
+        # the stem, three units of three convolutions, a bottleneck and its projection
+        assert witnesses["hooks"] == right + 1 + 3 * 3 + 3 + 1
     for name in ("solve-widths", "compare", "formula"):
         assert "hooks" in outcomes[name].err
         assert "NO" in outcomes[name].out.split()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from command import EXAMPLES, confirmed, fails, needs_torch, ran, run, run_together
+from command import EXAMPLES, WITNESSES, confirmed, fails, needs_torch, ran, run, run_together
 
 TINY = str(EXAMPLES / "tiny.toml")
 KEYS = ["schema", "spec", "unit", "input", "budget", "convention", "policy", "solutions"]
@@ -21,6 +21,7 @@ SOLUTION_KEYS = [
     "unique",
     "rank",
     "confirmed",
+    "witnesses",
 ]
 TABLE_1 = {
     1: [144, 288, 576],
@@ -62,6 +63,7 @@ def test_the_json_object_has_its_keys_in_their_order():
             assert type(item[key]) is int
         assert type(item["unique"]) is bool
         assert item["confirmed"] is None
+        assert item["witnesses"] is None
 
 
 def test_40m_at_8_groups_misses_with_the_spec_s_stem_and_says_what_any_stem_gives():
@@ -185,6 +187,9 @@ def test_solutions_are_confirmed_where_torch_is_installed():
     found = outcome.json
     assert [item["confirmed"] for item in found["solutions"]] == [True]
     assert [item["confirmed"] for item in found["with_stem_auto"]] == [True]
+    for item in found["solutions"] + found["with_stem_auto"]:
+        whole = item["macs"] + item["widths"][-1] * 1000
+        assert list(item["witnesses"].items()) == [(name, whole) for name in WITNESSES]
     assert outcome.err == ""
 
 

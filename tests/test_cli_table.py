@@ -6,7 +6,17 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from command import EXAMPLES, Outcome, cells, fails, needs_torch, ran, run
+from command import (
+    EXAMPLES,
+    WITNESSES,
+    Outcome,
+    cells,
+    confirmed,
+    fails,
+    needs_torch,
+    ran,
+    run,
+)
 
 GROUPS = [1, 2, 3, 4, 8]
 WIDTHS = [(144, 288, 576), (200, 400, 800), (240, 480, 960), (272, 544, 1088), (384, 768, 1536)]
@@ -22,6 +32,7 @@ COLUMN_KEYS = [
     "params",
     "peak_activation_bytes",
     "confirmed",
+    "witnesses",
     "rounded",
 ]
 
@@ -118,6 +129,7 @@ def test_the_peak_is_a_layer_of_the_stem_with_its_input_and_its_output():
 
 def test_nothing_is_confirmed_unless_asked_for():
     assert column(figures(), "confirmed") == [None] * 5
+    assert column(figures(), "witnesses") == [None] * 5
     assert "Confirmed" not in ran("table").out
 
 
@@ -126,7 +138,15 @@ def test_every_column_of_table_1_is_confirmed_to_the_last_multiply_add():
     outcome = run("table", "--confirm", "--format", "json")
     assert column(outcome.json, "confirmed") == [True] * 5
     assert column(outcome.json, "macs") == MACS
+    assert column(outcome.json, "witnesses") == [
+        dict.fromkeys(WITNESSES, whole) for whole in WITH_FC
+    ]
     assert outcome.err == ""
+
+
+@needs_torch
+def test_the_table_has_a_row_of_what_is_confirmed():
+    assert row(confirmed()["table"], "Confirmed") == ["yes"]
 
 
 def test_without_torch_the_table_is_the_same():

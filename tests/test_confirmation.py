@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
-import torch
 from strategies import head, image, one_of_each, own_spec, stage
-from torch import Tensor, nn
+from torch import nn
 
-from flopcount import hooks
-from flopcount.layers import Layer
-from flopcount.tally import Entry, Shape, Tally
+from flopcount import hooks, trace
+from flopcount.tally import Entry, Parameter, Shape, Tally
 from shufflenet import confirmation
 from shufflenet.builder import build
-from shufflenet.confirmation import Difference, compare, confirm, confirm_formula, torch_flops
+from shufflenet.confirmation import Difference, compare, confirm, torch_flops
 from shufflenet.network import Network, network
 from shufflenet.reader import bundled, load
 from shufflenet.spec import Row
-from shufflenet.units import UNITS, Place, Unit, resnet, shufflenet
 
 COLUMNS = (1, 2, 3, 4, 8)
 #: A leaf that multiplies, and one that does not.
 CONV = "stage2.unit2.residual.body.expand"
 FREE = "stage2.unit2.residual.body.shuffle"
+#: What is compared at a leaf, in its order.
+FACTS = ("kind", "shapes", "macs", "weight", "bias")
+#: Leaves that only rename a tensor; the trace has none there.
+RENAMES = ("identity", "flatten")
 
 
 class Witnesses(NamedTuple):
-    """What the three say of one network, before anything is planted."""
+    """What the four say of one network, before anything is planted."""
 
     claimed: Tally
     counted: Tally
+    traced: Tally
     flops: dict[str, int]
 
     def at(self, path: str) -> Entry:
@@ -51,7 +52,10 @@ def witnesses(small: Network) -> Witnesses:
     shape = tuple(small.input)
     module = build(small, device="meta")
     return Witnesses(
-        small.tally(memory=False), hooks.count(module, shape=shape), torch_flops(module, shape)
+        small.tally(memory=False),
+        hooks.count(module, shape=shape),
+        trace.count(module, shape=shape),
+        torch_flops(module, shape),
     )
 
 
@@ -60,6 +64,11 @@ def changed(tally: Tally, path: str, change: Callable[[Entry], Entry | None]) ->
     entries = [change(e) if e.path == path else e for e in tally.entries]
     assert [e for e in entries if e is not None] != list(tally.entries)
     return replace(tally, entries=tuple(e for e in entries if e is not None))
+
+
+def longer(tally: Tally, entry: Entry) -> Tally:
+    """The tally with one entry more."""
+    return replace(tally, entries=(*tally.entries, entry))
 
 
 def adding(macs: int = 0, weight: int = 0, bias: int = 0) -> Callable[[Entry], Entry]:
@@ -84,6 +93,9 @@ def test_all_witnesses_agree_on_every_column_of_every_bundled_spec(name: str, gr
     assert found.leaves == len(entries)
     assert found.macs == sum(e.macs for e in entries)
     assert found.params == sum(e.weight + e.bias for e in entries)
+    assert list(found.witnesses.items()) == [
+        (name, found.macs) for name in ("analytic", "hooks", "trace", "torch")
+    ]
 
 
 @pytest.mark.parametrize(("groups", "macs"), [(1, 142_502_976), (3, 136_500_672), (8, 136_829_952)])
@@ -119,15 +131,22 @@ def test_one_multiply_add_too_many_is_found_at_its_leaf_and_in_the_whole(
     whole = sum(e.macs for e in witnesses.claimed.entries)
     assert not found.agreed
     assert found.differences == (
-        Difference(CONV, "macs", right + 1, right, right),
-        Difference("(whole)", "macs", whole + 1, whole, whole),
+        Difference(CONV, "macs", right + 1, right, right, right),
+        Difference("(whole)", "macs", whole + 1, whole, whole, whole),
     )
+    assert found.witnesses == {
+        "analytic": whole + 1,
+        "hooks": whole,
+        "trace": whole,
+        "torch": whole,
+    }
 
 
 def test_a_multiply_add_too_many_is_found_wherever_it_is_planted(witnesses: Witnesses) -> None:
-    claimed, counted, flops = witnesses
+    claimed = witnesses.claimed
     for entry in claimed.entries:
-        found = compare(changed(claimed, entry.path, adding(macs=1)), counted, flops)
+        wrong = changed(claimed, entry.path, adding(macs=1))
+        found = compare(*witnesses._replace(claimed=wrong))
         assert [(d.path, d.what) for d in found.differences] == [
             (entry.path, "macs"),
             ("(whole)", "macs"),
@@ -135,19 +154,24 @@ def test_a_multiply_add_too_many_is_found_wherever_it_is_planted(witnesses: Witn
 
 
 def test_a_parameter_too_many_is_found_wherever_it_is_planted(witnesses: Witnesses) -> None:
-    claimed, counted, flops = witnesses
+    claimed = witnesses.claimed
+    whole = sum(e.weight + e.bias for e in claimed.entries)
     for entry in claimed.entries:
         for what, right in (("weight", entry.weight), ("bias", entry.bias)):
-            found = compare(changed(claimed, entry.path, adding(**{what: 1})), counted, flops)
-            assert found.differences == (Difference(entry.path, what, right + 1, right, None),)
+            wrong = changed(claimed, entry.path, adding(**{what: 1}))
+            found = compare(*witnesses._replace(claimed=wrong))
+            assert found.differences == (
+                Difference(entry.path, what, right + 1, right, right, None),
+                Difference("(whole)", "params", whole + 1, whole, whole, None),
+            )
 
 
 def test_two_faults_that_cancel_in_the_total_are_both_found(witnesses: Witnesses) -> None:
-    claimed, counted, flops = witnesses
+    claimed = witnesses.claimed
     first, second = [e.path for e in claimed.entries if e.kind == "conv"][:2]
     wrong = changed(changed(claimed, first, adding(macs=7)), second, adding(macs=-7))
     assert wrong.macs == claimed.macs
-    found = compare(wrong, counted, flops)
+    found = compare(*witnesses._replace(claimed=wrong))
     assert [(d.path, d.what) for d in found.differences] == [(first, "macs"), (second, "macs")]
 
 
@@ -155,54 +179,54 @@ def test_two_faults_that_cancel_in_the_total_are_both_found(witnesses: Witnesses
 def test_a_leaf_missing_from_the_tally_is_found_with_all_that_is_known_of_it(
     witnesses: Witnesses, path: str
 ) -> None:
-    claimed, counted, flops = witnesses
     gone = witnesses.at(path)
-    found = compare(changed(claimed, path, taken_out), counted, flops)
+    wrong = changed(witnesses.claimed, path, taken_out)
+    found = compare(*witnesses._replace(claimed=wrong))
     here = [d for d in found.differences if d.path == path]
-    assert [(d.what, d.analytic) for d in here] == [
-        (what, None) for what in ("kind", "shapes", "macs", "weight", "bias")
-    ]
+    assert [(d.what, d.analytic) for d in here] == [(what, None) for what in FACTS]
     assert (here[0].hooks, here[2].hooks, here[2].torch) == (gone.kind, gone.macs, gone.macs)
     assert (here[3].hooks, here[4].hooks) == (gone.weight, gone.bias)
-    elsewhere = {d.path for d in found.differences} - {path}
-    assert elsewhere == ({"(whole)"} if gone.macs else set())
+    assert [d.trace for d in here] == [d.hooks for d in here]
+    elsewhere = [(d.path, d.what) for d in found.differences if d.path != path]
+    assert elsewhere == ([("(whole)", "macs"), ("(whole)", "params")] if gone.macs else [])
 
 
 @pytest.mark.parametrize("macs", [0, 5])
 def test_a_leaf_that_no_module_has_is_found(witnesses: Witnesses, macs: int) -> None:
-    claimed, counted, flops = witnesses
+    claimed = witnesses.claimed
     shape = Shape(1, 4, 2, 2)
     extra = Entry("stage9.conv", "conv", (shape,), (shape,), macs, 3)
-    found = compare(replace(claimed, entries=(*claimed.entries, extra)), counted, flops)
+    found = compare(*witnesses._replace(claimed=longer(claimed, extra)))
     assert found.leaves == len(claimed.entries) + 1
     assert found.differences[:5] == (
-        Difference("stage9.conv", "kind", "conv", None, None),
-        Difference("stage9.conv", "shapes", "1x4x2x2 -> 1x4x2x2", None, None),
-        Difference("stage9.conv", "macs", macs, None, 0),
-        Difference("stage9.conv", "weight", 3, None, None),
-        Difference("stage9.conv", "bias", 0, None, None),
+        Difference("stage9.conv", "kind", "conv", None, None, None),
+        Difference("stage9.conv", "shapes", "1x4x2x2 -> 1x4x2x2", None, None, None),
+        Difference("stage9.conv", "macs", macs, None, None, 0),
+        Difference("stage9.conv", "weight", 3, None, None, None),
+        Difference("stage9.conv", "bias", 0, None, None, None),
     )
-    assert [d.path for d in found.differences[5:]] == (["(whole)"] if macs else [])
+    whole = sum(e.params for e in claimed.entries)
+    assert found.differences[-1] == Difference("(whole)", "params", whole + 3, whole, whole, None)
+    assert [d.what for d in found.differences[5:]] == (["macs"] if macs else []) + ["params"]
 
 
 def test_a_leaf_claimed_twice_is_found(witnesses: Witnesses) -> None:
-    claimed, counted, flops = witnesses
-    twice = replace(claimed, entries=(*claimed.entries, witnesses.at(FREE)))
-    found = compare(twice, counted, flops)
+    twice = longer(witnesses.claimed, witnesses.at(FREE))
+    found = compare(*witnesses._replace(claimed=twice))
     assert {d.path for d in found.differences} == {FREE}
     assert {d.what for d in found.differences} >= {"kind", "shapes"}
 
 
 @pytest.mark.parametrize("side", ["inputs", "outputs"])
 def test_a_wrong_shape_is_found_wherever_it_is_planted(witnesses: Witnesses, side: str) -> None:
-    claimed, counted, flops = witnesses
+    claimed = witnesses.claimed
     for entry in claimed.entries:
         (first, *others) = getattr(entry, side)
         wider = Shape(*first[:-1], first[-1] + 1)
         wrong = changed(
             claimed, entry.path, lambda e, new=(wider, *others): e._replace(**{side: new})
         )
-        found = compare(wrong, counted, flops)
+        found = compare(*witnesses._replace(claimed=wrong))
         assert [(d.path, d.what, d.torch) for d in found.differences] == [
             (entry.path, "shapes", None)
         ]
@@ -218,11 +242,17 @@ def test_height_and_width_exchanged_are_found_where_the_image_is_oblong() -> Non
 
 
 def test_a_wrong_kind_is_found_wherever_it_is_planted(witnesses: Witnesses) -> None:
-    claimed, counted, flops = witnesses
+    claimed = witnesses.claimed
     for entry in claimed.entries:
         wrong = changed(claimed, entry.path, lambda e: e._replace(kind="another"))
-        found = compare(wrong, counted, flops)
-        assert found.differences == (Difference(entry.path, "kind", "another", entry.kind, None),)
+        first, *more = compare(*witnesses._replace(claimed=wrong)).differences
+        assert (first.path, first.what, first.torch) == (entry.path, "kind", None)
+        assert (first.analytic, first.hooks) == ("another", entry.kind)
+        if entry.kind in RENAMES:
+            # What is no longer a view to all is asked of the trace as well, which has none there.
+            assert {d.path for d in more} <= {entry.path}
+        else:
+            assert (first.trace, more) == (entry.kind, [])
 
 
 def test_a_tally_of_another_network_is_not_confirmed() -> None:
@@ -232,243 +262,200 @@ def test_a_tally_of_another_network_is_not_confirmed() -> None:
     assert not confirm(network(spec, 4), wrong).agreed
 
 
-# Planted in what the hooks and torch find
+# Planted in what the hooks, the trace and torch find
 
 
 def test_a_leaf_that_the_hooks_miss_is_found(witnesses: Witnesses) -> None:
-    claimed, counted, flops = witnesses
-    for entry in claimed.entries:
-        found = compare(claimed, changed(counted, entry.path, taken_out), flops)
-        assert [(d.path, d.what, d.hooks) for d in found.differences] == [
-            (entry.path, what, None) for what in ("kind", "shapes", "macs", "weight", "bias")
+    whole = sum(e.params for e in witnesses.claimed.entries)
+    for entry in witnesses.claimed.entries:
+        wrong = changed(witnesses.counted, entry.path, taken_out)
+        found = compare(*witnesses._replace(counted=wrong))
+        here = [d for d in found.differences if d.path == entry.path]
+        assert [(d.what, d.hooks) for d in here] == [(what, None) for what in FACTS]
+        assert [(d.analytic, d.trace) for d in here[2:]] == (
+            [(0, None)] * 3
+            if entry.kind in RENAMES
+            else [(n, n) for n in (entry.macs, entry.weight, entry.bias)]
+        )
+        lost = Difference("(whole)", "params", whole, whole - entry.params, whole, None)
+        assert found.differences[5:] == ((lost,) if entry.params else ())
+
+
+def test_a_figure_wrong_in_the_trace_alone_is_found_wherever_it_is(witnesses: Witnesses) -> None:
+    whole = sum(e.macs for e in witnesses.claimed.entries)
+    for entry in witnesses.traced.entries:
+        for what in ("macs", "weight", "bias"):
+            right = getattr(witnesses.at(entry.path), what)
+            wrong = changed(witnesses.traced, entry.path, adding(**{what: 1}))
+            found = compare(*witnesses._replace(traced=wrong))
+            torch_s = right if what == "macs" else None
+            at_leaf = Difference(entry.path, what, right, right, right + 1, torch_s)
+            in_all = Difference("(whole)", "macs", whole, whole, whole + 1, whole)
+            assert found.differences == ((at_leaf, in_all) if what == "macs" else (at_leaf,))
+            assert found.witnesses["trace"] == (whole + 1 if what == "macs" else whole)
+
+
+def test_a_kind_wrong_in_the_trace_alone_is_found_wherever_it_is(witnesses: Witnesses) -> None:
+    for entry in witnesses.traced.entries:
+        right = witnesses.at(entry.path).kind
+        for kind in ("another", *RENAMES):
+            wrong = changed(witnesses.traced, entry.path, lambda e, new=kind: e._replace(kind=new))
+            found = compare(*witnesses._replace(traced=wrong))
+            assert found.differences == (Difference(entry.path, "kind", right, right, kind, None),)
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_a_shape_wrong_in_the_trace_alone_is_found_wherever_it_is(
+    witnesses: Witnesses, side: str
+) -> None:
+    for entry in witnesses.traced.entries:
+        (first, *others) = getattr(entry, side)
+        wider = (Shape(*first[:-1], first[-1] + 1), *others)
+        wrong = changed(
+            witnesses.traced, entry.path, lambda e, new=wider: e._replace(**{side: new})
+        )
+        (difference,) = compare(*witnesses._replace(traced=wrong)).differences
+        assert (difference.path, difference.what) == (entry.path, "shapes")
+        assert difference.analytic == difference.hooks != difference.trace
+        assert difference.torch is None
+
+
+def test_a_leaf_that_the_trace_misses_is_found_wherever_it_is(witnesses: Witnesses) -> None:
+    whole = sum(e.macs for e in witnesses.claimed.entries)
+    for entry in witnesses.traced.entries:
+        wrong = changed(witnesses.traced, entry.path, taken_out)
+        found = compare(*witnesses._replace(traced=wrong))
+        right = witnesses.at(entry.path)
+        here = found.differences[:5]
+        assert [(d.path, d.what, d.trace) for d in here] == [
+            (entry.path, what, None) for what in FACTS
         ]
+        assert [d.analytic for d in here] == [d.hooks for d in here]
+        assert [d.hooks for d in (here[0], *here[2:])] == [
+            *(right.kind, right.macs, right.weight, right.bias)
+        ]
+        less = Difference("(whole)", "macs", whole, whole, whole - right.macs, whole)
+        assert found.differences[5:] == ((less,) if right.macs else ())
+
+
+@pytest.mark.parametrize("macs", [0, 5])
+def test_a_leaf_that_the_trace_alone_finds_is_found(witnesses: Witnesses, macs: int) -> None:
+    shape = Shape(1, 4, 2, 2)
+    extra = Entry("stage9.conv", "conv", (shape,), (shape,), macs, 3)
+    found = compare(*witnesses._replace(traced=longer(witnesses.traced, extra)))
+    whole = sum(e.macs for e in witnesses.claimed.entries)
+    assert found.leaves == len(witnesses.claimed.entries)
+    assert found.differences[:5] == (
+        Difference("stage9.conv", "kind", None, None, "conv", None),
+        Difference("stage9.conv", "shapes", None, None, "1x4x2x2 -> 1x4x2x2", None),
+        Difference("stage9.conv", "macs", None, None, macs, 0),
+        Difference("stage9.conv", "weight", None, None, 3, None),
+        Difference("stage9.conv", "bias", None, None, 0, None),
+    )
+    more = Difference("(whole)", "macs", whole, whole, whole + macs, whole)
+    assert found.differences[5:] == ((more,) if macs else ())
+
+
+@pytest.mark.parametrize("path", [CONV, FREE])
+def test_a_leaf_that_the_trace_finds_twice_is_found(witnesses: Witnesses, path: str) -> None:
+    (entry,) = witnesses.traced.by_path()[path]
+    found = compare(*witnesses._replace(traced=longer(witnesses.traced, entry)))
+    first = found.differences[0]
+    assert (first.path, first.what) == (path, "kind")
+    assert (first.hooks, first.trace) == (entry.kind, f"{entry.kind}, {entry.kind}")
+
+
+def test_what_the_trace_has_no_rule_for_is_found_where_it_ran(witnesses: Witnesses) -> None:
+    (entry,) = witnesses.traced.by_path()[FREE]
+    unknown = entry._replace(kind="uncounted", operator="mystery")
+    found = compare(*witnesses._replace(traced=longer(witnesses.traced, unknown)))
+    assert not found.agreed
+    assert found.differences[0] == Difference(
+        FREE, "kind", entry.kind, entry.kind, f"{entry.kind}, uncounted", None
+    )
+
+
+@pytest.mark.parametrize("path", [CONV, FREE])
+def test_a_multiplying_leaf_that_the_trace_alone_takes_for_nothing_is_no_view(
+    witnesses: Witnesses, path: str
+) -> None:
+    # All that is known of the leaf is that two say it works, and one that it only renames.
+    wrong = changed(
+        witnesses.traced, path, lambda e: Entry(e.path, "identity", e.inputs, e.outputs)
+    )
+    found = compare(*witnesses._replace(traced=wrong))
+    right = witnesses.at(path).kind
+    assert found.differences[0] == Difference(path, "kind", right, right, "identity", None)
+
+
+def test_parameters_that_the_trace_adds_up_otherwise_are_found(witnesses: Witnesses) -> None:
+    whole = sum(e.params for e in witnesses.claimed.entries)
+    owned = witnesses.traced.parameters
+    assert owned
+    more = replace(witnesses.traced, parameters=(*owned, Parameter("stage9.weight", 5)))
+    less = replace(witnesses.traced, parameters=owned[1:])
+    for traced, said in ((more, whole + 5), (less, whole - owned[0].elements)):
+        found = compare(*witnesses._replace(traced=traced))
+        assert found.differences == (Difference("(whole)", "params", whole, whole, said, None),)
 
 
 @pytest.mark.parametrize("extra", [1, 2, -1, -2])
 def test_torchs_counter_off_at_one_leaf_is_found_wherever_it_is(
     witnesses: Witnesses, extra: int
 ) -> None:
-    claimed, counted, flops = witnesses
-    for entry in claimed.entries:
-        wrong = {**flops, entry.path: 2 * entry.macs + extra}
-        found = compare(claimed, counted, wrong)
-        (difference,) = found.differences
+    for entry in witnesses.claimed.entries:
+        wrong = {**witnesses.flops, entry.path: 2 * entry.macs + extra}
+        (difference,) = compare(*witnesses._replace(flops=wrong)).differences
         assert (difference.path, difference.what) == (entry.path, "macs")
         assert (difference.analytic, difference.hooks) == (entry.macs, entry.macs)
-        assert difference.torch != entry.macs
+        assert difference.trace == entry.macs != difference.torch
         if extra % 2 == 0:
             assert difference.torch == entry.macs + extra // 2
 
 
 def test_a_leaf_that_torch_does_not_count_is_found(witnesses: Witnesses) -> None:
-    claimed, counted, flops = witnesses
-    missing = {path: count for path, count in flops.items() if path != CONV}
+    missing = {path: count for path, count in witnesses.flops.items() if path != CONV}
     right = witnesses.at(CONV).macs
-    found = compare(claimed, counted, missing)
-    assert found.differences == (Difference(CONV, "macs", right, right, 0),)
+    found = compare(*witnesses._replace(flops=missing))
+    assert found.differences == (Difference(CONV, "macs", right, right, right, 0),)
 
 
 @pytest.mark.parametrize("extra", [1, 2, -2])
 def test_a_whole_that_is_not_the_sum_of_the_leaves_is_found(
     witnesses: Witnesses, extra: int
 ) -> None:
-    claimed, counted, flops = witnesses
-    found = compare(claimed, counted, {**flops, "": flops[""] + extra})
-    (difference,) = found.differences
-    assert difference.path == "(whole)"
-    assert (difference.analytic, difference.hooks) == (claimed.macs, claimed.macs)
-    assert difference.torch != claimed.macs
+    whole = sum(e.macs for e in witnesses.claimed.entries)
+    wrong = {**witnesses.flops, "": 2 * whole + extra}
+    found = compare(*witnesses._replace(flops=wrong))
+    said = whole + extra // 2 if extra % 2 == 0 else f"{2 * whole + extra}/2"
+    assert found.differences == (Difference("(whole)", "macs", whole, whole, whole, said),)
+    assert found.witnesses == {"analytic": whole, "hooks": whole, "trace": whole, "torch": said}
 
 
-# Planted in the module
-
-
-def planted(
-    monkeypatch: pytest.MonkeyPatch, net: Network, change: Callable[[nn.Module], nn.Module]
-) -> tuple[Difference, ...]:
-    """What the proof says where the builder makes the module wrong."""
-    monkeypatch.setattr(
-        confirmation, "build", lambda layer, *, device: change(build(layer, device=device))
-    )
-    return confirm(net).differences
-
-
-def test_a_builder_that_forgets_the_groups_of_one_convolution_is_found(
+def test_the_trace_asked_is_that_of_the_module_built(
     monkeypatch: pytest.MonkeyPatch, small: Network, witnesses: Witnesses
 ) -> None:
-    def ungrouped(module: nn.Module) -> nn.Module:
-        body = module.get_submodule(CONV.rpartition(".")[0])
-        right = body.expand
-        body.expand = nn.Conv2d(right.in_channels, right.out_channels, 1, bias=False, device="meta")
-        return module
+    count = trace.count
 
-    right = witnesses.at(CONV)
-    found = planted(monkeypatch, small, ungrouped)
-    assert found[:2] == (
-        Difference(CONV, "macs", right.macs, 2 * right.macs, 2 * right.macs),
-        Difference(CONV, "weight", right.weight, 2 * right.weight, None),
+    def wrong(module: nn.Module, **how: Any) -> Tally:
+        return changed(count(module, **how), CONV, adding(weight=1))
+
+    monkeypatch.setattr(confirmation.trace, "count", wrong)
+    right = witnesses.at(CONV).weight
+    assert confirm(small).differences == (
+        Difference(CONV, "weight", right, right, right + 1, None),
     )
-    assert [d.path for d in found[2:]] == ["(whole)"]
-
-
-def test_a_builder_that_leaves_a_bias_on_one_convolution_is_found(
-    monkeypatch: pytest.MonkeyPatch, small: Network, witnesses: Witnesses
-) -> None:
-    def biased(module: nn.Module) -> nn.Module:
-        conv = module.get_submodule(CONV)
-        conv.bias = nn.Parameter(torch.empty(conv.out_channels, device="meta"))
-        return module
-
-    (difference,) = planted(monkeypatch, small, biased)
-    assert difference == Difference(CONV, "bias", 0, 24, None)
-
-
-def test_a_builder_that_strides_another_layer_than_the_tree_is_found(
-    monkeypatch: pytest.MonkeyPatch, small: Network
-) -> None:
-    def moved(module: nn.Module) -> nn.Module:
-        body = module.stage3.residual.body
-        body.compress.stride, body.spatial.stride = (2, 2), (1, 1)
-        return module
-
-    found = planted(monkeypatch, small, moved)
-    (compress,) = (
-        d for d in found if d.path == "stage3.residual.body.compress" and d.what == "macs"
-    )
-    assert compress.analytic == 4 * compress.hooks == 4 * compress.torch
-
-
-def test_products_hidden_between_the_leaves_are_found_in_the_whole(
-    monkeypatch: pytest.MonkeyPatch, small: Network
-) -> None:
-    class Hidden(nn.Sequential):  # a container that multiplies in its own forward pass
-        def forward(self, x: Tensor) -> Tensor:
-            out = super().forward(x)
-            return out @ torch.empty(10, 10, device=out.device)
-
-    def hiding(module: nn.Module) -> nn.Module:
-        return Hidden(OrderedDict(module.named_children()))
-
-    (difference,) = planted(monkeypatch, small, hiding)
-    assert difference.path == "(whole)"
-    assert difference.torch == difference.analytic + 10 * 10
-    assert difference.hooks == difference.analytic
-
-
-def test_a_layer_that_runs_but_stands_in_no_tree_is_found(
-    monkeypatch: pytest.MonkeyPatch, small: Network
-) -> None:
-    def longer(module: nn.Module) -> nn.Module:
-        module.append(nn.Linear(10, 10, device="meta"))
-        return module
-
-    found = planted(monkeypatch, small, longer)
-    assert [(d.path, d.what) for d in found] == [
-        *((found[0].path, what) for what in ("kind", "shapes", "macs", "weight", "bias")),
-        ("(whole)", "macs"),
-    ]
-    assert [d.analytic for d in found[:5]] == [None] * 5
-    assert [d.hooks for d in (found[0], *found[2:5])] == ["linear", 10 * 10, 10 * 10, 10]
-
-
-# Torch's counter
-
-
-def test_torchs_flops_of_a_leaf_are_twice_its_multiply_adds() -> None:
-    module = nn.Sequential()
-    module.add_module("conv", nn.Conv2d(4, 6, 3, 1, 1, groups=2, bias=False))
-    module.add_module("flatten", nn.Flatten())
-    module.add_module("linear", nn.Linear(6 * 5 * 7, 3))
-    flops = torch_flops(module, (1, 4, 5, 7))
-    conv = 2 * (6 * 5 * 7) * (4 // 2 * 3 * 3)
-    linear = 2 * (6 * 5 * 7) * 3
-    assert {path: n for path, n in flops.items() if n} == {
-        "": conv + linear,
-        "conv": conv,
-        "linear": linear,
-    }
-
-
-def mixed(module: nn.Module) -> list[bool]:
-    """Every third module in training, the others not: a mixture that no eval() gives back."""
-    for index, child in enumerate(module.modules()):
-        child.training = index % 3 == 0
-    return [child.training for child in module.modules()]
-
-
-def test_torchs_counter_leaves_the_train_flags_as_they_were(small: Network) -> None:
-    module = build(small)
-    flags = mixed(module)
-    assert set(flags) == {True, False}
-    torch_flops(module, tuple(small.input))
-    assert [child.training for child in module.modules()] == flags
-
-
-def test_torchs_counter_leaves_the_train_flags_as_they_were_where_the_forward_pass_raises(
-    small: Network,
-) -> None:
-    module = build(small)
-    flags = mixed(module)
-    with pytest.raises(RuntimeError):
-        torch_flops(module, (1, 5, 32, 32))
-    assert [child.training for child in module.modules()] == flags
-
-
-def test_torchs_counter_leaves_batch_norms_and_gradients_as_they_were(small: Network) -> None:
-    module = build(small).train()
-    before = {name: value.clone() for name, value in module.state_dict().items()}
-    torch_flops(module, tuple(small.input))
-    after = module.state_dict()
-    assert list(after) == list(before)
-    assert all(torch.equal(after[name], before[name]) for name in before)
-    assert all(p.grad is None for p in module.parameters())
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
-    assert torch.is_grad_enabled()
-
-
-# Formulas
-
-
-@pytest.mark.parametrize("name", ["shufflenet", "resnet", "resnext", "xception", "vgg"])
-def test_the_formula_of_every_unit_is_that_of_the_unit_built(name: str) -> None:
-    assert confirm_formula(UNITS[name]) == ()
-
-
-def _two_faced(ints: Callable[[Place], Layer], symbols: Callable[[Place], Layer]) -> Unit:
-    """A unit that builds one thing of numbers and shows another to a formula."""
-
-    def make(place: Place) -> Layer:
-        return ints(place) if type(place.c_in) is int else symbols(place)
-
-    return Unit("two_faced", make, "builds one thing, claims another", ratio=4, splits="groups")
-
-
-def test_a_unit_whose_formula_is_that_of_another_is_found_with_the_place() -> None:
-    found = confirm_formula(_two_faced(shufflenet, resnet))
-    assert len(found) == 4
-    for difference in found:
-        at = dict(part.split("=") for part in difference.path.split(", "))
-        c, h, w, m, g = (int(at[name]) for name in "chwmg")
-        assert difference == Difference(
-            difference.path,
-            "macs",
-            h * w * (2 * c * m + 9 * m * m),
-            h * w * (2 * c * m // g + 9 * m),
-            None,
-        )
-
-
-def test_a_unit_that_is_the_same_to_both_is_not_called_wrong() -> None:
-    assert confirm_formula(_two_faced(resnet, resnet)) == ()
-    assert confirm_formula(_two_faced(resnet, shufflenet)) != ()
 
 
 # Reading a difference
 
 
 def test_a_difference_says_where_what_and_what_each_witness_found() -> None:
-    assert str(Difference("stage2.conv", "macs", 3, 4, "9/2")) == (
-        "stage2.conv: macs: analytic 3, hooks 4, torch 9/2"
+    assert str(Difference("stage2.conv", "macs", 3, 4, 5, "9/2")) == (
+        "stage2.conv: macs: analytic 3, hooks 4, trace 5, torch 9/2"
+    )
+    assert str(Difference("stage9.conv", "kind", None, None, "conv", None)) == (
+        "stage9.conv: kind: analytic None, hooks None, trace conv, torch None"
     )
 
 

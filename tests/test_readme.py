@@ -18,12 +18,18 @@ from shufflenet.reader import loads
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = re.findall(r"```console\n\$ (shufflecost [^\n]*)\n(.*?)```", README, re.DOTALL)
-PYTHON = "\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+DOCS = {
+    name: "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    for name, text in (
+        ("README.md", README),
+        ("counting.md", (ROOT / "docs" / "counting.md").read_text(encoding="utf-8")),
+    )
+}
 
 
 def test_the_readme_has_examples_of_both_kinds() -> None:
     assert len(CONSOLE) >= 5
-    assert PYTHON.count(">>>") >= 10
+    assert all(text.count(">>>") >= 10 for text in DOCS.values())
 
 
 @pytest.mark.parametrize(("line", "printed"), CONSOLE, ids=[line for line, _ in CONSOLE])
@@ -41,8 +47,9 @@ def test_a_command_in_the_readme_prints_what_the_readme_shows(line: str, printed
     assert done.stdout == printed
 
 
-def test_the_python_examples_in_the_readme_give_what_they_show() -> None:
-    examples = doctest.DocTestParser().get_doctest(PYTHON, {}, "README.md", "README.md", 0)
+@pytest.mark.parametrize("name", DOCS)
+def test_the_python_examples_give_what_they_show(name: str) -> None:
+    examples = doctest.DocTestParser().get_doctest(DOCS[name], {}, name, name, 0)
     said: list[str] = []
     failed, tried = doctest.DocTestRunner().run(examples, out=said.append)
     assert tried >= 10

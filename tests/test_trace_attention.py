@@ -33,6 +33,10 @@ def decoded(t: int, s: int) -> int:
     return attended(t, t) + attended(t, s) + N * t * E * F + N * t * F * E
 
 
+#: Minus infinity for every place after one's own.
+UNSEEN = nn.Transformer.generate_square_subsequent_mask(T)
+
+
 def laid(length: int, batch_first: bool, width: int = E) -> torch.Tensor:
     return empty(N, length, width) if batch_first else empty(length, N, width)
 
@@ -172,14 +176,20 @@ def test_an_encoder_layer_costs_the_same_whatever_its_order_and_activation(optio
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor")
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize(
-    ("training", "context", "batch_first", "masked"),
-    [*pairs([True, False], CONTEXTS, [True, False], [False, True])],
+    ("training", "context", "batch_first", "masks"),
+    [
+        *pairs(
+            [True, False],
+            CONTEXTS,
+            [True, False],
+            [{}, {"src_key_padding_mask": ends(T)}, {"mask": UNSEEN}],
+        )
+    ],
 )
-def test_an_encoder_is_its_layers(training, context, batch_first, masked):
+def test_an_encoder_is_its_layers(training, context, batch_first, masks):
     # a place that is only padding is multiplied like any other, whether or not torch leaves it out
     layer = nn.TransformerEncoderLayer(E, H, F, batch_first=batch_first)
     model = nn.TransformerEncoder(layer, 3, nn.LayerNorm(E)).train(training)
-    masks = {"src_key_padding_mask": ends(T)} if masked else {}
     with CONTEXTS[context]():
         tallies = {
             "plain": count(model, laid(T, batch_first), **masks),
@@ -196,7 +206,13 @@ def test_an_encoder_is_its_layers(training, context, batch_first, masked):
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize(
     "masks",
-    [{}, {"tgt_mask": causal(T)}, {"tgt_key_padding_mask": ends(T)}, {"memory_mask": empty(T, S)}],
+    [
+        {},
+        {"tgt_mask": causal(T)},
+        {"tgt_mask": UNSEEN},
+        {"tgt_key_padding_mask": ends(T)},
+        {"memory_mask": empty(T, S)},
+    ],
     ids=lambda masks: "+".join(masks) or "plain",
 )
 def test_a_decoder_is_its_layers_and_each_attends_twice(training, batch_first, masks):

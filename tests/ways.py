@@ -28,10 +28,11 @@ class Wired(nn.Module):
 
 
 def on_meta(tree: Any) -> Any:
-    """The tensors of any nesting without their values; whole numbers and masks are what they are."""
+    """The tensors of any nesting without their values, but for whole numbers and masks."""
 
     def bare(x: Tensor) -> Tensor:
-        return x.to("meta") if x.is_floating_point() else x
+        valued = not x.is_floating_point() or bool(torch.isinf(x).any())
+        return x if valued else x.to("meta")
 
     return tree_map_only(Tensor, bare, tree)
 

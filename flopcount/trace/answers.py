@@ -21,6 +21,13 @@ def passed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     return func(*args, **kwargs)
 
 
+def device(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Where a tensor is: where the model is, but for what torch keeps on the CPU."""
+    if w.real:
+        return func(*args)
+    return _CPU["device"] if id(args[0]) in w.on_cpu else w.device
+
+
 def viewed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A function that makes other names of its first tensor."""
     if w.everywhere or not args or id(args[0]) in w.apart or id(args[0]) in w.worked_out:
@@ -52,7 +59,11 @@ def valued(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     if not w.real and not all(id(x) in w.worked_out for x in ins):
         if not all(id(x) in w.worked_out or _own(w, x) for x in ins):
             raise DataDependentError(getattr(func, "__name__", str(func)), w.path)
-        return func(*args, **kwargs)
+        busy, w.busy = w.busy, True
+        try:
+            return func(*args, **kwargs)
+        finally:
+            w.busy = busy
     name = operator_of(getattr(func, "__name__", ""))
     return w.run(func, args, kwargs, FREE.get(name, "copy"), name)
 
@@ -153,7 +164,7 @@ _TYPES = {
 
 
 def created(kind: str, operator: str) -> Handler:
-    """A function that makes a tensor of nothing; a few whole numbers are worked out."""
+    """A function that makes a tensor of nothing; what is no larger than a mask is worked out."""
 
     def handle(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         ins = tuple(tensors((args, kwargs)))
@@ -164,8 +175,8 @@ def created(kind: str, operator: str) -> Handler:
             return w.run(func, args, kwargs, kind, operator)
         busy, w.busy = w.busy, True
         out = func(*args, **{**kwargs, "device": "meta"})
-        whole = not out.is_floating_point() and not out.is_complex()
-        if whole and kind == "create" and out.numel() <= _FEW:
+        sure = "empty" not in operator or not (out.is_floating_point() or out.is_complex())
+        if kind == "create" and sure and out.numel() <= _FEW:
             out = func(*args, **{**kwargs, "device": "cpu"})
             w.worked_out[id(out)] = out
         w.busy = busy
@@ -197,7 +208,7 @@ def _kept(
     return out
 
 
-_CPU = {"device": "cpu"}
+_CPU = {"device": torch.device("cpu")}
 
 
 def set_data(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -227,6 +238,8 @@ def requires_grad(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[st
 def recurrent(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """``lstm`` and its kin: every matrix is multiplied once for each row of each step."""
     name = func.__name__
+    if w.checked:
+        func = _stepping(func, args)
     if w.checked and not w.backward:
         return w.run(func, args, kwargs, "rnn", name)
     ins = tuple(tensors(args))
@@ -242,6 +255,13 @@ def recurrent(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, A
     else:
         w.write("rnn", name, ins, outs, call.macs())
     return outs if len(outs) > 1 else outs[0]
+
+
+def _stepping(func: Any, args: tuple[Any, ...]) -> Any:
+    # Of a packed sequence the sizes of its steps are read, whatever the device.
+    if func.__name__.endswith("_cell") or not isinstance(args[3], (list, tuple)):
+        return func
+    return lambda x, _, *rest: func(x, args[1], *rest)
 
 
 def several(operator: str) -> Handler:
@@ -265,6 +285,11 @@ def _rows_by_columns(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     return (rows @ columns).squeeze(-1).squeeze(-1)
 
 
+def dense(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether sequences may be nested by their mask: not here, where padding is counted too."""
+    return False
+
+
 def pack(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """``_pack_padded_sequence``: the rows that are there, and how many at each step."""
     x, lengths, _ = args
@@ -279,6 +304,7 @@ def pack(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     data = torch.empty((sum(counts), *x.shape[2:]), dtype=x.dtype, device="meta")
     w.busy = busy
     w.worked_out[id(batch_sizes)] = batch_sizes
+    w.on_cpu.add(id(batch_sizes))
     w.write("copy", "pack_padded_sequence", (x,), (data, batch_sizes))
     return data, batch_sizes
 

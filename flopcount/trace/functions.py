@@ -220,7 +220,7 @@ def _attribute(func: Any, name: str) -> Handler:
         if what in ("T", "mT", "H", "mH", "real", "imag"):
             return lambda w, f, args, kwargs: w.view(f, args, kwargs)
         if what == "device":
-            return lambda w, f, args, kwargs: f(*args) if w.real else w.device
+            return answers.device
         if what == "is_cuda":
             return lambda w, f, args, kwargs: f(*args) if w.real else w.device.type == "cuda"
         if what == "is_meta":
@@ -255,6 +255,7 @@ _SPECIAL: Mapping[str, Handler] = {
     "repeat_interleave": answers.repeat_interleave,
     "requires_grad_": answers.requires_grad,
     "linalg_vecdot": answers.vecdot,
+    "_nested_tensor_from_mask_left_aligned": answers.dense,
     "_pack_padded_sequence": answers.pack,
     "_pad_packed_sequence": answers.unpack,
 }

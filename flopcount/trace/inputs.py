@@ -1,4 +1,4 @@
-"""The inputs of a count: tensors with shapes and no values, but for whole numbers."""
+"""The inputs of a count: tensors with shapes and no values, but for whole numbers and masks."""
 
 from __future__ import annotations
 
@@ -36,8 +36,7 @@ def prepared(tree: Any, watch: Watch) -> Any:
         tensor = tensor.detach()
         if watch.real:
             return tensor.clone()
-        whole = not tensor.is_floating_point() and not tensor.is_complex()
-        if whole and not tensor.is_meta and tensor.numel() <= _FEW:
+        if not tensor.is_meta and tensor.numel() <= _FEW and _worth_knowing(tensor):
             kept = tensor.to("cpu", copy=True)
             watch.worked_out[id(kept)] = kept
             return kept
@@ -46,3 +45,9 @@ def prepared(tree: Any, watch: Watch) -> Any:
         )
 
     return tree_map_only(Tensor, ready, tree)
+
+
+def _worth_knowing(tensor: Tensor) -> bool:
+    # Whole numbers, and masks: what is added to be minus infinity somewhere.
+    whole = not tensor.is_floating_point() and not tensor.is_complex()
+    return whole or bool(torch.isinf(tensor).any())

@@ -110,6 +110,8 @@ class Watch(TorchFunctionMode):
         # values worked out on the way, by id; kept, so that no id is used twice
         self.worked_out: dict[int, Tensor] = {}
         self.shadows: dict[int, Tensor] = {}
+        # what is on the CPU wherever the model is, by id
+        self.on_cpu: set[int] = set()
         self._sources: dict[int, Tensor] = {}
         self._ghosts: dict[int, Ghost] = {}
         self.paths: list[str] = [""]
@@ -272,8 +274,20 @@ class Watch(TorchFunctionMode):
         if known and not self.real:
             self.worked_out.update((id(x), x) for x in tensors(out))
         elif self.shadows:
+            if not known and self.worked_out:
+                self._forget(ins)
             out = tree_map_only(Tensor, self.source, out)
         return out
+
+    def _forget(self, ins: Iterable[Tensor]) -> None:
+        """Know no longer what was worked out, where something unknown was written on it."""
+        for tensor in ins:
+            shadow = self.shadows.get(id(tensor))
+            if shadow is not None and shadow._version and id(tensor) in self.worked_out:
+                for key, other in tuple(self.worked_out.items()):
+                    if _is_alias_of(tensor, other):
+                        # kept, as they all are, so that no id is used twice
+                        self._sources[key] = self.worked_out.pop(key)
 
     def meta(self, tensor: Tensor) -> Tensor:
         """The tensor itself if it is on the meta device, else its shadow there."""
