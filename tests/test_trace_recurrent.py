@@ -54,6 +54,7 @@ def test_a_recurrent_net_costs_the_same_under_any_mode_of_torch(net, training, c
 
 @pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
 def test_a_projected_state_is_what_the_next_step_and_the_next_layer_read(layers, directions):
     model = nn.LSTM(C, H, layers, bidirectional=directions == 2, proj_size=P)
     assert macs(model, empty(T, N, C)) == T * N * step(4, layers, directions, P)

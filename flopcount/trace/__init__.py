@@ -26,7 +26,7 @@ from flopcount.trace.modules import wrapped
 from flopcount.trace.shortcuts import DIRECT
 from flopcount.trace.training import backward as gradients
 from flopcount.trace.twin import HookedError, Twin
-from flopcount.trace.watch import Call, DataDependentError, Rule, Watch, tensors
+from flopcount.trace.watch import Call, DataDependentError, Rule, Watch, alone, tensors
 
 __all__ = ["Call", "DataDependentError", "Rule", "UncountedError", "count"]
 
@@ -66,7 +66,7 @@ def count(
         raise TypeError("count takes either inputs or a shape")
     asked = {key: Rule(rule) if isinstance(rule, str) else rule for key, rule in rules.items()}
     real = execution == "real"
-    with torch.inference_mode(False), nullcontext() if real else uncollected():
+    with alone(), torch.inference_mode(False), nullcontext() if real else uncollected():
         try:
             run = _Run(model, real, backward, checked, asked, thorough=real)
             tally = run.count(inputs, shape, kwargs)

@@ -7,8 +7,10 @@ execution, and where the answers themselves are to be checked, every function ru
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -25,6 +27,8 @@ from flopcount.trace.ledger import Ledger
 _WORKED_OUT = 65_536
 _META = torch.device("meta")
 _empty = torch.empty
+# The count that each thread is at.
+_running = threading.local()
 
 
 class DataDependentError(RuntimeError):
@@ -89,6 +93,7 @@ class Watch(TorchFunctionMode):
 
     def __init__(self, ledger: Ledger, *, real: bool, checked: bool, device: torch.device) -> None:
         super().__init__()
+        _running.watch = self
         # imported here, since each needs the other
         from flopcount.trace.deep import Deep
         from flopcount.trace.functions import KNOWN
@@ -363,6 +368,20 @@ class Watch(TorchFunctionMode):
         """Run a function of torch's that is written in Python, and watch what it calls."""
         with self:
             return _unasked(func)(*args, **kwargs)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let an outer count of this thread look away meanwhile."""
+    outer: Watch | None = getattr(_running, "watch", None)
+    if outer is not None:
+        outer.paused = True
+    try:
+        yield
+    finally:
+        _running.watch = outer
+        if outer is not None:
+            outer.paused = False
 
 
 def tensors(tree: Any) -> Iterator[Tensor]:
