@@ -375,19 +375,6 @@ def test_what_the_trace_has_no_rule_for_is_found_where_it_ran(witnesses: Witness
     )
 
 
-@pytest.mark.parametrize("path", [CONV, FREE])
-def test_a_multiplying_leaf_that_the_trace_alone_takes_for_nothing_is_no_view(
-    witnesses: Witnesses, path: str
-) -> None:
-    # All that is known of the leaf is that two say it works, and one that it only renames.
-    wrong = changed(
-        witnesses.traced, path, lambda e: Entry(e.path, "identity", e.inputs, e.outputs)
-    )
-    found = compare(*witnesses._replace(traced=wrong))
-    right = witnesses.at(path).kind
-    assert found.differences[0] == Difference(path, "kind", right, right, "identity", None)
-
-
 def test_parameters_that_the_trace_adds_up_otherwise_are_found(witnesses: Witnesses) -> None:
     whole = sum(e.params for e in witnesses.claimed.entries)
     owned = witnesses.traced.parameters

@@ -7,7 +7,6 @@ went in and what came out; the operators inside it are not looked at.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import MethodType
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch._C import DisableTorchFunction
 
 from flopcount.trace.functions import UNSURE
 from flopcount.trace.shortcuts import DIRECT, Direct
-from flopcount.trace.twin import Wrap, hookless
+from flopcount.trace.twin import Forward, Wrap, hookless
 from flopcount.trace.watch import Call, Rule, Watch, tensors
 
 
@@ -25,18 +24,18 @@ def wrapped(watch: Watch, rules: Mapping[Any, Rule], short: bool) -> Wrap:
     classes = {key: rule for key, rule in rules.items() if isinstance(key, type)}
     long, shorter, sequence = _long(watch), _short(watch), _sequence(watch)
 
-    def wrap(twin: nn.Module, index: int, own: Callable[..., Any] | None) -> Callable[..., Any]:
+    def wrap(twin: nn.Module, index: int, own: Callable[..., Any] | None) -> Forward:
         kind = type(twin)
         if short and own is None:
             if kind in DIRECT:
-                return partial(shorter, twin, index, DIRECT[kind])
+                return Forward(shorter, twin, index, DIRECT[kind])
             if kind.forward is nn.Sequential.forward and _rule(kind, classes) is None:
-                return partial(sequence, twin, index)
+                return Forward(sequence, twin, index)
         rule = _rule(kind, classes)
         bound = MethodType(kind.forward, twin) if own is None else own
         if rule is not None:
             bound = _whole(watch, twin, rule, bound)
-        return partial(long, index, bound)
+        return Forward(long, index, bound)
 
     return wrap
 

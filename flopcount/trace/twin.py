@@ -22,8 +22,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from flopcount.tally import Module, Parameter
 
+
+class Forward(partial[Any]):
+    """What stands in the place of a forward method; ``own`` is that of the module, not its class."""
+
+    own: Any = None
+
+
 #: Puts something in the place of a forward method: twin, index, and what is not its class's own.
-Wrap = Callable[[nn.Module, int, Callable[..., Any] | None], Callable[..., Any]]
+Wrap = Callable[[nn.Module, int, Callable[..., Any] | None], Forward]
 
 _HOOKS = (
     "_forward_hooks",
@@ -143,7 +150,11 @@ class Twin:
         self.paths.append(path)
         self.kinds.append(kind)
         state = module.__dict__.copy()
-        quiet = kind in self.quiet and "forward" not in state
+        own = state.get("forward")
+        if isinstance(own, Forward):
+            # the twin of an outer count, whose module has a forward method of its own or none
+            own = own.own
+        quiet = kind in self.quiet and own is None
         if not quiet:
             if isinstance(module, torch.jit.ScriptModule):
                 return self._script(module, index, path)
@@ -186,19 +197,19 @@ class Twin:
             }
             # found at once, where `nn.Module` would look in three places first
             state.update(twins)
-        own = None if quiet else self._forward(module, twin)
-        state["forward"] = self.wrap(twin, index, own)
+        if not quiet:
+            own = self._forward(twin, own)
+        state["forward"] = forward = self.wrap(twin, index, own)
+        if own is not None:
+            forward.own = own
         return twin
 
-    def _forward(self, module: nn.Module, twin: nn.Module) -> Callable[..., Any] | None:
-        inner = _WRAPPERS.get(type(module).__name__)
+    def _forward(self, twin: nn.Module, own: Any) -> Callable[..., Any] | None:
+        inner = _WRAPPERS.get(type(twin).__name__)
         if inner is not None and inner in twin._modules:
             held = twin._modules[inner]
             return lambda *args, **kwargs: held(*args, **kwargs)  # type: ignore[misc]
-        own = module.__dict__.get("forward")
-        if own is None:
-            return None
-        bound: Callable[..., Any] = self._bound(own)
+        bound: Callable[..., Any] | None = self._bound(own)
         return bound
 
     def _own(self, parameters: Mapping[str, Any], prefix: str) -> None:
