@@ -24,7 +24,7 @@ from flopcount.tally import Module, Parameter
 
 
 class Forward(partial[Any]):
-    """What stands in the place of a forward method; ``own`` is that of the module, not its class."""
+    """What stands in the place of a forward method; ``own`` is the module's, not its class's."""
 
     own: Any = None
 
