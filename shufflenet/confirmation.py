@@ -155,7 +155,7 @@ def _differences(
         yield from _leaf(path, leaf, flops)
     # What is found anywhere must have been found at a leaf: nothing hides between the leaves.
     whole = _half(flops.get("", 0))
-    if not claimed.macs == traced.macs == whole:
+    if not claimed.macs == counted.macs == traced.macs == whole:
         yield Difference("(whole)", "macs", claimed.macs, counted.macs, traced.macs, whole)
     if not claimed.params == counted.params == traced.params:
         figures = (claimed.params, counted.params, traced.params)
@@ -166,14 +166,14 @@ def _leaf(
     path: str, leaf: tuple[tuple[Entry, ...], ...], flops: dict[str, int]
 ) -> Iterator[Difference]:
     one, other, third = map(_facts, leaf)
-    if all(entry.kind in VIEWS for entries in leaf for entry in entries):
+    if not leaf[2] and all(entry.kind in VIEWS for entry in leaf[1]):
         # A function that only renames a tensor is no operator, and the trace has none there.
         third = other
     half = _half(flops.get(path, 0))
     for what in ("kind", "shapes", "macs", "weight", "bias"):
         a, b, c = one.get(what), other.get(what), third.get(what)
         if not a == b == c or (what == "macs" and a != half):
-            yield Difference(path, what, a, b, c, half if what == "macs" else None)
+            yield Difference(path or "(root)", what, a, b, c, half if what == "macs" else None)
 
 
 def _facts(entries: tuple[Entry, ...]) -> dict[str, str | int]:

@@ -67,17 +67,14 @@ def count(
     asked = {key: Rule(rule) if isinstance(rule, str) else rule for key, rule in rules.items()}
     real = execution == "real"
     with alone(), torch.inference_mode(False), nullcontext() if real else uncollected():
-        try:
-            run = _Run(model, real, backward, checked, asked, thorough=real)
-            tally = run.count(inputs, shape, kwargs)
-        except HookedError:
-            tally = None
-        if tally is None:
+        run = _Run(model, real, backward, checked, asked, thorough=real)
+        tally = run.count(inputs, shape, kwargs)
+        while tally is None:
             # Something ran that calls no torch function, or that adds hooks on its way: again,
-            # with all of it watched from below.
+            # with all of it watched from below; and every function run where gradients flow.
+            checked = checked or run.watch.differentiated
             run = _Run(model, real, backward, checked, asked, thorough=True)
             tally = run.count(inputs, shape, kwargs)
-    assert tally is not None
     if strict and tally.uncounted:
         times = ", ".join(f"{name} ({count})" for name, count in tally.uncounted.items())
         raise UncountedError(f"no rule for {times}")
@@ -140,11 +137,17 @@ class _Run:
             if watch.everywhere:
                 stack.enter_context(watch.deep)
             stack.enter_context(watch)
-            out = self.model(*args, **named)
+            try:
+                out = self.model(*args, **named)
+            except HookedError:
+                return None
         ins = tuple(map(self._seen, tensors((args, named))))
         outs = tuple(map(self._seen, tensors(out)))
         settled = settle(self.ledger.lines, self.twin, (ins, outs))
-        if settled.unseen and not watch.everywhere:
+        if settled.wrapped and not watch.checked:
+            watch.differentiated = True
+            return None
+        if (settled.unseen or watch.overheard) and not watch.everywhere:
             return None
         if not ins and not self.ledger.lines:
             raise TypeError("count takes inputs or a shape, and the model did nothing without")

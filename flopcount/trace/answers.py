@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from flopcount.kinds import FREE, operator_of
 from flopcount.trace.recurrent import Recurrence
+from flopcount.trace.twin import HookedError
 from flopcount.trace.watch import DataDependentError, Gathered, Watch, tensors
 
 #: Answers one call of a torch function: watch, function, arguments, named arguments.
@@ -40,6 +42,9 @@ def viewed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 
 def detached(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Another name of a tensor that leads no gradient back."""
+    if _lazy(args[0]):
+        # without a shape yet
+        return func(*args)
     return w.view(func, args, kwargs, "detach")
 
 
@@ -163,11 +168,18 @@ _TYPES = {
 }
 
 
+# Where torch keeps what runs on the meta device.
+_KERNELS = ("torch._meta_registrations", "torch._refs", "torch._prims", "torch._decomp")
+
+
 def created(kind: str, operator: str) -> Handler:
     """A function that makes a tensor of nothing; what is no larger than a mask is worked out."""
 
     def handle(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         ins = tuple(tensors((args, kwargs)))
+        if not w.everywhere and sys._getframe(2).f_globals["__name__"].startswith(_KERNELS):
+            # The result of an operator that was called by none of torch's functions.
+            w.overheard = True
         if w.real or func.__name__ in ("tensor", "as_tensor", "asarray", "from_numpy"):
             return _kept(w, func, args, kwargs, kind, operator)
         if ins and not all(id(x) in w.worked_out for x in ins):
@@ -231,8 +243,23 @@ def ignored(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any
 
 
 def requires_grad(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Asking for gradients: the tensor stays as it is."""
-    return args[0]
+    """Asking for gradients on the way: they flow only through what runs."""
+    if id(args[0]) in w.apart:
+        return args[0]
+    _differentiate(w)
+    return func(*args, **kwargs)
+
+
+def dual(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A tensor with its tangent: what is made of it carries one as well."""
+    _differentiate(w)
+    return w.view(func, args, kwargs)
+
+
+def _differentiate(w: Watch) -> None:
+    if not w.checked:
+        w.differentiated = True
+        raise HookedError
 
 
 def recurrent(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

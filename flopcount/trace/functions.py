@@ -116,7 +116,7 @@ def _named(func: Any, space: str, name: str, operator: str) -> Handler:
         return answers.valued
     if operator in _FACTS:
         return answers.passed
-    if name.endswith("_") and not name.startswith("_") and operator in FREE:
+    if name.endswith("_") and not name.startswith("_") and operator in FREE.keys() - _RESIZING:
         return _judged(in_place(FREE[operator], operator), FREE[operator], operator)
     if name.startswith("__i") and name != "__invert__" and operator in FREE:
         kind = FREE[operator]
@@ -231,6 +231,8 @@ def _attribute(func: Any, name: str) -> Handler:
     return answers.ignored
 
 
+# In place, but of another size afterwards.
+_RESIZING = frozenset(("resize", "resize_as", "set"))
 _RECURRENT_NAMES = "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell"
 _RECURRENT = frozenset(_RECURRENT_NAMES.split())
 # Products of several tensors, which torch takes apart into products of two.
@@ -254,6 +256,7 @@ _SPECIAL: Mapping[str, Handler] = {
     "where": answers.where,
     "repeat_interleave": answers.repeat_interleave,
     "requires_grad_": answers.requires_grad,
+    "_make_dual": answers.dual,
     "linalg_vecdot": answers.vecdot,
     "_nested_tensor_from_mask_left_aligned": answers.dense,
     "_pack_padded_sequence": answers.pack,

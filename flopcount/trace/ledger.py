@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
 
+from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
+
 from flopcount.tally import VIEWS, Entry, Shape
 from flopcount.trace.twin import Twin
 
@@ -33,6 +36,7 @@ class Settled(NamedTuple):
     peak_bytes: int
     called: set[int]
     unseen: bool
+    wrapped: bool
 
 
 class Ledger:
@@ -69,7 +73,7 @@ class _Settling:
         self.last: list[int] = []
         self.entries: list[Entry] = []
         self.uncounted: dict[str, int] = {}
-        self.unseen = False
+        self.unseen = self.wrapped = False
         for tensor in inputs:
             self._new(tensor, 0)
 
@@ -86,7 +90,7 @@ class _Settling:
         for tensor in outputs:
             self._read(tensor, max(at - 1, 0))
         return Settled(
-            tuple(self.entries), self.uncounted, self._peak(at), set(self.called), self.unseen
+            tuple(self.entries), self.uncounted, self._peak(at), set(self.called), self.unseen, self.wrapped
         )
 
     def _enter(self, line: Line, at: int) -> None:
@@ -98,7 +102,7 @@ class _Settling:
             moved += size
             if token >= _APART:
                 shapes.append(shape)
-            elif kind == "rnn" and len(shape) == 1:
+            elif _added(kind, tensor, ins):
                 biases += elements
             else:
                 weights += elements
@@ -159,6 +163,10 @@ class _Settling:
             facts = self.facts[key] = _facts(tensor, _APART)
         else:
             self.unseen = self.unseen or bool(tensor.is_meta)
+            # of those that torch.func wraps, shapes tell but a part
+            self.wrapped = self.wrapped or (
+                isinstance(tensor, Tensor) and is_functorch_wrapped_tensor(tensor)
+            )
             facts = self._new(tensor, 0)
         return facts
 
@@ -175,6 +183,13 @@ class _Settling:
             change[born] += size
             change[last + 1] -= size
         return max(accumulate(change))
+
+
+def _added(kind: str | None, tensor: Any, ins: tuple[Any, ...]) -> bool:
+    """Whether a parameter among the inputs of a product is added to it, and not multiplied."""
+    if kind == "rnn":
+        return len(tensor.shape) == 1
+    return kind == "matmul" and all(tensor is not factor for factor in ins[:2])
 
 
 def _facts(tensor: Any, token: int) -> _Facts:

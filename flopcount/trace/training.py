@@ -21,6 +21,7 @@ class _Operand(NamedTuple):
     tensor: Any
     token: int
     needs: bool
+    learned: bool
 
 
 class _Step(NamedTuple):
@@ -46,8 +47,10 @@ def backward(
             needs.append(id(tensor) in needing)
         return token
 
+    learned: set[int] = set()
     if twin is not None:
         needing = needing | {k for k, o in twin.parameters.items() if o.tensor.requires_grad}
+        learned = {token_of(owned.tensor) for owned in twin.parameters.values()}
     steps: list[_Step] = []
     for line in lines:
         kind, operator, ins, outs, weight, bias, tracked = *line[1:5], line[6], line[7], line[9]
@@ -57,13 +60,16 @@ def backward(
             for out in outs:
                 tokens[id(out)] = before[0]
             continue
-        operands = tuple(_Operand(x, t, needs[t]) for x, t in zip(read, before, strict=True))
+        known = zip(read, before, strict=True)
+        operands = tuple(_Operand(x, t, needs[t], t in learned) for x, t in known)
         asked = tracked and kind is not None and any(operand.needs for operand in operands)
         made = []
         for out in outs:
             tokens[id(out)] = len(needs)
             made.append(len(needs))
             needs.append(asked and out.dtype.is_floating_point)
+        if kind is None and operands[0].learned:
+            learned.update(made)
         steps.append(_Step(line, operands, tuple(made)))
     flowing = {token_of(x) for x in outputs}
     return tuple(_flow(steps, needs, flowing, twin))
@@ -82,9 +88,11 @@ def _flow(
 
 def _gradients(step: _Step, twin: Twin | None) -> Iterable[Entry]:
     module, kind, operator, ins, outs, macs, weight, *_ = step.line
-    parameters = twin.parameters if twin is not None else {}
-    if kind == "matmul" and any(id(x) in parameters for x in ins[:2]):
+    learned = {id(operand.tensor) for operand in step.operands if operand.learned}
+    if kind == "matmul" and any(id(x) in learned for x in ins[:2]):
         kind = "linear"
+    # what is added to a product is not read again
+    factors = 2 if kind in ("conv", "linear", "matmul") and operator != "deform_conv2d" else 3
     path, layer = ("", "") if twin is None else (twin.paths[module], layer_of(twin.kinds[module]))
     if kind == "attention":
         found = _attention(step)
@@ -99,15 +107,15 @@ def _gradients(step: _Step, twin: Twin | None) -> Iterable[Entry]:
         return
     out = outs[0]
     for tensor, cost in found:
-        read = [x for x in (*ins[:3], weight) if x is not None and x is not tensor]
+        read = [x for x in (*ins[:factors], weight) if x is not None and x is not tensor]
         moved = sum(x.numel() * x.element_size() for x in (out, *read, tensor))
         yield Entry(
             path,
             f"{kind}_backward",
-            tuple(_shape(x) for x in (out, *read) if id(x) not in parameters),
+            tuple(_shape(x) for x in (out, *read) if id(x) not in learned),
             (_shape(tensor),),
             cost,
-            sum(x.numel() for x in read if id(x) in parameters),
+            sum(x.numel() for x in read if id(x) in learned),
             0,
             f"{operator}_backward",
             layer,

@@ -47,7 +47,10 @@ _WRAPPERS["DistributedDataParallel"] = "module"
 
 
 class HookedError(BaseException):
-    """A hook was registered while the model ran; not an Exception, so that no model catches it."""
+    """The model does what shapes alone cannot follow, or adds a hook while it runs.
+
+    Not an Exception, so that no model catches it.
+    """
 
 
 class _NoHooks(OrderedDict[int, Any]):
@@ -159,7 +162,7 @@ class Twin:
             if isinstance(module, torch.jit.ScriptModule):
                 return self._script(module, index, path)
             if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
-                module = _lazy_copy(module)
+                module = _lazy_copy(module, self.real)
                 self._kept.append(module)
                 state = module.__dict__.copy()
         twin: nn.Module = object.__new__(kind)
@@ -181,11 +184,15 @@ class Twin:
         if buffers and self.real:
             # A real pass writes on them.
             state["_buffers"] = buffers = {
-                name: b if b is None else b.detach().clone() for name, b in buffers.items()
+                name: b if b is None or is_lazy(b) else b.detach().clone()
+                for name, b in buffers.items()
             }
         for buffer in buffers.values():
             self.buffers[id(buffer)] = buffer
         if not quiet:
+            for slot in _slots_of(kind):
+                if hasattr(module, slot):
+                    object.__setattr__(twin, slot, getattr(module, slot))
             if len(state) > len(_BASE) and not _is_torchs(kind):
                 self._strange.append((twin, frozenset(state) - _BASE))
             state["_parameters"] = dict(state["_parameters"])
@@ -293,22 +300,36 @@ class Scripted(nn.Module):
         return getattr(self.__dict__["_scripted"], name)
 
 
-def _lazy_copy(module: Any) -> Any:
+def _lazy_copy(module: Any, real: bool) -> Any:
     """A copy of a lazy module: what it infers it writes on itself, its parameters and hooks."""
-    twin = copy.deepcopy(module)
+    # What has no shape yet is not copied: a buffer of that kind cannot be.
     makers: tuple[tuple[dict[str, Any], Any], ...] = (
-        (twin._parameters, UninitializedParameter),
-        (twin._buffers, UninitializedBuffer),
+        (module._parameters, UninitializedParameter),
+        (module._buffers, UninitializedBuffer),
     )
-    for parts, make in makers:
-        for name, part in parts.items():
-            if is_lazy(part):
-                parts[name] = make(part.requires_grad, device="meta", dtype=part.dtype)
-    return twin
+    known = {
+        id(part): make(part.requires_grad, part.device if real else "meta", part.dtype)
+        for parts, make in makers
+        for part in parts.values()
+        if is_lazy(part)
+    }
+    return copy.deepcopy(module, known)
 
 
 def _is_torchs(kind: type) -> bool:
     return kind.__module__.startswith("torch.nn.modules.")
+
+
+_SLOTS: dict[type, tuple[str, ...]] = {}
+
+
+def _slots_of(kind: type) -> tuple[str, ...]:
+    known = _SLOTS.get(kind)
+    if known is None:
+        slots = [base.__dict__.get("__slots__", ()) for base in kind.__mro__]
+        named = [(slot,) if isinstance(slot, str) else tuple(slot) for slot in slots]
+        known = _SLOTS[kind] = tuple(x for names in named for x in names if x[:2] != "__")
+    return known
 
 
 _LAYERS: dict[type, str] = {}

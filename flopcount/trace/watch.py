@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch._C import _is_alias_of  # type: ignore[attr-defined]
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
@@ -110,6 +111,9 @@ class Watch(TorchFunctionMode):
         self.everywhere = False
         self.backward = False
         self.paused = False
+        # that something ran which calls no torch function, and that gradients flow on the way
+        self.overheard = False
+        self.differentiated = False
         self.muted = 0
         self.apart: dict[int, Any] = {}
         # values worked out on the way, by id; kept, so that no id is used twice
@@ -213,7 +217,7 @@ class Watch(TorchFunctionMode):
         if id(tensor) in self.apart:
             return tensor
         known = self._ghosts.get(id(tensor))
-        if known is None or known.ref() is not tensor:
+        if known is None or known.shape != tensor.shape or known.ref() is not tensor:
             known = self._ghosts[id(tensor)] = Ghost(tensor)
             # two ghosts must not share an id
             self._sources[id(known)] = known  # type: ignore[assignment]
@@ -270,8 +274,9 @@ class Watch(TorchFunctionMode):
                     out = func(*args, **kwargs)
             else:
                 out = func(*args, **kwargs)
-        except NotImplementedError as error:
-            if known or "Meta" not in str(error):
+        except RuntimeError as error:
+            asked = isinstance(error, DataDependentError)
+            if known or asked or "meta tensor" not in str(error).lower():
                 raise
             raise DataDependentError(getattr(func, "__name__", str(func)), self.path) from error
         finally:
@@ -300,6 +305,9 @@ class Watch(TorchFunctionMode):
             return tensor
         shadow = self.shadows.get(id(tensor))
         if shadow is None:
+            if is_functorch_wrapped_tensor(tensor):
+                # one of many that no shape tells of
+                raise DataDependentError("torch.func over a tensor of the model's", self.path)
             busy, self.busy = self.busy, True
             shadow = torch.empty_strided(
                 tensor.size(), tensor.stride(), dtype=tensor.dtype, device=_META

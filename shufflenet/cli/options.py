@@ -237,7 +237,7 @@ def output_options(command: F) -> F:
 def confirm_flag(command: F) -> F:
     """``--confirm`` where it is off unless asked for."""
     return click.option(
-        "--confirm", is_flag=True, help="Build the module and count it by hooks too (torch)."
+        "--confirm", is_flag=True, help="Build the module, and have it counted too (torch)."
     )(command)
 
 
@@ -246,7 +246,7 @@ def confirm_switch(command: F) -> F:
     return click.option(
         "--confirm/--no-confirm",
         default=None,
-        help="Count the built modules by hooks too. Default: where torch is installed.",
+        help="Have the built modules counted too. Default: where torch is installed.",
     )(command)
 
 
