@@ -62,7 +62,7 @@ def conv(
         p = (0,) * axes if isinstance(padding, str) else each(padding, axes)
         t, e = each(stride, axes), each(dilation, axes)
         out = tuple((s[i] + 2 * p[i] - e[i] * (k[i] - 1) - 1) // t[i] + 1 for i in range(axes))
-    _fits(min(out, default=1) >= 0, x, weight)
+    _fits(min(out, default=1) > 0, x, weight)
     return Cost((*n, d, *out), prod(n) * d * prod(out) * per_group * prod(k))
 
 
@@ -88,7 +88,7 @@ def conv_transpose(
     t, p = each(stride, axes), each(padding, axes)
     e, over = each(dilation, axes), each(output_padding, axes)
     out = tuple((s[i] - 1) * t[i] - 2 * p[i] + e[i] * (k[i] - 1) + over[i] + 1 for i in range(axes))
-    _fits(min(out, default=1) >= 0, x, weight)
+    _fits(min(out, default=1) > 0, x, weight)
     return Cost((*n, per_group * groups, *out), prod(x) * per_group * prod(k))
 
 
@@ -193,7 +193,7 @@ def pooled(
         if ceil and (count - 1) * t >= s + p:
             # the last window may not start beyond the image
             count -= 1
-        _fits(count >= 0, x)
+        _fits(count > 0, x)
         out.append(count)
         # each tap lies inside the image for a run of positions
         first = (max(0, -((e * tap - p) // t)) for tap in range(k))

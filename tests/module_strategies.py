@@ -184,7 +184,7 @@ def other_norm(draw: st.DrawFn, sample: Sample) -> nn.Module:
         nn.RMSNorm(last, elementwise_affine=affine),
         nn.GroupNorm(draw(st.sampled_from(divisors(sample[0]))), sample[0], affine=affine),
     ]
-    if len(sample) > 1:
+    if torch.Size(sample[1:]).numel() > 1:
         made.append(_INSTANCE_NORMS[len(sample) - 2](sample[0], affine=affine))
     return draw(st.sampled_from(made))
 
@@ -225,10 +225,12 @@ def function(draw: st.DrawFn, sample: Sample) -> nn.Module:
         plain += [
             *(lambda x: x.transpose(1, 2), lambda x: x @ x.transpose(-1, -2)),
             *(lambda x: F.scaled_dot_product_attention(x, x, x), lambda x: x.amax(2)),
-            *(lambda x: torch.einsum("b...ij,b...kj->b...ik", x, x), lambda x: x.mean((1, 2))),
+            lambda x: torch.einsum("b...ij,b...kj->b...ik", x, x),
             *(lambda x: F.interpolate(x, scale_factor=2), lambda x: x.transpose(1, 2).flatten(1)),
             *(lambda x: x.roll(1, 1), lambda x: torch.stack([x, x], 1).sum(2)),
         ]
+    if len(sample) > 2:
+        plain += [lambda x: x.mean((2, 3)), lambda x: x.permute(0, 2, 3, 1, *range(4, x.dim()))]
     return Function(draw(st.sampled_from(plain)))
 
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import copy
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from flopcount import Entry, FigureTooLargeError, Shape, Tally
 from flopcount.integers import lift
+from flopcount.tally import Group, Parameter
 
 CONV = Entry("stem.conv", "conv", (Shape(1, 3, 8, 8),), (Shape(1, 6, 4, 4),), 100, 54, 6)
 RELU = Entry("stem.relu", "relu", (Shape(1, 6, 4, 4),), (Shape(1, 6, 4, 4),))
@@ -149,3 +151,104 @@ def test_entries_of_one_path_stay_together_in_order():
     found = Tally((CONV, RELU, twice)).by_path()
     assert found == {"stem.conv": (CONV, twice), "stem.relu": (RELU,)}
     assert list(found) == ["stem.conv", "stem.relu"]
+
+
+OWNED = (
+    Parameter("stem.weight", 54, aliases=("head.weight", "tail.weight")),
+    Parameter("stem.bias", 6, trainable=False),
+    Parameter("aside.fc.weight", 20, called=False),
+    Parameter("aside.fc.bias", 5, trainable=False, called=False),
+    Parameter("scale", 3, called=False),
+)
+
+
+def test_parameters_of_a_living_module_are_every_one_once_used_or_not():
+    tally = Tally((CONV, CONV), parameters=OWNED)
+    assert tally.params == 54 + 6 + 20 + 5 + 3
+    assert tally.param_bytes == 4 * (54 + 6 + 20 + 5 + 3)
+
+
+def test_parameters_are_trainable_or_frozen():
+    tally = Tally((), parameters=OWNED)
+    assert (tally.trainable_params, tally.frozen_params) == (54 + 20 + 3, 6 + 5)
+
+
+def test_a_tied_parameter_is_one_however_many_names_it_has():
+    assert Tally((), parameters=OWNED).tied_params == 54
+    assert Tally((), parameters=OWNED[1:]).tied_params == 0
+
+
+def test_what_nothing_read_is_named_by_the_module_that_owns_it():
+    tally = Tally((), parameters=OWNED)
+    assert tally.uncalled_params == 20 + 5 + 3
+    assert tally.uncalled == ("aside.fc", "")
+
+
+def test_where_no_module_lives_every_parameter_is_trainable_and_its_entry_says_if_it_ran():
+    aside = LINEAR._replace(path="aside.fc", kind="uncalled", macs=0)
+    tally = Tally((CONV, aside))
+    assert (tally.trainable_params, tally.frozen_params, tally.tied_params) == (60 + 970, 0, 0)
+    assert (tally.uncalled, tally.uncalled_params) == (("aside.fc",), 960 + 10)
+
+
+def test_a_living_module_without_parameters_has_none_whatever_was_read():
+    tally = Tally((CONV,), parameters=())
+    assert (tally.params, tally.trainable_params, tally.uncalled_params) == (0, 0, 0)
+
+
+def test_intensity_is_multiply_adds_for_each_byte_moved():
+    moved = 4 * (96 + 10 + 970)
+    assert Tally((LINEAR,)).intensity == Fraction(960, moved)
+    assert Tally((LINEAR,), element_bytes=2).intensity == 2 * Fraction(960, moved)
+    assert Tally(()).intensity == Tally((VIEW,)).intensity == 0
+
+
+def test_bytes_that_were_seen_alive_go_before_those_that_elements_come_to():
+    alive = LINEAR._replace(moved_bytes=7)
+    assert Tally((alive, RELU)).bytes_moved == 7 + 4 * (96 + 96)
+    assert Tally((alive,)).intensity == Fraction(960, 7)
+
+
+def test_coverage_is_the_share_of_what_ran_that_has_a_rule():
+    lost = Entry("body", "uncounted", (Shape(1, 6),), (Shape(1, 6),), operator="fft")
+    aside = LINEAR._replace(kind="uncalled")
+    tally = Tally((CONV, RELU, lost, lost, LINEAR, aside), uncounted={"fft": 2})
+    assert tally.coverage == Fraction(3, 5)
+    assert TALLY.coverage == Tally(()).coverage == 1
+
+
+def test_kinds_come_to_what_their_entries_do():
+    again = CONV._replace(weight=0, bias=0)
+    found = Tally((CONV, RELU, again, VIEW)).by_kind()
+    conv, read = 6 * 4 * 4, 3 * 8 * 8
+    bytes_moved = 4 * (2 * (read + conv) + 60)
+    assert found["conv"] == Group(2, 2 * 100, 60, 2 * conv, bytes_moved)
+    assert found["relu"] == Group(1, 0, 0, conv, 4 * 2 * conv)
+    assert found["flatten"] == Group(1, 0, 0, 0, 0)
+    assert list(found) == ["conv", "relu", "flatten"]
+
+
+def test_operators_come_to_what_their_entries_do_and_one_without_a_name_to_its_kind():
+    first, second = (LINEAR._replace(operator=name) for name in ("addmm", "linear"))
+    found = Tally((first, second, second, RELU)).by_operator()
+    assert {name: (group.calls, group.macs) for name, group in found.items()} == {
+        "addmm": (1, 960),
+        "linear": (2, 2 * 960),
+        "relu": (1, 0),
+    }
+
+
+@pytest.mark.parametrize("grouped", [Tally.by_kind, Tally.by_operator])
+def test_groups_sum_to_the_tally(grouped):
+    groups = grouped(TALLY).values()
+    assert sum(group.calls for group in groups) == 5
+    assert sum(group.macs for group in groups) == 100 + 960
+    assert sum(group.params for group in groups) == 54 + 6 + 960 + 10
+    assert sum(group.activations for group in groups) == TALLY.activations
+    assert sum(group.bytes_moved for group in groups) == TALLY.bytes_moved
+
+
+def test_a_peak_in_bytes_goes_before_one_in_elements():
+    assert Tally((CONV,), peak_bytes=300).peak_memory == 300
+    assert Tally((CONV,), peak_activations=288, peak_bytes=300).peak_memory == 300
+    assert Tally((CONV,), peak_activations=0).peak_memory == 0

@@ -180,7 +180,7 @@ def test_an_encoder_layer_costs_the_same_whatever_its_order_and_activation(optio
     [
         *pairs(
             [True, False],
-            CONTEXTS,
+            ["grad", "inference_mode"],
             [True, False],
             [{}, {"src_key_padding_mask": ends(T)}, {"mask": UNSEEN}],
         )

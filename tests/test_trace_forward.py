@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from flopcount.trace import DataDependentError, count
@@ -45,7 +45,7 @@ def fc() -> nn.Linear:
 
 def patched() -> nn.Module:
     model = fc()
-    model.forward = lambda x: F.relu(F.linear(x, model.weight, model.bias))
+    model.forward = lambda x: functional.relu(functional.linear(x, model.weight, model.bias))
     return model
 
 
@@ -149,13 +149,16 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "nested results": lambda: Forward(lambda m, x: {"y": [m.fc(x), 3]}),
     "its device asked for": lambda: Forward(to_its_device),
     "a number of its own": lambda: Forward(
-        lambda m, x: m.fc(x) * m.scale.item() if m.on else x, scale=torch.ones(()), on=torch.tensor(1)
+        lambda m, x: m.fc(x) * m.scale.item() if m.on else x,
+        scale=torch.ones(()),
+        on=torch.tensor(1),
     ),
 }
 
 
 @each_way
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad:UserWarning")
 def test_a_model_costs_its_linear_map_whatever_way_it_calls_it(name, way):
     model = MODELS[name]()
     found = count(model, shape=SHAPE, **WAYS[way])
@@ -224,7 +227,7 @@ def test_a_hook_may_take_its_input_by_name(way):
 
 
 def hooking(m: Any, x: torch.Tensor) -> torch.Tensor:
-    m.fc.register_forward_hook(lambda module, args, out: F.linear(out, m.more.weight))
+    m.fc.register_forward_hook(lambda module, args, out: functional.linear(out, m.more.weight))
     return m.fc(x)
 
 
@@ -281,11 +284,17 @@ def test_gradients_that_are_taken_on_the_way_are_counted(way):
             (grad,) = torch.autograd.grad(m.fc(x).sum(), x)
         return grad
 
+    def by_attribute(m: Any, x: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            x = x.detach()
+            x.requires_grad = True
+            return torch.autograd.grad(m.fc(x).sum(), x)[0]
+
     def by_func(m: Any, x: torch.Tensor) -> torch.Tensor:
         return torch.func.grad(lambda y: m.fc(y).sum())(x)
 
     # a linear map forward, and the gradient of its input
-    for forward in (force, by_func):
+    for forward in (force, by_attribute, by_func):
         model = Forward(forward)
         assert count(model, shape=SHAPE, **WAYS[way]).macs == FC + 2 * 5 * 6
         assert model.fc.weight.grad is None
@@ -294,14 +303,16 @@ def test_gradients_that_are_taken_on_the_way_are_counted(way):
 @each_way
 def test_a_map_over_many_inputs_costs_as_many_times(way):
     def mapped(m: Any, x: torch.Tensor) -> torch.Tensor:
-        return torch.func.vmap(lambda weight: F.linear(x, weight))(torch.stack([m.fc.weight] * 3))
+        return torch.func.vmap(lambda weight: functional.linear(x, weight))(
+            torch.stack([m.fc.weight] * 3)
+        )
 
     assert count(Forward(mapped), shape=SHAPE, **WAYS[way]).macs == 3 * FC
 
 
 def test_a_map_over_a_parameter_is_counted_with_values_and_refused_without():
     model = Forward(
-        lambda m, x: torch.func.vmap(lambda weight: F.linear(x, weight))(m.many),
+        lambda m, x: torch.func.vmap(lambda weight: functional.linear(x, weight))(m.many),
         many=nn.Parameter(torch.rand(3, 5, 6)),
     )
     assert count(model, shape=SHAPE, execution="real").macs == 3 * FC

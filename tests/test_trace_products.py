@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn import functional
 from ways import empty, every_way, macs
 
+from flopcount.trace import count
+
 RANKS = pytest.mark.parametrize("axes", [1, 2, 3])
 SIZES = (5, 6, 7)
 
@@ -264,3 +266,32 @@ def test_a_shared_module_is_counted_once_for_each_call_under_its_first_name():
         assert tally.macs == 2 * (2 * 8 * 8) == 256, way
         assert set(tally.by_path()) == {"parts.a.0"}, way
         assert tally.params == 8 * 8 + 8, way
+
+
+@RANKS
+@pytest.mark.parametrize("kind", ["Conv", "ConvTranspose"])
+def test_a_convolution_that_learns_its_width_from_its_input_is_one_of_that_width(axes, kind):
+    model, x = built(f"Lazy{kind}", axes, 6, 3, padding=1), empty(2, 4, *SIZES[:axes])
+    known = count(built(kind, axes, 4, 6, 3, padding=1), x)
+    for options in ({}, {"checked": True}, {"execution": "real"}):
+        found = count(model, x, **options)
+        assert (found.macs, found.params) == (known.macs, known.params), options
+    assert known.macs == 2 * 6 * prod(SIZES[:axes]) * 4 * 3**axes
+    assert model.has_uninitialized_params()
+
+
+@pytest.mark.parametrize(
+    ("targets", "rare"), [((1, 2), 0), ((1, 5), 8 * 4 + 4 * 3), ((5, 9), 44 + 8 * 2 + 2 * 3)]
+)
+def test_rare_classes_cost_only_where_they_are_asked_for(targets, rare):
+    # 4 frequent classes and two clusters of 3, behind 4 and behind 2 features
+    model = nn.AdaptiveLogSoftmaxWithLoss(8, 10, [4, 7], div_value=2.0)
+    assert macs(model, empty(2, 8), torch.tensor(targets)) == 2 * 8 * (4 + 2) + rare
+    everything = 2 * (8 * (4 + 2) + (8 * 4 + 4 * 3) + (8 * 2 + 2 * 3))
+    assert macs(model.log_prob, empty(2, 8)) == everything
+
+
+@pytest.mark.skipif(not hasattr(nn, "LinearCrossEntropyLoss"), reason="newer than this torch")
+def test_a_loss_that_maps_first_costs_the_map():
+    found = macs(nn.LinearCrossEntropyLoss(8, 5), empty(3, 8), torch.tensor([1, 2, 3]))
+    assert found == 3 * 8 * 5

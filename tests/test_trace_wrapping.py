@@ -90,6 +90,11 @@ def exported() -> nn.Module:
     return torch.export.export(net().eval(), (torch.rand(SHAPE),)).module()
 
 
+def function() -> Callable[[torch.Tensor], torch.Tensor]:
+    model = net()
+    return lambda x: model(x)
+
+
 WRAPPED: dict[str, Callable[[], Any]] = {
     "plain": net,
     "on meta": lambda: net().to("meta"),
@@ -112,10 +117,10 @@ WRAPPED: dict[str, Callable[[], Any]] = {
     "symbolically traced": lambda: torch.fx.symbolic_trace(net()),
     "exported": exported,
     "its forward method": lambda: net().forward,
-    "a function": lambda: lambda x, model=net(): model(x),
+    "a function": function,
     "a partial": lambda: functools.partial(net()),
 }
-# A function has no parameters of its own, and a model on meta no values to run with.
+# A function owns no parameters.
 BARE = ("a function", "a partial")
 
 
@@ -156,10 +161,7 @@ CONTEXTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 @pytest.mark.parametrize("given", ["shape", "tensor", "tensor on meta"])
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_a_model_costs_the_same_under_every_context(context, given, way):
-    if given == "tensor on meta" and way == "real":
-        model = net().to("meta")
-    else:
-        model = net()
+    model = net().to("meta") if (given, way) == ("tensor on meta", "real") else net()
     with CONTEXTS[context]():
         if given == "shape":
             found = count(model, shape=SHAPE, **WAYS[way])
@@ -248,6 +250,14 @@ def test_a_scripted_part_costs_what_it_costs_bare(script, way):
     part = SCRIPTS[script](net())
     for model in (Holder(part), nn.Sequential(part, nn.Identity())):
         assert counted_kinds(count(model, shape=SHAPE, **WAYS[way])) == SCRIPTED
+
+
+@each_way
+def test_a_frozen_script_costs_the_same_and_owns_nothing(way):
+    model = torch.jit.freeze(torch.jit.script(net().eval()))
+    for _ in range(4):
+        found = count(model, shape=SHAPE, **WAYS[way])
+        assert (found.macs, found.params, found.uncounted) == (CONV + FC, 0, {})
 
 
 def test_parts_around_a_scripted_one_keep_their_paths():

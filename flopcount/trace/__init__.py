@@ -7,8 +7,9 @@ device, watched operator by operator. Nothing of the user's is written on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, nullcontext
+from itertools import chain
 from types import MappingProxyType, MethodType
 from typing import Any
 
@@ -126,11 +127,10 @@ class _Run:
         """The tally, or None where something ran that was not seen."""
         watch = self.watch
         watch.everywhere |= self.twin is not None and self.twin.scripted
-        like = self._like()
         with ExitStack() as stack:
             stack.enter_context(kept())
             if shape is not None:
-                inputs = made(shape, like, self.device, self.real)
+                inputs = made(shape, self._like(()), self.device, self.real)
             given = tuple(tensors((inputs, kwargs)))
             args, named = prepared((inputs, kwargs), watch)
             stack.enter_context(torch.set_grad_enabled(self.backward))
@@ -165,7 +165,7 @@ class _Run:
                     uncounted[entry.operator] = uncounted.get(entry.operator, 0) + 1
         tally = Tally(
             entries,
-            like.element_size(),
+            self._like(ins).element_size(),
             None,
             uncounted,
             self.twin.inventory(settled.called) if self.twin else (),
@@ -180,9 +180,10 @@ class _Run:
     def _seen(self, tensor: Tensor) -> Any:
         return self.watch.ghost(tensor) if self.real else tensor
 
-    def _like(self) -> Tensor:
-        owned = self.twin.parameters.values() if self.twin else ()
-        floats = (o.tensor for o in owned if o.tensor.is_floating_point())
+    def _like(self, inputs: Iterable[Any]) -> Any:
+        """The first parameter or input that is a float, or what torch makes by default."""
+        owned = (o.tensor for o in self.twin.parameters.values()) if self.twin else ()
+        floats = (x for x in chain(owned, inputs) if x.dtype.is_floating_point)
         return next(floats, torch.empty(0))
 
 

@@ -228,7 +228,7 @@ def _attribute(func: Any, name: str) -> Handler:
         return answers.passed
     if what == "data":
         return answers.set_data
-    return answers.ignored
+    return answers.requires_grad if what == "requires_grad" else answers.ignored
 
 
 # In place, but of another size afterwards.

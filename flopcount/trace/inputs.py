@@ -20,7 +20,8 @@ def made(shape: Any, like: Tensor, device: torch.device, real: bool) -> tuple[Te
 
     Raises TypeError where it is neither.
     """
-    shapes = shape if shape and not all(isinstance(size, int) for size in shape) else (shape,)
+    several = isinstance(shape, Sequence) and not all(isinstance(size, int) for size in shape)
+    shapes = shape if several else (shape,)
     for sizes in shapes:
         if not isinstance(sizes, Sequence) or not all(isinstance(size, int) for size in sizes):
             raise TypeError(f"shape {shape!r}: is neither one shape nor several")

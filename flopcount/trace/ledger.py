@@ -90,7 +90,12 @@ class _Settling:
         for tensor in outputs:
             self._read(tensor, max(at - 1, 0))
         return Settled(
-            tuple(self.entries), self.uncounted, self._peak(at), set(self.called), self.unseen, self.wrapped
+            tuple(self.entries),
+            self.uncounted,
+            self._peak(at),
+            set(self.called),
+            self.unseen,
+            self.wrapped,
         )
 
     def _enter(self, line: Line, at: int) -> None:
