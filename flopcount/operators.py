@@ -118,6 +118,24 @@ def matmul(a: Sizes, b: Sizes) -> Cost:
 
 
 @lru_cache(_REMEMBERED)
+def grouped(a: Sizes, b: Sizes, groups: int = 1) -> Cost:
+    """Products of matrices that lie one behind the other, each group's with its own other one.
+
+    Where that goes for both, what they share is cut in groups, and so many matrices come out.
+    Raises ShapeError where they do not fit.
+    """
+    # (t, k) @ (g, k, j) -> (t, j); (g, i, k) @ (k, t) -> (i, t); (i, t) @ (t, j) -> (g, i, j)
+    _fits(len(a) in (2, 3) and len(b) in (2, 3), a, b)
+    if len(a) == len(b) == 3:
+        _fits(a[0] == b[0], a, b)
+        return matmul(a, b)
+    *_, i, k = a
+    _fits(k == b[-2], a, b)
+    out = (groups, i, b[-1]) if len(a) == len(b) else (i, b[-1])
+    return Cost(out, i * k * b[-1])
+
+
+@lru_cache(_REMEMBERED)
 def attention(q: Sizes, k: Sizes, v: Sizes) -> Cost:
     """The two products of scaled dot product attention; fewer heads of keys are shared.
 

@@ -43,7 +43,8 @@ def test_a_shared_module_costs_each_call_and_owns_its_parameters_once(way):
     assert modules["first"] == (2, ("second.0",))
     assert "second.0" not in modules
     names = {p.name: p.aliases for p in found.parameters}
-    assert names == {"first.weight": (), "first.bias": ()}
+    assert names == {"first.weight": ("second.0.weight",), "first.bias": ("second.0.bias",)}
+    assert found.tied_params == SQUARE
 
 
 @each_way

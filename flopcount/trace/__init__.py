@@ -20,14 +20,16 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from flopcount.kinds import operator_of
 from flopcount.tally import Tally
+from flopcount.trace.functions import KNOWN, handler_of
 from flopcount.trace.inputs import made, prepared
 from flopcount.trace.keeping import kept, uncollected
 from flopcount.trace.ledger import Ledger, settle
 from flopcount.trace.modules import wrapped
+from flopcount.trace.records import Call, DataDependentError, Rule, tensors
 from flopcount.trace.shortcuts import DIRECT
 from flopcount.trace.training import backward as gradients
 from flopcount.trace.twin import HookedError, Twin
-from flopcount.trace.watch import Call, DataDependentError, Rule, Watch, alone, tensors
+from flopcount.trace.watch import Watch, alone
 
 __all__ = ["Call", "DataDependentError", "Rule", "UncountedError", "count"]
 
@@ -100,10 +102,11 @@ class _Run:
         self.backward = backward
         self.ledger = Ledger()
         self.device = _device(module)
-        self.watch = Watch(self.ledger, real=real, checked=checked, device=self.device)
-        if rules:
-            self.watch.rules = {_key(key): rule for key, rule in rules.items()}
-            self.watch.table = {}
+        # with rules of the user's, no function is what it is for every count
+        table = {} if rules else KNOWN
+        how = {"real": real, "checked": checked}
+        self.watch = Watch(self.ledger, table, handler_of, device=self.device, **how)
+        self.watch.rules = {_key(key): rule for key, rule in rules.items()}
         self.watch.everywhere = thorough
         self.watch.backward = backward
         self.twin: Twin | None = None

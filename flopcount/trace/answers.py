@@ -8,11 +8,13 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from flopcount.kinds import FREE, operator_of
+from flopcount.trace.records import DataDependentError, Gathered, tensors
 from flopcount.trace.recurrent import Recurrence
 from flopcount.trace.twin import HookedError
-from flopcount.trace.watch import DataDependentError, Gathered, Watch, tensors
+from flopcount.trace.watch import Watch
 
 #: Answers one call of a torch function: watch, function, arguments, named arguments.
 Handler: TypeAlias = Callable[[Watch, Any, tuple[Any, ...], Mapping[str, Any]], Any]
@@ -184,6 +186,7 @@ def created(kind: str, operator: str) -> Handler:
             return _kept(w, func, args, kwargs, kind, operator)
         if ins and not all(id(x) in w.worked_out for x in ins):
             kwargs = {**kwargs, "device": "meta"} if "device" in kwargs else kwargs
+            args = (*args[:1], *tree_map_only(Tensor, w.number, args[1:]))
             return w.run(func, args, kwargs, kind, operator)
         busy, w.busy = w.busy, True
         out = func(*args, **{**kwargs, "device": "meta"})

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_map_only
 
 from flopcount import operators
 from flopcount.kinds import FREE, NEEDS_VALUES, VIEWS, operator_of
+from flopcount.trace.records import Call, DataDependentError, tensors
 
 if TYPE_CHECKING:
     from flopcount.trace.watch import Watch
@@ -33,6 +34,10 @@ def _first_two(args: tuple[Any, ...], out: Any) -> int:
 
 def _last_two(args: tuple[Any, ...], out: Any) -> int:
     return operators.matmul(args[1].shape, args[2].shape).macs
+
+
+def _grouped(args: tuple[Any, ...], out: Any) -> int:
+    return operators.grouped(args[0].shape, args[1].shape).macs
 
 
 def _convolution(args: tuple[Any, ...], out: Any) -> int:
@@ -100,6 +105,7 @@ COUNTED_BELOW: Mapping[str, tuple[str, Macs]] = MappingProxyType(
         **dict.fromkeys(("addmm", "baddbmm", "addmv", "addbmm"), ("matmul", _last_two)),
         "_addmm_activation": ("matmul", _last_two),
         "_scaled_mm": ("matmul", _first_two),
+        **dict.fromkeys(("_grouped_mm", "_scaled_grouped_mm"), ("matmul", _grouped)),
         "convolution": ("conv", _convolution),
         "_convolution": ("conv", _convolution),
         "convolution_overrideable": ("conv", _convolution),
@@ -172,15 +178,12 @@ def _operator(
             out = func.decompose(*args, **kwargs)
         if out is not NotImplemented:
             return out
-    from flopcount.trace.watch import tensors
 
     # what came from above may be shadows: the lines are about the tensors themselves
     ins = tuple(map(watch.source, tensors((args, kwargs))))
     worked_out = bool(ins) and all(id(x) in watch.worked_out for x in ins)
     if not watch.real and not worked_out:
         if name in NEEDS_VALUES or _depends(func, name, ins):
-            from flopcount.trace.watch import DataDependentError
-
             raise DataDependentError(f"{space}::{name}", watch.path)
         args, kwargs = tree_map_only(Tensor, watch.meta, (args, dict(kwargs)))
         kwargs = {**kwargs, "device": torch.device("meta")} if "device" in kwargs else kwargs
@@ -202,7 +205,6 @@ def _enter(
     kwargs: Mapping[str, Any],
     out: Any,
 ) -> None:
-    from flopcount.trace.watch import Call, tensors
 
     space, name, operator = names
     outs = tuple(tensors(out))

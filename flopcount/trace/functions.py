@@ -13,7 +13,9 @@ from flopcount.operators import ShapeError
 from flopcount.trace import answers, judges
 from flopcount.trace.answers import Handler
 from flopcount.trace.judges import Judge, alike, in_place, pairwise
-from flopcount.trace.watch import Call, Gathered, Rule, Watch, asks, tensors
+from flopcount.trace.overrides import asks
+from flopcount.trace.records import Call, Gathered, Rule, tensors
+from flopcount.trace.watch import Watch
 
 #: Functions already met, with their handlers. A function is what it is for every count.
 KNOWN: dict[Any, Handler] = {}
@@ -43,6 +45,7 @@ _JUDGES: Mapping[str, Judge] = {
     "mv": judges.product("mv", (2, 1)),
     "dot": judges.product("dot", (1, 1)),
     "vdot": judges.product("vdot", (1, 1)),
+    "grouped_mm": judges.grouped,
     "addmm": judges.product_and_sum("addmm", 2),
     "baddbmm": judges.product_and_sum("baddbmm", 3),
     "addmv": judges.product_and_sum("addmv", 2, 1),
@@ -237,7 +240,7 @@ _RECURRENT_NAMES = "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell 
 _RECURRENT = frozenset(_RECURRENT_NAMES.split())
 # Products of several tensors, which torch takes apart into products of two.
 _PRODUCTS_NAMES = (
-    "einsum tensordot inner chain_matmul multi_dot linalg_multi_dot cdist addbmm"
+    "einsum tensordot inner chain_matmul multi_dot linalg_multi_dot addbmm"
     " linalg_matrix_power matrix_power linalg_matmul convolution"
 )
 _PRODUCTS = frozenset(_PRODUCTS_NAMES.split())

@@ -178,6 +178,16 @@ def product_and_sum(operator: str, rank: int, second: int | None = None) -> Judg
     return judge
 
 
+def grouped(
+    mat_a: Any, mat_b: Any, offs: Any = None, bias: Any = None, out_dtype: Any = None
+) -> Found | None:
+    """Judge ``grouped_mm``: of the offsets, only their number is asked."""
+    out, macs = operators.grouped(mat_a.shape, mat_b.shape, 1 if offs is None else len(offs))
+    ins = (mat_a, mat_b) if offs is None else (mat_a, mat_b, offs)
+    dtype = mat_a.dtype if out_dtype is None else out_dtype
+    return ("matmul", "grouped_mm", ins, out, dtype, macs, None, bias, 0)
+
+
 def attention(
     query: Any,
     key: Any,

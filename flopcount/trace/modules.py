@@ -14,9 +14,10 @@ from torch import nn
 from torch._C import DisableTorchFunction
 
 from flopcount.trace.functions import UNSURE
+from flopcount.trace.records import Call, Rule, tensors
 from flopcount.trace.shortcuts import DIRECT, Direct
 from flopcount.trace.twin import Forward, Wrap, hookless
-from flopcount.trace.watch import Call, Rule, Watch, tensors
+from flopcount.trace.watch import Watch
 
 
 def wrapped(watch: Watch, rules: Mapping[Any, Rule], short: bool) -> Wrap:

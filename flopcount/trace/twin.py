@@ -147,7 +147,7 @@ class Twin:
         key = id(module)
         known = self._twins.get(key)
         if known is not None:
-            self.aliases.setdefault(list(self._twins).index(key), []).append(path)
+            self._alias(module, path, frozenset())
             return known
         index, kind = len(self.paths), type(module)
         self.paths.append(path)
@@ -210,6 +210,18 @@ class Twin:
         if own is not None:
             forward.own = own
         return twin
+
+    def _alias(self, module: nn.Module, path: str, above: frozenset[int]) -> None:
+        """Another path of a module that is known, of what is below it, and of their parameters."""
+        key = id(module)
+        if key in above or key not in self._twins:
+            return
+        self.aliases.setdefault(list(self._twins).index(key), []).append(path)
+        prefix = f"{path}." if path else ""
+        self._own(module._parameters, prefix)
+        for name, child in module._modules.items():
+            if child is not None:
+                self._alias(child, f"{prefix}{name}", above | {key})
 
     def _forward(self, twin: nn.Module, own: Any) -> Callable[..., Any] | None:
         inner = _WRAPPERS.get(type(twin).__name__)

@@ -8,11 +8,10 @@ execution, and where the answers themselves are to be checked, every function ru
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +21,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from flopcount.kinds import COUNTED
+from flopcount.trace.deep import Deep
 from flopcount.trace.ledger import Ledger
+from flopcount.trace.overrides import unasked
+from flopcount.trace.records import DataDependentError, Gathered, Ghost, Rule, tensors
 
 #: Larger whole numbers than so many are not worked out on the way.
 _WORKED_OUT = 65_536
@@ -32,78 +34,30 @@ _empty = torch.empty
 _running = threading.local()
 
 
-class DataDependentError(RuntimeError):
-    """The model asks for values, or for a kernel that the meta device has not."""
-
-    def __init__(self, operator: str, path: str) -> None:
-        where = f"{path}: " if path else ""
-        super().__init__(
-            f"{where}{operator} needs values, and shapes alone have none:"
-            ' count(..., execution="real") runs the model with real inputs'
-        )
-        self.operator = operator
-
-
-class Call(NamedTuple):
-    """One call of an operator or a module that a rule is asked about."""
-
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    out: Any
-
-
-class Rule(NamedTuple):
-    """A rule of one's own: a kind, and its multiply-adds [MAC] from the call; None has none."""
-
-    kind: str
-    macs: Callable[[Call], int] | None = None
-
-
-class Gathered:
-    """What was seen from below while one function ran."""
-
-    def __init__(self) -> None:
-        self.macs = 0
-        self.lost: list[str] = []
-
-
-class Ghost:
-    """What is remembered of a tensor that must not be kept alive."""
-
-    __slots__ = ("_elements", "_size", "dtype", "is_meta", "ref", "shape")
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.shape = tensor.shape
-        self.dtype = tensor.dtype
-        self.is_meta = False
-        self.ref = weakref.ref(tensor)
-        self._elements = tensor.numel()
-        self._size = tensor.element_size()
-
-    def numel(self) -> int:
-        """The number of elements."""
-        return self._elements
-
-    def element_size(self) -> int:
-        """The size of one [B]."""
-        return self._size
-
-
 class Watch(TorchFunctionMode):
-    """Answers and writes down every torch function that is called while it is entered."""
+    """Answers and writes down every torch function that is called while it is entered.
 
-    def __init__(self, ledger: Ledger, *, real: bool, checked: bool, device: torch.device) -> None:
+    ``table`` has the handler of each function already met, and ``resolve`` finds that of another.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        table: dict[Any, Any],
+        resolve: Callable[[Any, Mapping[Any, Rule]], Any],
+        *,
+        real: bool,
+        checked: bool,
+        device: torch.device,
+    ) -> None:
         super().__init__()
         _running.watch = self
-        # imported here, since each needs the other
-        from flopcount.trace.deep import Deep
-        from flopcount.trace.functions import KNOWN
-
         self.ledger = ledger
         self.real = real
         self.checked = checked or real
         self.device = device
-        self.table = KNOWN
+        self.table = table
+        self.resolve = resolve
         self.rules: Mapping[Any, Rule] = {}
         self.deep = Deep(self)
         self.gathered: Gathered | None = None
@@ -133,9 +87,7 @@ class Watch(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         handler = self.table.get(func)
         if handler is None:
-            from flopcount.trace.functions import handler_of
-
-            handler = self.table[func] = handler_of(func, self.rules)
+            handler = self.table[func] = self.resolve(func, self.rules)
         return handler(self, func, args, kwargs or {})
 
     @property
@@ -281,8 +233,9 @@ class Watch(TorchFunctionMode):
             raise DataDependentError(getattr(func, "__name__", str(func)), self.path) from error
         finally:
             self.gathered = outer
-        if known and not self.real:
-            self.worked_out.update((id(x), x) for x in tensors(out))
+        if (known or not ins) and not self.real:
+            # of numbers alone torch makes a tensor with a value, too
+            self.worked_out.update((id(x), x) for x in tensors(out) if not x.is_meta)
         elif self.shadows:
             if not known and self.worked_out:
                 self._forget(ins)
@@ -298,6 +251,11 @@ class Watch(TorchFunctionMode):
                     if _is_alias_of(tensor, other):
                         # kept, as they all are, so that no id is used twice
                         self._sources[key] = self.worked_out.pop(key)
+
+    def number(self, tensor: Tensor) -> Any:
+        """The number that a tensor of one element was worked out to be, else itself."""
+        known = tensor.dim() == 0 and id(tensor) in self.worked_out
+        return tensor.item() if known else tensor
 
     def meta(self, tensor: Tensor) -> Tensor:
         """The tensor itself if it is on the meta device, else its shadow there."""
@@ -375,7 +333,7 @@ class Watch(TorchFunctionMode):
     ) -> Any:
         """Run a function of torch's that is written in Python, and watch what it calls."""
         with self:
-            return _unasked(func)(*args, **kwargs)
+            return unasked(func)(*args, **kwargs)
 
 
 @contextmanager
@@ -390,44 +348,3 @@ def alone() -> Iterator[None]:
         _running.watch = outer
         if outer is not None:
             outer.paused = False
-
-
-def tensors(tree: Any) -> Iterator[Tensor]:
-    """All tensors in nested lists, tuples and dictionaries."""
-    if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, (list, tuple)):
-        for item in tree:
-            yield from tensors(item)
-    elif isinstance(tree, Mapping):
-        for item in tree.values():
-            yield from tensors(item)
-
-
-_copies: dict[FunctionType, FunctionType] = {}
-_NEVER = {
-    "has_torch_function": lambda *_: False,
-    "has_torch_function_unary": lambda *_: False,
-    "has_torch_function_variadic": lambda *_: False,
-}
-
-
-def asks(func: FunctionType) -> bool:
-    """Whether a function asks, by a name of its own module, if somebody overrides it."""
-    return any(name in func.__code__.co_names and name in func.__globals__ for name in _NEVER)
-
-
-def _unasked(func: FunctionType) -> FunctionType:
-    """The same function without the question whether somebody overrides it.
-
-    It was overridden, by us; what we want is what it would have done, under our eyes.
-    """
-    known = _copies.get(func)
-    if known is None:
-        names = {**func.__globals__, **_NEVER}
-        known = FunctionType(
-            func.__code__, names, func.__name__, func.__defaults__, func.__closure__
-        )
-        known.__kwdefaults__ = func.__kwdefaults__
-        _copies[func] = known
-    return known
