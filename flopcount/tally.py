@@ -6,7 +6,7 @@ is a matter of convention, and `flopcount.conventions` prices them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -28,6 +28,9 @@ class Shape(tuple[Count, ...]):
 
     def __new__(cls, *sizes: Count) -> Self:
         """The shape of these sizes."""
+        if len(sizes) == 1 and isinstance(sizes[0], Iterator):
+            # as a tuple is made, which is how records are copied
+            sizes = tuple(sizes[0])
         for size in sizes:
             if type(size) is int:
                 if size < 0:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import asdict
 from fractions import Fraction
 
 import numpy as np
@@ -252,3 +253,12 @@ def test_a_peak_in_bytes_goes_before_one_in_elements():
     assert Tally((CONV,), peak_bytes=300).peak_memory == 300
     assert Tally((CONV,), peak_activations=288, peak_bytes=300).peak_memory == 300
     assert Tally((CONV,), peak_activations=0).peak_memory == 0
+
+
+def test_a_tally_can_be_taken_apart_into_plain_records() -> None:
+    tally = Tally((CONV,))
+    entry = asdict(tally)["entries"][0]
+    assert entry == CONV
+    assert type(entry.inputs[0]) is Shape
+    with pytest.raises(ValueError, match="-1"):
+        Shape(iter((2, -1)))
