@@ -165,7 +165,9 @@ def test_an_encoder_layer_costs_the_same_on_every_path_that_torch_has(context, t
 
 
 @pytest.mark.parametrize(
-    "options", [{"norm_first": True}, {"activation": "gelu"}, {"activation": torch.tanh}], ids=str
+    "options",
+    [{"norm_first": True}, {"activation": "gelu"}, {"activation": torch.tanh}],
+    ids=("norm_first", "gelu", "tanh"),
 )
 def test_an_encoder_layer_costs_the_same_whatever_its_order_and_activation(options):
     model = nn.TransformerEncoderLayer(E, H, F, **options).eval()

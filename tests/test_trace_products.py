@@ -88,7 +88,9 @@ def test_a_linear_map_over_a_sequence_counts_each_of_its_places():
 
 
 @pytest.mark.parametrize(
-    "run", [operator.matmul, torch.matmul, torch.Tensor.matmul, torch.linalg.matmul], ids=str
+    "run",
+    [operator.matmul, torch.matmul, torch.Tensor.matmul, torch.linalg.matmul],
+    ids=("operator", "torch", "Tensor", "linalg"),
 )
 @pytest.mark.parametrize(
     ("a", "b", "expected"),
