@@ -364,3 +364,29 @@ def test_what_is_seen_from_below_alone_multiplies_the_same_two_on_the_way_back()
     assert scripted.macs == trained(plain, empty(3, 8)) == 2 * first + 3 * second
     back = [e.outputs[0] for e in scripted.entries if e.kind == "linear_backward"]
     assert back == [(3, 7), (7, 5), (8, 7)]
+
+
+class Written(nn.Module):
+    """Writes products into a larger tensor, row by row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        out = x.new_zeros(3, 2, 4)
+        for i in range(3):
+            out[i] = self.fc(x)
+        return out
+
+
+@pytest.mark.parametrize("options", [{}, {"checked": True}, {"execution": "real"}], ids=str)
+def test_a_gradient_flows_through_what_is_written_into_another_tensor(options):
+    found = count(Written(), torch.ones(2, 4), backward=True, **options)
+    assert found.macs == 2 * 3 * (2 * 4 * 4)
+
+
+def test_a_tensor_made_like_another_leads_no_gradient_back():
+    fc = nn.Linear(4, 4)
+    found = count(lambda x: fc(torch.zeros_like(fc(x))), torch.ones(2, 4), backward=True)
+    assert found.macs == 2 * (2 * 4 * 4) + 2 * 4 * 4

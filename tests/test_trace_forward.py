@@ -333,3 +333,51 @@ def test_a_count_inside_a_counted_model_changes_neither(way):
     assert found.macs == FC
     assert found.uncalled == ("more",)
     assert set(inner) == {7 * 6 * 9}
+
+
+class Hooked(nn.Module):
+    """Keeps what a hook of its own, a closure, has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.seen = nn.Linear(4, 5), []
+        self.fc.register_forward_hook(lambda module, args, out: self.seen.append(out))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.fc(x)
+        return self.seen[-1]
+
+
+@each_way
+def test_a_hook_that_knows_its_module_writes_on_the_twin_alone(way):
+    model = Hooked()
+    assert count(model, shape=(2, 4), **WAYS[way]).macs == 2 * 4 * 5
+    assert model.seen == []
+
+
+class Replacing(nn.Module):
+    """Puts other parts into its layer on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.fc.weight = nn.Parameter(self.fc.weight.detach() * 2)
+        self.fc.bias = None
+        self.fc.register_buffer("more", torch.ones(1))
+        with torch.no_grad():
+            self.fc.weight.mul_(3)
+        return self.fc(x)
+
+
+@each_way
+def test_parts_that_are_replaced_on_the_way_are_replaced_in_the_twin(way):
+    model = Replacing()
+    weight, bias = model.fc.weight, model.fc.bias
+    before = weight.detach().clone()
+    assert count(model, shape=(2, 4), **WAYS[way]).macs == 2 * 4 * 4
+    assert model.fc.weight is weight
+    assert model.fc.bias is bias
+    assert set(model.state_dict()) == {"fc.weight", "fc.bias"}
+    assert torch.equal(model.fc.weight, before)

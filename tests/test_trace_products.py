@@ -297,3 +297,10 @@ def test_rare_classes_cost_only_where_they_are_asked_for(targets, rare):
 def test_a_loss_that_maps_first_costs_the_map():
     found = macs(nn.LinearCrossEntropyLoss(8, 5), empty(3, 8), torch.tensor([1, 2, 3]))
     assert found == 3 * 8 * 5
+
+
+@pytest.mark.parametrize("options", [{}, {"checked": True}, {"execution": "real"}], ids=str)
+def test_a_product_of_values_that_are_known_is_counted_like_any_other(options):
+    known = torch.arange(64, dtype=torch.int32).reshape(8, 8)
+    for run in (lambda x: x @ x, lambda x: torch.einsum("ij,jk->ik", x, x)):
+        assert count(run, known, **options).macs == 8 * 8 * 8

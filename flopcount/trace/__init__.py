@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, nullcontext
 from itertools import chain
-from types import MappingProxyType, MethodType
+from types import FunctionType, MappingProxyType, MethodType
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ from flopcount.trace.modules import wrapped
 from flopcount.trace.records import Call, DataDependentError, Rule, tensors
 from flopcount.trace.shortcuts import DIRECT
 from flopcount.trace.training import backward as gradients
-from flopcount.trace.twin import HookedError, Twin
+from flopcount.trace.twin import HookedError, Twin, held_by
 from flopcount.trace.watch import Watch, alone
 
 __all__ = ["Call", "DataDependentError", "Rule", "UncountedError", "count"]
@@ -98,6 +98,10 @@ class _Run:
         thorough: bool,
     ) -> None:
         module = model.__self__ if isinstance(model, MethodType) else model
+        if isinstance(model, FunctionType) and held_by(model):
+            # a function of modules is counted as a module that has them
+            module = nn.Module()
+            module._modules.update(held_by(model))
         self.real = real
         self.backward = backward
         self.ledger = Ledger()
@@ -120,7 +124,9 @@ class _Run:
             quiet = DIRECT if plain else ()
             self.twin = Twin(module, backward, wrap, real, apart=thorough, quiet=quiet)
             self.model = self.twin.module
-            if module is not model:
+            if isinstance(model, FunctionType):
+                self.model = self.twin.bound(model)
+            elif module is not model:
                 self.model = MethodType(model.__func__, self.twin.module)
             self.watch.paths = self.twin.paths
             self.watch.apart.update((key, o.tensor) for key, o in self.twin.parameters.items())

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
+from torch.utils.hooks import RemovableHandle
 
 from flopcount.kinds import FREE, operator_of
 from flopcount.trace.records import DataDependentError, Gathered, tensors
@@ -97,11 +98,40 @@ def getitem(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any
     at = args[1]
     parts = at if isinstance(at, tuple) else (at,)
     if any(isinstance(part, (Tensor, list)) for part in parts):
-        masks = [x for x in tensors(parts) if x.dtype in (torch.bool, torch.uint8)]
-        if not w.real and any(id(x) not in w.worked_out for x in masks):
-            raise DataDependentError("an index by a mask", w.path)
+        if not w.real:
+            places = tuple(place for part in parts for place in _places(w, part))
+            args = (args[0], places)
         return w.run(func, args, kwargs, "index", "getitem")
     return w.view(func, args, kwargs)
+
+
+def _places(w: Watch, part: Any) -> tuple[Any, ...]:
+    """A part of an index; of a mask whose values are known, the places that it marks."""
+    if not isinstance(part, Tensor) or part.dtype not in (torch.bool, torch.uint8):
+        return (part,)
+    if id(part) not in w.worked_out:
+        raise DataDependentError("an index by a mask", w.path)
+    busy, w.busy = w.busy, True
+    found = part.bool().nonzero(as_tuple=True)
+    w.busy = busy
+    w.worked_out.update((id(x), x) for x in found)
+    return found
+
+
+def reflected(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """``__rmatmul__``: the product with its operands in their order."""
+    with w:
+        return torch.matmul(args[1], args[0])
+
+
+def hooked(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A hook on a tensor: only a backward pass would call it, and none is run."""
+    return RemovableHandle({}) if id(args[0]) in w.apart else func(*args, **kwargs)
+
+
+def unchanged(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What changes where a tensor lies, and nothing of what it costs."""
+    return args[0]
 
 
 def where(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -268,6 +298,9 @@ def _differentiate(w: Watch) -> None:
 def recurrent(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """``lstm`` and its kin: every matrix is multiplied once for each row of each step."""
     name = func.__name__
+    if kwargs:
+        # in no order that is known here
+        return w.run(func, args, kwargs, "rnn", name)
     if w.checked:
         func = _stepping(func, args)
     if w.checked and not w.backward:

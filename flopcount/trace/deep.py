@@ -146,6 +146,9 @@ _STATISTICAL = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_no
 _TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
 
+_OWN_SPACES = ("aten", "prims", "torchvision", "quantized")
+
+
 class Deep(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Hands every dispatched operator to the watch."""
 
@@ -172,8 +175,10 @@ def _operator(
     operator = operator_of(name)
     operator = _SAME_AS.get(operator, operator)
     rule = watch.rules.get(f"{space}::{name}") or watch.rules.get(operator)
-    counted = name.rstrip("_") in COUNTED_BELOW
-    if not (counted or operator in FREE or operator in VIEWS or rule is not None):
+    # of another's operator, the name alone says nothing
+    own = space in _OWN_SPACES
+    counted = own and name.rstrip("_") in COUNTED_BELOW
+    if not (counted or (own and (operator in FREE or operator in VIEWS)) or rule is not None):
         with deep:
             out = func.decompose(*args, **kwargs)
         if out is not NotImplemented:
@@ -205,26 +210,26 @@ def _enter(
     kwargs: Mapping[str, Any],
     out: Any,
 ) -> None:
-
     space, name, operator = names
+    own = space in _OWN_SPACES
     outs = tuple(tensors(out))
     rule = watch.rules.get(f"{space}::{name}") or watch.rules.get(operator)
     kind, macs = "uncounted", 0
     if rule is not None:
         kind = rule.kind
         macs = rule.macs(Call(args, kwargs, out)) if rule.macs is not None else 0
-    elif name.rstrip("_") in COUNTED_BELOW:
+    elif own and name.rstrip("_") in COUNTED_BELOW:
         kind, price = COUNTED_BELOW[name.rstrip("_")]
         macs = price(args, out)
         if price is _last_two:
             # what is multiplied comes first, as it does everywhere
             ins = (*ins[1:], *ins[:1])
-    elif operator in VIEWS or _renames(func):
+    elif (own and operator in VIEWS) or _renames(func):
         if watch.gathered is None:
             # inside one function, what is between its parts is nobody's tensor
             watch.write(None, "", ins[:1], outs)
         return
-    elif operator in FREE:
+    elif own and operator in FREE:
         kind = FREE[operator]
         if kind in _STATISTICAL:
             outs = outs[:1]
@@ -232,7 +237,7 @@ def _enter(
         kind = _FUSED[operator]
     elif torch.Tag.pointwise in func.tags:
         kind = "elementwise"
-    elif not outs:
+    elif own and not outs:
         return
     if watch.gathered is not None:
         watch.gathered.macs += macs

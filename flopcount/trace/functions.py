@@ -10,9 +10,10 @@ import torch
 
 from flopcount.kinds import FREE, NEEDS_VALUES, VIEWS, operator_of
 from flopcount.operators import ShapeError
-from flopcount.trace import answers, judges
+from flopcount.trace import answers, free, judges
 from flopcount.trace.answers import Handler
-from flopcount.trace.judges import Judge, alike, in_place, pairwise
+from flopcount.trace.free import alike, in_place, pairwise
+from flopcount.trace.judges import Judge
 from flopcount.trace.overrides import asks
 from flopcount.trace.records import Call, Gathered, Rule, tensors
 from flopcount.trace.watch import Watch
@@ -34,9 +35,9 @@ _JUDGES: Mapping[str, Judge] = {
     **{name: alike(FREE[name], name) for name in _ALIKE.split()},
     **{f"conv{axes}d": judges.convolution(axes) for axes in (1, 2, 3)},
     **{f"conv_transpose{axes}d": judges.transposed(axes) for axes in (1, 2, 3)},
-    **{f"max_pool{axes}d": judges.pool("max_pool", axes) for axes in (1, 2, 3)},
-    **{f"avg_pool{axes}d": judges.pool("avg_pool", axes) for axes in (1, 2, 3)},
-    **{f"adaptive_avg_pool{axes}d": judges.adaptive_avg_pool(axes) for axes in (1, 2, 3)},
+    **{f"max_pool{axes}d": free.pool("max_pool", axes) for axes in (1, 2, 3)},
+    **{f"avg_pool{axes}d": free.pool("avg_pool", axes) for axes in (1, 2, 3)},
+    **{f"adaptive_avg_pool{axes}d": free.adaptive_avg_pool(axes) for axes in (1, 2, 3)},
     "linear": judges.linear,
     "bilinear": judges.bilinear,
     "matmul": judges.product("matmul"),
@@ -50,23 +51,23 @@ _JUDGES: Mapping[str, Judge] = {
     "baddbmm": judges.product_and_sum("baddbmm", 3),
     "addmv": judges.product_and_sum("addmv", 2, 1),
     "scaled_dot_product_attention": judges.attention,
-    "batch_norm": judges.batch_norm,
-    "instance_norm": judges.instance_norm,
-    "layer_norm": judges.affine_norm("layer_norm", "layer_norm"),
-    "group_norm": judges.affine_norm("group_norm", "group_norm"),
-    "rms_norm": judges.affine_norm("norm", "rms_norm"),
-    "hardtanh": judges.hardtanh,
+    "batch_norm": free.batch_norm,
+    "instance_norm": free.instance_norm,
+    "layer_norm": free.affine_norm("layer_norm", "layer_norm"),
+    "group_norm": free.affine_norm("group_norm", "group_norm"),
+    "rms_norm": free.affine_norm("norm", "rms_norm"),
+    "hardtanh": free.hardtanh,
     "relu6": alike("relu6", "relu6"),
-    "softmax": judges.softmax("softmax"),
-    "log_softmax": judges.softmax("log_softmax"),
-    **{name: judges.reduction(name) for name in ("mean", "sum", "amax", "amin")},
-    "cat": judges.concat,
-    "concat": judges.concat,
-    "stack": judges.stack,
-    "pad": judges.pad,
-    "roll": judges.roll,
-    "embedding": judges.embedding,
-    "interpolate": judges.interpolate,
+    "softmax": free.softmax("softmax"),
+    "log_softmax": free.softmax("log_softmax"),
+    **{name: free.reduction(name) for name in ("mean", "sum", "amax", "amin")},
+    "cat": free.concat,
+    "concat": free.concat,
+    "stack": free.stack,
+    "pad": free.pad,
+    "roll": free.roll,
+    "embedding": free.embedding,
+    "interpolate": free.interpolate,
     "add": pairwise("elementwise", "add", "add"),
     "mul": pairwise("elementwise", "mul", "mul"),
     "multiply": pairwise("elementwise", "mul", "mul"),
@@ -81,7 +82,7 @@ _FACTS_NAMES = (
     " element_size storage_offset data_ptr len hash repr str format get_device is_signed"
     " is_same_size is_inference is_conj is_neg result_type can_cast promote_types is_tensor"
     " is_storage dim_order storage untyped_storage has_names reduce_ex setstate deepcopy"
-    " is_shared is_pinned is_distributed register_hook register_post_accumulate_grad_hook"
+    " is_shared is_pinned is_distributed"
     " sizeof backward typename is_set_to get_default_dtype set_grad_enabled dir is_coalesced"
     " sparse_dim dense_dim dlpack_device broadcast_shapes is_set is_nested sym_is_contiguous"
     " iinfo finfo is_warn_always_enabled"
@@ -253,6 +254,10 @@ _DROPPING = (
 _SPECIAL: Mapping[str, Handler] = {
     **dict.fromkeys(_DROPPING.split(), answers.dropping),
     "__getitem__": answers.getitem,
+    "__rmatmul__": answers.reflected,
+    "register_hook": answers.hooked,
+    "register_post_accumulate_grad_hook": answers.hooked,
+    "share_memory_": answers.unchanged,
     "detach": answers.detached,
     "detach_": answers.detached,
     "_assert": answers.asserted,

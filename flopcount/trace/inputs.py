@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_map
 
 from flopcount.trace.watch import Watch
 
@@ -45,7 +47,17 @@ def prepared(tree: Any, watch: Watch) -> Any:
             tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta"
         )
 
-    return tree_map_only(Tensor, ready, tree)
+    def whole(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return ready(leaf)
+        if is_dataclass(leaf) and not isinstance(leaf, type):
+            twin = copy.copy(leaf)
+            for field in fields(leaf):
+                object.__setattr__(twin, field.name, prepared(getattr(leaf, field.name), watch))
+            return twin
+        return leaf
+
+    return tree_map(whole, tree)
 
 
 def _worth_knowing(tensor: Tensor) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from types import FunctionType
+from weakref import WeakKeyDictionary
 
-_copies: dict[FunctionType, FunctionType] = {}
+# A copy holds what its function holds, and goes when that goes.
+_copies: WeakKeyDictionary[FunctionType, FunctionType] = WeakKeyDictionary()
 _NEVER = {
     "has_torch_function": lambda *_: False,
     "has_torch_function_unary": lambda *_: False,
@@ -30,4 +32,8 @@ def unasked(func: FunctionType) -> FunctionType:
         )
         known.__kwdefaults__ = func.__kwdefaults__
         _copies[func] = known
+    else:
+        # its module may have changed since
+        known.__globals__.update(func.__globals__)
+        known.__globals__.update(_NEVER)
     return known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -67,7 +68,7 @@ class Ghost:
 
 
 def tensors(tree: Any) -> Iterator[Tensor]:
-    """All tensors in nested lists, tuples and dictionaries."""
+    """All tensors in nested lists, tuples, dictionaries and dataclasses."""
     if isinstance(tree, Tensor):
         yield tree
     elif isinstance(tree, (list, tuple)):
@@ -76,3 +77,6 @@ def tensors(tree: Any) -> Iterator[Tensor]:
     elif isinstance(tree, Mapping):
         for item in tree.values():
             yield from tensors(item)
+    elif is_dataclass(tree) and not isinstance(tree, type):
+        for field in fields(tree):
+            yield from tensors(getattr(tree, field.name, None))

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from flopcount.trace import judges
+from flopcount.trace import free, judges
 from flopcount.trace.judges import Found
 
 #: What a call of a layer on one tensor comes to; None where it is not sure.
@@ -37,7 +37,7 @@ def _batch_norm(rank: int) -> Direct:
         own = m._parameters
         if len(x.shape) != rank or "weight" not in own or "bias" not in own:
             return None
-        return judges.batch_norm(x, None, None, own["weight"], own["bias"])
+        return free.batch_norm(x, None, None, own["weight"], own["bias"])
 
     return direct
 
@@ -56,13 +56,13 @@ def _layer_norm(m: Any, x: Any) -> Found | None:
 
 
 def _alike(kind: str, operator: str) -> Direct:
-    judge = judges.alike(kind, operator)
+    judge = free.alike(kind, operator)
     return lambda m, x: judge(x, inplace=m.__dict__.get("inplace", False))
 
 
-_max_pool = judges.pool("max_pool", 2)
-_avg_pool = judges.pool("avg_pool", 2)
-_adaptive = judges.adaptive_avg_pool(2)
+_max_pool = free.pool("max_pool", 2)
+_avg_pool = free.pool("avg_pool", 2)
+_adaptive = free.adaptive_avg_pool(2)
 
 #: The layers that have a short cut, by their exact class.
 DIRECT: Mapping[type, Direct] = MappingProxyType(

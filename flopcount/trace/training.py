@@ -16,6 +16,9 @@ from flopcount.tally import Entry, Shape
 from flopcount.trace.ledger import Line
 from flopcount.trace.twin import Twin, layer_of
 
+# Kinds that take nothing of a tensor but its sizes; None is what is detached.
+_SOURCES = (None, "create", "random")
+
 
 class _Operand(NamedTuple):
     tensor: Any
@@ -37,42 +40,75 @@ def backward(
 
     ``needing`` are the ids of the inputs that ask for a gradient.
     """
-    tokens: dict[int, int] = {}
-    needs: list[bool] = []
-
-    def token_of(tensor: Any) -> int:
-        token = tokens.get(id(tensor))
-        if token is None:
-            token = tokens[id(tensor)] = len(needs)
-            needs.append(id(tensor) in needing)
-        return token
-
-    learned: set[int] = set()
+    tokens = _Tokens(needing)
     if twin is not None:
-        needing = needing | {k for k, o in twin.parameters.items() if o.tensor.requires_grad}
-        learned = {token_of(owned.tensor) for owned in twin.parameters.values()}
+        for key, owned in twin.parameters.items():
+            tokens.learn(owned.tensor, key)
     steps: list[_Step] = []
     for line in lines:
         kind, operator, ins, outs, weight, bias, tracked = *line[1:5], line[6], line[7], line[9]
         read = tuple(x for x in (*ins, weight, bias) if x is not None)
-        before = tuple(token_of(x) for x in read)
+        before = tuple(tokens.of(x) for x in read)
         if kind is None and operator != "detach":
             for out in outs:
-                tokens[id(out)] = before[0]
+                tokens.rename(read[0], out)
             continue
-        known = zip(read, before, strict=True)
-        operands = tuple(_Operand(x, t, needs[t], t in learned) for x, t in known)
-        asked = tracked and kind is not None and any(operand.needs for operand in operands)
-        made = []
-        for out in outs:
-            tokens[id(out)] = len(needs)
-            made.append(len(needs))
-            needs.append(asked and out.dtype.is_floating_point)
+        operands = tuple(
+            _Operand(x, t, tokens.needs[t], t in tokens.learned)
+            for x, t in zip(read, before, strict=True)
+        )
+        asked = tracked and kind not in _SOURCES and any(operand.needs for operand in operands)
+        made = tuple(
+            tokens.make(out, asked and out.dtype.is_floating_point, any(out is x for x in read))
+            for out in outs
+        )
         if kind is None and operands[0].learned:
-            learned.update(made)
-        steps.append(_Step(line, operands, tuple(made)))
-    flowing = {token_of(x) for x in outputs}
-    return tuple(_flow(steps, needs, flowing, twin))
+            tokens.learned.update(made)
+        steps.append(_Step(line, operands, made))
+    flowing = {tokens.of(x) for x in outputs}
+    return tuple(_flow(steps, tokens.needs, flowing, twin))
+
+
+class _Tokens:
+    """What each tensor holds, by a number; all names of one tensor hold the same."""
+
+    def __init__(self, needing: set[int]) -> None:
+        self.needing = needing
+        self.needs: list[bool] = []
+        # tokens of what is a parameter, or another name of one
+        self.learned: set[int] = set()
+        self._tokens: dict[int, int] = {}
+        self._names: dict[int, set[int]] = {}
+
+    def of(self, tensor: Any) -> int:
+        """The token of what a tensor holds; one not met before needs a gradient if it says so."""
+        token = self._tokens.get(id(tensor))
+        if token is None:
+            asks = id(tensor) in self.needing or bool(getattr(tensor, "requires_grad", False))
+            token = self.make(tensor, asks, False)
+        return token
+
+    def learn(self, tensor: Any, key: int) -> None:
+        """Meet a parameter."""
+        self.needing = self.needing | {key} if tensor.requires_grad else self.needing
+        self.learned.add(self.of(tensor))
+
+    def rename(self, tensor: Any, other: Any) -> None:
+        """Another name of a tensor."""
+        self._tokens[id(other)] = self._tokens[id(tensor)]
+        names = self._names.setdefault(id(tensor), {id(tensor)})
+        names.add(id(other))
+        self._names[id(other)] = names
+
+    def make(self, tensor: Any, needs: bool, written: bool) -> int:
+        """A token for a new value; ``written`` on a tensor, all its names have it."""
+        token = len(self.needs)
+        self.needs.append(needs)
+        if not written:
+            self._names.pop(id(tensor), None)
+        for name in self._names.get(id(tensor), (id(tensor),)):
+            self._tokens[name] = token
+        return token
 
 
 def _flow(

@@ -8,19 +8,19 @@ the user's own; whoever runs the twin must not write on them.
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Container, Mapping
 from functools import partial
-from types import FunctionType, MethodType
+from types import CellType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.nn.parameter import is_lazy
 
 from flopcount.tally import Module, Parameter
+from flopcount.trace.copies import Scripted, Shared, lazy_copy
 
 
 class Forward(partial[Any]):
@@ -40,7 +40,20 @@ _HOOKS = (
     "_forward_pre_hooks_with_kwargs",
 )
 _BASE = frozenset({*nn.Module().__dict__, "forward"})
-_PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device, FunctionType, type, Tensor)
+_PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device, type, Tensor)
+# What may hold a module, and is copied with its twin in the place.
+_HOLDERS = (
+    list,
+    tuple,
+    set,
+    frozenset,
+    dict,
+    OrderedDict,
+    defaultdict,
+    deque,
+    partial,
+    FunctionType,
+)
 # Wrappers that run the module they hold, each in its own way: compiled, or on several devices.
 _WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module"}
 _WRAPPERS["DistributedDataParallel"] = "module"
@@ -106,11 +119,17 @@ class Twin:
         # in the order of the paths
         self._twins: dict[int, nn.Module] = {}
         self._kept: list[Any] = []
+        # what was copied for the twins, by the id of what it is a copy of
+        self._copies: dict[int, Any] = {}
+        self._hooked: list[dict[str, Any]] = []
         # twins of classes that are not torch's, with what they hold beside their parts
         self._strange: list[tuple[nn.Module, frozenset[str]]] = []
         self.module = self._twin(module, "")
         for twin, own in self._strange:
             self._rebind(twin.__dict__, own)
+        for state in self._hooked:
+            for hooks in ("_forward_hooks", "_forward_pre_hooks"):
+                state[hooks].update({k: self.bound(hook) for k, hook in state[hooks].items()})
 
     @property
     def layers(self) -> list[str]:
@@ -162,7 +181,7 @@ class Twin:
             if isinstance(module, torch.jit.ScriptModule):
                 return self._script(module, index, path)
             if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
-                module = _lazy_copy(module, self.real)
+                module = lazy_copy(module, self.real)
                 self._kept.append(module)
                 state = module.__dict__.copy()
         twin: nn.Module = object.__new__(kind)
@@ -171,6 +190,7 @@ class Twin:
         prefix = f"{path}." if path else ""
         if self.apart or state["_forward_hooks"] or state["_forward_pre_hooks"]:
             state.update({hooks: OrderedDict(state[hooks]) for hooks in _HOOKS})
+            self._hooked.append(state)
             state.update(_NO_WAY_BACK)
             quiet = False
         else:
@@ -178,8 +198,9 @@ class Twin:
         # what `Module.compile` leaves would call the user's own module
         state.pop("_compiled_call_impl", None)
         state["training"] = self.training
-        if state["_parameters"]:
-            self._own(state["_parameters"], prefix)
+        state["_parameters"] = parameters = self._given(state["_parameters"])
+        if parameters:
+            self._own(parameters, prefix)
         buffers = state["_buffers"]
         if buffers and self.real:
             # A real pass writes on them.
@@ -187,16 +208,18 @@ class Twin:
                 name: b if b is None or is_lazy(b) else b.detach().clone()
                 for name, b in buffers.items()
             }
+        else:
+            state["_buffers"] = buffers.copy()
         for buffer in buffers.values():
             self.buffers[id(buffer)] = buffer
-        if not quiet:
+        if quiet:
+            state["_modules"] = {}
+        else:
             for slot in _slots_of(kind):
                 if hasattr(module, slot):
                     object.__setattr__(twin, slot, getattr(module, slot))
-            if len(state) > len(_BASE) and not _is_torchs(kind):
+            if len(state) >= len(_BASE) and (self.real or not _is_torchs(kind)):
                 self._strange.append((twin, frozenset(state) - _BASE))
-            state["_parameters"] = dict(state["_parameters"])
-            state["_buffers"] = dict(buffers)
             children = state["_modules"]
             state["_modules"] = twins = {
                 name: child if child is None else self._twin(child, f"{prefix}{name}")
@@ -218,7 +241,7 @@ class Twin:
             return
         self.aliases.setdefault(list(self._twins).index(key), []).append(path)
         prefix = f"{path}." if path else ""
-        self._own(module._parameters, prefix)
+        self._own(self._given(module._parameters), prefix)
         for name, child in module._modules.items():
             if child is not None:
                 self._alias(child, f"{prefix}{name}", above | {key})
@@ -228,8 +251,23 @@ class Twin:
         if inner is not None and inner in twin._modules:
             held = twin._modules[inner]
             return lambda *args, **kwargs: held(*args, **kwargs)  # type: ignore[misc]
-        bound: Callable[..., Any] | None = self._bound(own)
+        bound: Callable[..., Any] | None = self.bound(own)
         return bound
+
+    def _given(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters as a twin gets them: for a real pass, which may write on them, copies."""
+        if not self.real:
+            return dict(parameters)
+        return {name: p if p is None else self._copied(p) for name, p in parameters.items()}
+
+    def _copied(self, tensor: Tensor) -> Tensor:
+        known = self._copies.get(id(tensor))
+        if known is None:
+            with torch.no_grad():
+                known = copy.deepcopy(tensor) if tensor.is_leaf else tensor.clone()
+            self._copies[id(tensor)] = known
+            self._kept.append(tensor)
+        return known
 
     def _own(self, parameters: Mapping[str, Any], prefix: str) -> None:
         known = self.parameters
@@ -244,7 +282,7 @@ class Twin:
     def _script(self, module: Any, index: int, path: str) -> nn.Module:
         self.scripted = True
         parameters = tuple(module.parameters())
-        with torch.no_grad(), _Shared(parameters, copied=self.real):
+        with torch.no_grad(), Shared(parameters, copied=self.real):
             shell = copy.deepcopy(module)
         proxy = Scripted(shell.train(self.training))
         self._twins[id(module)] = proxy
@@ -259,73 +297,81 @@ class Twin:
         """Let what a module holds beside its children lead to twins as well."""
         for name in own:
             value = state[name]
-            if not isinstance(value, _PLAIN):
-                state[name] = self._bound(value)
+            if self.real or not isinstance(value, _PLAIN):
+                state[name] = self.bound(value)
 
-    def _bound(self, value: Any) -> Any:
-        """The value with twins in the place of modules, in containers and bound methods too."""
+    def bound(self, value: Any) -> Any:
+        """The value with twins in the place of modules, in containers and functions too."""
         if isinstance(value, nn.Module):
             return self._twins.get(id(value), value)
+        if isinstance(value, Tensor):
+            return self._copied(value) if self.real else value
         if isinstance(value, MethodType) and isinstance(value.__self__, nn.Module):
-            return MethodType(value.__func__, self._bound(value.__self__))
-        if type(value) is partial:
-            args = (self._bound(arg) for arg in value.args)
-            kwargs = {name: self._bound(arg) for name, arg in value.keywords.items()}
-            return partial(self._bound(value.func), *args, **kwargs)
-        if type(value) in (list, tuple, set):
-            return type(value)(self._bound(item) for item in value)
-        if type(value) in (dict, OrderedDict):
-            return type(value)((key, self._bound(item)) for key, item in value.items())
-        return value
+            return MethodType(value.__func__, self.bound(value.__self__))
+        if type(value) not in _HOLDERS or id(value) in self._copies:
+            return self._copies.get(id(value), value)
+        self._kept.append(value)
+        found = self._copies[id(value)] = self._holder(value)
+        return found
+
+    def _holder(self, value: Any) -> Any:
+        """A copy of what holds others: each of them once, so that what is shared stays so."""
+        if isinstance(value, FunctionType):
+            return self._function(value)
+        if isinstance(value, partial):
+            args = (self.bound(arg) for arg in value.args)
+            kwargs = {name: self.bound(arg) for name, arg in value.keywords.items()}
+            return partial(self.bound(value.func), *args, **kwargs)
+        if isinstance(value, (tuple, frozenset)):
+            return type(value)(self.bound(item) for item in value)
+        twin = copy.copy(value)
+        # found by whoever holds it and is held by it
+        self._copies[id(value)] = twin
+        if isinstance(value, dict):
+            twin.update((key, self.bound(item)) for key, item in value.items())
+        else:
+            twin.clear()
+            add = twin.update if isinstance(value, set) else twin.extend
+            add([self.bound(item) for item in value])
+        return twin
+
+    def _enclosed(self, value: Any) -> Any:
+        """What a closure holds: its lists are the user's own, but where a module has them too."""
+        ours = isinstance(value, (nn.Module, FunctionType, MethodType, partial))
+        return self.bound(value) if ours or id(value) in self._copies else value
+
+    def _function(self, value: FunctionType) -> FunctionType:
+        """A function of the user's, with twins in its closure."""
+        if (value.__module__ or "torch").startswith("torch"):
+            return value
+        held = [(cell, _content(cell)) for cell in value.__closure__ or ()]
+        bound = [(cell, content, self._enclosed(content)) for cell, content in held]
+        names = {n: self._twins[id(m)] for n, m in held_by(value).items() if id(m) in self._twins}
+        names = {n: twin for n, twin in names.items() if n in value.__globals__}
+        if not names and all(content is twin for _, content, twin in bound):
+            return value
+        closure = tuple(c if content is twin else CellType(twin) for c, content, twin in bound)
+        space = {**value.__globals__, **names} if names else value.__globals__
+        twin = FunctionType(value.__code__, space, value.__name__, value.__defaults__, closure)
+        twin.__kwdefaults__ = value.__kwdefaults__
+        twin.__dict__.update(value.__dict__)
+        return twin
 
 
-class _Shared(TorchDispatchMode):
-    """Lets a deep copy share its parameters, and the values of all else unless they are copied."""
-
-    def __init__(self, parameters: Iterable[Tensor], copied: bool) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.parameters = {id(tensor) for tensor in parameters}
-        self.copied = copied
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Give the tensor itself in the place of its copy."""
-        if id(args[0]) in self.parameters:
-            return args[0]
-        # of another tensor with the same values, the version is its own
-        return func(*args, **(kwargs or {})) if self.copied else args[0].data
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        # not filled yet
+        return None
 
 
-class Scripted(nn.Module):
-    """Stands for a scripted module, whose parts live where no shell can be put over them."""
-
-    def __init__(self, module: Any) -> None:
-        super().__init__()
-        self.__dict__["_scripted"] = module
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the scripted module."""
-        return self._scripted(*args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_scripted"], name)
-
-
-def _lazy_copy(module: Any, real: bool) -> Any:
-    """A copy of a lazy module: what it infers it writes on itself, its parameters and hooks."""
-    # What has no shape yet is not copied: a buffer of that kind cannot be.
-    makers: tuple[tuple[dict[str, Any], Any], ...] = (
-        (module._parameters, UninitializedParameter),
-        (module._buffers, UninitializedBuffer),
-    )
-    known = {
-        id(part): make(part.requires_grad, part.device if real else "meta", part.dtype)
-        for parts, make in makers
-        for part in parts.values()
-        if is_lazy(part)
-    }
-    return copy.deepcopy(module, known)
+def held_by(func: FunctionType) -> dict[str, nn.Module]:
+    """The modules that a function finds in its closure and among the names of its module."""
+    cells = zip(func.__code__.co_freevars, func.__closure__ or (), strict=True)
+    found = {name: _content(cell) for name, cell in cells}
+    found |= {n: func.__globals__[n] for n in func.__code__.co_names if n in func.__globals__}
+    return {name: x for name, x in found.items() if isinstance(x, nn.Module)}
 
 
 def _is_torchs(kind: type) -> bool:
@@ -340,7 +386,9 @@ def _slots_of(kind: type) -> tuple[str, ...]:
     if known is None:
         slots = [base.__dict__.get("__slots__", ()) for base in kind.__mro__]
         named = [(slot,) if isinstance(slot, str) else tuple(slot) for slot in slots]
-        known = _SLOTS[kind] = tuple(x for names in named for x in names if x[:2] != "__")
+        known = tuple(x for names in named for x in names if x[:2] != "__")
+        if _is_torchs(kind):
+            _SLOTS[kind] = known
     return known
 
 
@@ -351,6 +399,10 @@ def layer_of(kind: type) -> str:
     """The name of a class: bare for those of torch.nn, with its module for all others."""
     known = _LAYERS.get(kind)
     if known is None:
-        own = kind.__module__.startswith("torch.nn.")
-        known = _LAYERS[kind] = kind.__name__ if own else f"{kind.__module__}.{kind.__qualname__}"
+        if not kind.__module__.startswith("torch.nn."):
+            # not kept: a class may be made for one module alone, and hold it
+            return f"{kind.__module__}.{kind.__qualname__}"
+        known = kind.__name__
+        if _is_torchs(kind):
+            _LAYERS[kind] = known
     return known

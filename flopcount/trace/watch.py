@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from math import prod
 from types import FunctionType
 from typing import Any
 
@@ -30,6 +31,9 @@ from flopcount.trace.records import DataDependentError, Gathered, Ghost, Rule, t
 _WORKED_OUT = 65_536
 _META = torch.device("meta")
 _empty = torch.empty
+_empty_strided = torch.empty_strided
+# Kinds whose result lies in memory as their input does.
+_AS_THEY_LIE = frozenset({"activation", "relu", "relu6", "elementwise", "add", "mul", "batch_norm"})
 # The count that each thread is at.
 _running = threading.local()
 
@@ -87,7 +91,10 @@ class Watch(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         handler = self.table.get(func)
         if handler is None:
-            handler = self.table[func] = self.resolve(func, self.rules)
+            handler = self.resolve(func, self.rules)
+            if not isinstance(func, FunctionType) or func.__module__.startswith("torch"):
+                # another's function may be made anew for every call
+                self.table[func] = handler
         return handler(self, func, args, kwargs or {})
 
     @property
@@ -107,6 +114,8 @@ class Watch(TorchFunctionMode):
             self.busy = True
             out = _empty(size, dtype=dtype, device=_META)
             self.busy = False
+        elif kind in _AS_THEY_LIE and not ins[0].is_contiguous() and ins[0].shape == size:
+            out = _empty_strided(size, _strides(ins[0]), dtype=dtype, device=_META)
         else:
             out = _empty(size, dtype=dtype, device=_META)
         if not self.muted:
@@ -189,6 +198,8 @@ class Watch(TorchFunctionMode):
         gathered = Gathered()
         out = self.execute(func, args, kwargs, ins, kind in COUNTED or self.checked, gathered)
         outs = tuple(tensors(out))
+        if operator == "setitem":
+            outs = ins[:1]
         if not outs:
             return out
         macs, weight, bias, windows = gathered.macs, None, None, 0
@@ -221,7 +232,7 @@ class Watch(TorchFunctionMode):
             args, kwargs = tree_map_only(Tensor, self.meta, (args, dict(kwargs)))
         outer, self.gathered = self.gathered, gathered if self.gathered is None else self.gathered
         try:
-            if below and not self.everywhere and not (known and not self.real):
+            if below and not self.everywhere:
                 with self.deep:
                     out = func(*args, **kwargs)
             else:
@@ -334,6 +345,15 @@ class Watch(TorchFunctionMode):
         """Run a function of torch's that is written in Python, and watch what it calls."""
         with self:
             return unasked(func)(*args, **kwargs)
+
+
+def _strides(tensor: Tensor) -> tuple[int, ...]:
+    """The strides of a tensor that leaves no gaps, else those of a contiguous one."""
+    size, strides = tensor.shape, tensor.stride()
+    reach = sum((s - 1) * t for s, t in zip(size, strides, strict=True)) + 1
+    if reach == tensor.numel() and 0 not in strides:
+        return strides
+    return tuple(prod(size[i + 1 :]) for i in range(len(size)))
 
 
 @contextmanager
