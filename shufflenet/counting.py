@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, Literal, NamedTuple, TypeAlias, assert_never
 
 from flopcount import analytic
@@ -11,9 +12,12 @@ from shufflenet.quantities import Input
 from shufflenet.targets import (
     ModuleTarget,
     OnnxTarget,
+    OwnCodeError,
     SpecTarget,
     TargetError,
+    own_code,
     resolve,
+    seeded,
 )
 
 #: With shapes alone, or with values.
@@ -33,6 +37,7 @@ class Counted(NamedTuple):
     tally: Tally
     inputs: tuple[Input, ...]
     backward: bool = False
+    execution: Execution = "meta"
 
     @property
     def uncounted(self) -> str:
@@ -52,8 +57,8 @@ def counted(
     """Count the target of a name on inputs, its usual ones where none are given.
 
     Raises TargetError where the target is none, where inputs are missing or do not fit, and where
-    a module needs values and has none; SpecError for a spec that breaks a rule; and whatever the
-    user's own code raises.
+    a module needs values and has none; SpecError for a spec that breaks a rule; OwnCodeError
+    where the user's own code raises anything.
     """
     target = resolve(name, arguments, real=execution == "real")
     if not isinstance(target, ModuleTarget) and (backward or execution == "real"):
@@ -114,24 +119,62 @@ def _module(
     used = inputs or target.inputs
     if not used:
         raise TargetError(f"{target.name}: has no usual input: give one, such as 1x3x224x224")
-    tensors = [_tensor(target, given, execution) for given in used]
+    own = own_code(target.name, DataDependentError) if target.own else nullcontext()
     try:
-        tally = count(target.module, *tensors, execution=execution, backward=backward)
+        with seeded():
+            tensors = [_tensor(target, given, execution) for given in used]
+            with own:
+                tally = count(target.module, *tensors, execution=execution, backward=backward)
     except DataDependentError as error:
         reason = str(error).partition(":  count(")[0].partition(", and shapes alone")[0]
         raise TargetError(
             f"{target.name}: {reason}: it is counted as it runs, with execution real"
         ) from error
-    except (RuntimeError, TypeError, ValueError, LookupError, AssertionError) as error:
-        if target.own:
+    except OwnCodeError as error:
+        where = _unfit(error.__cause__)
+        if where is None:
             raise
-        shown = " ".join(map(str, used))
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise TargetError(f"{target.name}: input {shown} does not fit: {reason}") from error
-    return Counted(target.name, "module", tally, used, backward)
+        raise _misfit(target, used, error.__cause__, where) from error
+    except TargetError:
+        raise
+    except (RuntimeError, TypeError, ValueError, LookupError, AssertionError, OSError) as error:
+        raise _misfit(target, used, error) from error
+    return Counted(target.name, "module", tally, used, backward, execution)
+
+
+def _misfit(
+    target: ModuleTarget, used: tuple[Input, ...], error: BaseException | None, where: str = ""
+) -> TargetError:
+    shown = " ".join(map(str, used))
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return TargetError(f"{target.name}: input {shown} does not fit: {reason}{where}")
+
+
+def _unfit(error: BaseException | None) -> str | None:
+    """Where own code gave torch what it refuses, in words; None where the error is the code's."""
+    from shufflenet.own_code import frames_of, is_own
+
+    if not isinstance(error, RuntimeError | TypeError | ValueError | IndexError | AssertionError):
+        return None
+    frames = frames_of(error)
+    own = [frame for frame in frames if is_own(frame)]
+    if not own:
+        return ""
+    # A call that lacks an argument is a mistake in the code, but for the first one, of the whole.
+    if is_own(frames[-1]) or isinstance(error, TypeError):
+        return None
+    return f" ({own[-1].filename}, line {own[-1].lineno})"
 
 
 def _tensor(target: ModuleTarget, given: Input, execution: Execution) -> Any:
+    try:
+        return _drawn(target, given, execution)
+    except (RuntimeError, TypeError, MemoryError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise TargetError(f"{target.name}: input {given} cannot be made: {reason}") from error
+
+
+def _drawn(target: ModuleTarget, given: Input, execution: Execution) -> Any:
     import torch
 
     parameters = (p.dtype for p in target.module.parameters() if p.is_floating_point())

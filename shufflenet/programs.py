@@ -17,6 +17,8 @@ from shufflenet.quantities import Input
 # torch's own switch: tensors are read, and any other pickled object is refused.
 _SWITCH = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
+_UNREADABLE = (RuntimeError, KeyError, ValueError, AssertionError, OSError, UnpicklingError)
+
 
 class ProgramError(ValueError):
     """A file that holds no program, or one that cannot be loaded without running code."""
@@ -40,7 +42,7 @@ def loaded(path: str) -> tuple[nn.Module, tuple[Input, ...]]:
     with _tensors_only(), _quiet():
         try:
             program = torch.export.load(path)
-        except (RuntimeError, KeyError, ValueError, AssertionError, UnpicklingError) as error:
+        except _UNREADABLE as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise ProgramError(f"{path}: cannot be loaded: {reason}") from error
     args, kwargs = program.example_inputs or ((), {})

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from flopcount.integers import FigureTooLargeError
 from shufflenet.network import Network, network
 from shufflenet.quantities import Input
 from shufflenet.reader import bundled, load
@@ -32,10 +35,55 @@ _REFUSED = {
 }
 _LIBRARIES = ("torchvision", "timm")
 _SPEC_ARGUMENTS = ("groups", "scale", "stem", "unit", "cardinality")
+# What has a library fetch weights, or load a pickled file of them.
+_FETCHING = (
+    "weights",
+    "weights_backbone",
+    "pretrained",
+    "pretrained_backbone",
+    "checkpoint_path",
+)
 
 
 class TargetError(ValueError):
     """A target that is none, or that cannot be made as asked."""
+
+
+class OwnCodeError(Exception):
+    """The user's own code raised its ``__cause__``; ``told`` is the traceback from there on."""
+
+    def __init__(self, target: str, error: BaseException) -> None:
+        from shufflenet.own_code import traceback_of
+
+        message = next(iter(str(error).splitlines()), "")
+        reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
+        super().__init__(f"{target}: {reason}")
+        self.told = traceback_of(error)
+
+
+@contextmanager
+def own_code(target: str, passing: type[Exception] = TargetError) -> Iterator[None]:
+    """Where the user's own code runs.
+
+    Raises OwnCodeError from whatever it raises, but for ``passing`` and other errors of ours.
+    """
+    try:
+        yield
+    except (TargetError, FigureTooLargeError, passing):
+        raise
+    # The one broad except: what code of the user's raises can be anything.
+    except (Exception, SystemExit) as error:
+        raise OwnCodeError(target, error) from error
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Where torch draws the same numbers every time, and goes on afterwards as if it had not."""
+    import torch
+
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        yield
 
 
 class SpecTarget(NamedTuple):
@@ -96,7 +144,7 @@ def resolve(
     ``real`` says that the module will be run with values, so that its weights must have some.
     Raises TargetError for a target that is none of these, for a file that holds no architecture,
     for a library that is not installed, and for arguments that do not fit; SpecError for a spec
-    that breaks a rule; and whatever the user's own code raises.
+    that breaks a rule; OwnCodeError where the user's own code raises anything.
     """
     given = dict(arguments or {})
     suffix = os.path.splitext(target)[1].lower()
@@ -109,10 +157,18 @@ def resolve(
     library, colon, name = target.partition(":")
     if colon and library in _LIBRARIES:
         _need(target, library)
+        for key in _FETCHING:
+            if given.get(key):
+                raise TargetError(
+                    f"{target}: argument {key}={given[key]}: no weights are fetched or loaded, and"
+                    " none change the cost"
+                )
         made = _from_torchvision if library == "torchvision" else _from_timm
         return made(target, name, given, real)
     if colon and suffix != ".toml":
-        return _from_code(target, given)
+        _need(target, "torch")
+        with seeded(), own_code(target):
+            return _from_code(target, given)
     return _from_spec(target, given)
 
 
@@ -190,15 +246,17 @@ def _library_made(target: str, make: Any, real: bool) -> nn.Module:
 
     try:
         if real:
-            return _checked(target, make())
+            with seeded():
+                return _checked(target, make())
         try:
             # Without values, the weights take neither time nor memory.
             with torch.device("meta"):
                 return _checked(target, make())
         except RuntimeError:
             # Some read a value while they are built, which a tensor without values refuses.
-            return _checked(target, make())
-    except (TypeError, ValueError) as error:
+            with seeded():
+                return _checked(target, make())
+    except (TypeError, ValueError, OSError) as error:
         raise TargetError(f"{target}: {error}") from error
 
 
@@ -206,7 +264,8 @@ def _checked(target: str, made: Any) -> nn.Module:
     from torch import nn
 
     if not isinstance(made, nn.Module):
-        raise TargetError(f"{target}: gave a {type(made).__name__}, not a torch.nn.Module")
+        kind = type(made).__name__
+        raise TargetError(f"{target}: gave what is of type {kind}, not a torch.nn.Module")
     return made
 
 
@@ -218,7 +277,6 @@ def _unknown(name: str, known: list[str]) -> str:
 
 
 def _from_code(target: str, given: dict[str, Any]) -> ModuleTarget:
-    _need(target, "torch")
     from torch import nn
 
     where, _, name = target.rpartition(":")
@@ -232,7 +290,8 @@ def _from_code(target: str, given: dict[str, Any]) -> ModuleTarget:
             raise TargetError(f"{target}: is a module already, and takes no {_listed(given)}")
         return ModuleTarget(target, found, own=True)
     if not callable(found):
-        raise TargetError(f"{target}: is a {type(found).__name__}, neither a callable nor a module")
+        kind = type(found).__name__
+        raise TargetError(f"{target}: is of type {kind}, neither a callable nor a module")
     _fit(target, found, given)
     return ModuleTarget(target, _checked(target, found(**given)), own=True)
 
@@ -261,7 +320,6 @@ def _listed(given: Mapping[str, Any]) -> str:
 
 
 def _imported(target: str, where: str) -> Any:
-    import sys
     from importlib import import_module, util
 
     if not where.endswith(".py"):

@@ -52,6 +52,31 @@ class Frozen(nn.Linear):
 class Broken(nn.Linear):
     def forward(self, x):
         raise ZeroDivisionError("of one's own")
+
+class Piped(nn.Linear):
+    def forward(self, x):
+        raise BrokenPipeError(32, "of one's own")
+
+class Leaving(nn.Linear):
+    def forward(self, x):
+        raise SystemExit(0)
+
+class Loud(Net):
+    def __init__(self):
+        print("while it is built")
+        super().__init__()
+
+    def forward(self, x):
+        print("while it runs")
+        return super().forward(x)
+
+class Drawn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(1, 1, bias=False)
+
+    def forward(self, x):
+        return self.head(x.flatten()[: int(1_000_000 * x.sum()) % 100_003, None])
 """
 NET = 6 * 6 * 8 * 27 + 8 * 5
 KEYS = [
@@ -59,8 +84,10 @@ KEYS = [
     "target",
     "source",
     "inputs",
+    "execution",
     "backward",
     "convention",
+    "unit",
     "macs",
     "params",
     "trainable_params",
@@ -72,12 +99,15 @@ KEYS = [
     "bytes_moved",
     "batch",
     "uncounted",
+    "coverage",
     "uncalled",
     "gates",
+    "notes",
     "modules",
     "kinds",
     "operators",
 ]
+LARGE = "x".join(["999999999"] * 4)
 NET_AT = ("net.py:Net", "--input", "1x3x8x8")
 MODULES: dict[str, tuple[str, ...]] = {
     "own": (*NET_AT, "--format", "json"),
@@ -100,6 +130,18 @@ MODULES: dict[str, tuple[str, ...]] = {
     "exactly": (*NET_AT, "--max-macs", str(NET), "--max-params", "286"),
     "one over": (*NET_AT, "--max-macs", str(NET - 1), "--format", "json"),
     "strict": (*NET_AT, "--strict"),
+    "loud": ("net.py:Loud", "--input", "1x3x8x8", "--format", "json"),
+    "drawn": ("net.py:Drawn", "--input", "200000", "--execution", "real", "--format", "json"),
+    "again": ("net.py:Drawn", "--input", "200000", "--execution", "real", "--format", "json"),
+    "trained, thop": (*NET_AT, "--backward", "--convention", "thop", "--format", "json"),
+    "trained, table": (*NET_AT, "--backward", "--convention", "thop"),
+    "unfit": ("net.py:Net", "--input", "1x4x8x8"),
+    "unfit, real": ("net.py:Net", "--input", "1x4x8x8", "--execution", "real"),
+    "one too many": (*NET_AT, "--input", "1"),
+    "too large": ("net.py:Net", "--input", LARGE),
+    "too large for torchvision": ("torchvision:squeezenet1_1", "--input", LARGE),
+    "unpriced": ("net.py:Net", "--input", "1x3x8x8", "--convention", "strict.toml"),
+    "weights": ("torchvision:squeezenet1_1", "--arg", "weights=DEFAULT"),
     "no input": ("net.py:Net",),
     "no values": ("net:Choosing", "--input", "3x4"),
     "no argument": (*NET_AT, "--arg", "wide=3"),
@@ -119,6 +161,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("own")
     (path / "net.py").write_text(CODE)
     (path / "own.toml").write_text(CONVENTION)
+    (path / "strict.toml").write_text(CONVENTION.replace('free = ["rest"]', 'free = ["relu"]'))
     return path
 
 
@@ -215,6 +258,7 @@ def test_without_torch_a_spec_is_counted_and_a_module_is_refused_in_one_line():
         (("shufflenet", "--convention", "absent.toml"), ("absent.toml",)),
         (("shufflenet", "--depth", "0"), ("--depth",)),
         (("shufflenet", "--by", "layer"), ("'layer'",)),
+        (("shufflenet", "--by", "kind", "--depth", "1"), ("--depth", "--by kind")),
         (("shufflenet", "--max-macs", "2X"), ("'2X'",)),
         (("shufflenet", "--max-memory", "8Mib"), ("'Mib'", "MiB")),
     ],
@@ -356,11 +400,57 @@ def test_a_spec_takes_another_image_and_a_batch():
 
 
 @needs_torch
-def test_an_error_of_own_code_is_its_traceback(folder: Path):
-    outcome = run("count", "net.py:Broken", "--arg", "in_features=1", "--arg", "out_features=1",
-                  "--input", "1", cwd=folder)  # fmt: skip
-    assert "Traceback" in outcome.err
-    assert "of one's own" in outcome.err
+def test_an_error_of_own_code_is_its_traceback_and_one_line(folder: Path):
+    sizes = ("--arg", "in_features=1", "--arg", "out_features=1", "--input", "1")
+    errors = {
+        "Broken": "ZeroDivisionError: of one's own",
+        "Piped": "BrokenPipeError: [Errno 32] of one's own",
+        "Leaving": "SystemExit: 0",
+    }
+    found = run_together(*(("count", f"net.py:{name}", *sizes) for name in errors), cwd=folder)
+    for (name, line), outcome in zip(errors.items(), found, strict=True):
+        assert (outcome.code, outcome.out) == (2, "")
+        first, frame, *_, last = outcome.err.splitlines()
+        assert first.startswith("Traceback")
+        assert "net.py" in frame
+        assert last == f"shufflecost: net.py:{name}: {line}"
+
+
+@needs_torch
+def test_what_own_code_prints_is_not_in_the_result(outcomes: dict[str, Outcome]):
+    loud = outcomes["loud"]
+    assert loud.json["macs"] == NET
+    assert "while it is built\n" in loud.err
+    assert "while it runs\n" in loud.err
+
+
+@needs_torch
+def test_values_are_drawn_alike_every_time(outcomes: dict[str, Outcome]):
+    assert outcomes["drawn"].json["execution"] == "real"
+    assert outcomes["drawn"] == outcomes["again"]
+
+
+@needs_torch
+def test_a_convention_without_backward_prices_says_so(outcomes: dict[str, Outcome]):
+    note = "thop prices no backward pass: the figure is of the forward pass alone"
+    assert outcomes["trained, thop"].json["notes"] == [note]
+    assert note in outcomes["trained, table"].out
+    assert outcomes["trained"].json["notes"] == outcomes["paper"].json["notes"] == []
+
+
+@needs_torch
+def test_an_input_that_does_not_fit_own_code_is_one_line(outcomes: dict[str, Outcome]):
+    for name in ("unfit", "unfit, real"):
+        fails(outcomes[name], 2, "net.py:Net", "1x4x8x8", "does not fit", "net.py, line")
+    fails(outcomes["one too many"], 2, "net.py:Net", "1x3x8x8 1", "does not fit")
+    fails(outcomes["too large"], 2, "net.py:Net", "999999999x")
+    fails(outcomes["too large for torchvision"], 2, "squeezenet1_1", "999999999x")
+
+
+@needs_torch
+def test_what_cannot_be_priced_names_the_target(outcomes: dict[str, Outcome]):
+    fails(outcomes["unpriced"], 2, "net.py:Net", "double", "'batch_norm'")
+    fails(outcomes["weights"], 2, "squeezenet1_1", "weights=DEFAULT")
 
 
 @pytest.fixture(scope="module")
@@ -390,6 +480,9 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
         ("count", "strange.onnx", *at),
         ("count", "strange.onnx", *at, "--strict", "--max-memory", "1MiB"),
         ("count", "net.onnx", *at, "--backward"),
+        ("count", "strange.onnx", *at, "--max-macs", "72", "--max-params", "24"),
+        ("count", "strange.onnx", *at, "--max-macs", "71", "--format", "json"),
+        ("count", "strange.onnx", *at, "--max-macs", "1k", "--format", "json"),
         cwd=path,
     )
 
@@ -416,3 +509,16 @@ def test_what_is_uncounted_is_said_and_strict_refuses_it(graphs: list[Outcome]):
     first, second = strict.err.splitlines()
     assert "cannot be told, so --max-memory 1,048,576 is not kept" in first
     assert "strange.onnx: uncounted: own.Strange (1)" in second
+
+
+def test_a_cost_that_is_not_all_known_keeps_no_limit(graphs: list[Outcome]):
+    table, above, within = graphs[8:11]
+    assert [outcome.code for outcome in (table, above, within)] == [1, 1, 1]
+    (line,) = table.err.splitlines()
+    assert "multiply-adds cannot be told, so --max-macs 72 is not kept" in line
+    assert f"{3 * 6 * 4} multiply-adds are 1 above --max-macs 71" in above.err
+    for outcome, figure in ((above, 3 * 6 * 4), (within, None)):
+        figures = json.loads(outcome.out)
+        (gate,) = figures["gates"]
+        assert (gate["figure"], gate["broken"]) == (figure, True)
+        assert figures["coverage"] == 1 / 2

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from command import EXAMPLES, Outcome, fails, needs_torch, ran, run, run_together
 
-KEYS = ["schema", "target", "source", "inputs", "conventions", "difference", "lines", "notes"]
+KEYS = ["schema", "target", "source", "inputs", "execution", "backward", "conventions"]
+KEYS += ["difference", "lines", "notes"]
 LINE = ["kind", "operators", "layers", "calls", "first", "second", "difference", "why", "largest"]
 OWN = str(EXAMPLES / "my-convention.toml")
 

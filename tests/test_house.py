@@ -107,6 +107,7 @@ FLOORS = [
     ],
     [
         "shufflenet.quantities",
+        "shufflenet.own_code",
         "shufflenet.spec",
         "shufflenet.reader",
         "shufflenet.units",

@@ -14,6 +14,7 @@ from shufflenet.spec import SpecError
 from shufflenet.targets import (
     ModuleTarget,
     OnnxTarget,
+    OwnCodeError,
     SpecTarget,
     TargetError,
     read_arguments,
@@ -185,12 +186,44 @@ def test_a_callable_that_does_not_fit_is_refused(
     assert all(text in str(caught.value) for text in quoted), caught.value
 
 
-def test_an_error_of_own_code_is_left_as_it_is(folder: Path):
-    with pytest.raises(RuntimeError, match="of one's own"):
-        resolve("own_net.py:broken")
-    (folder / "needs.py").write_text("import absent_package")
-    with pytest.raises(ModuleNotFoundError, match="absent_package"):
-        resolve("needs:net")
+OWN_ERRORS = {
+    "RuntimeError": "def net():\n    raise RuntimeError('why')",
+    "ModuleNotFoundError": "import absent_package",
+    "BrokenPipeError": "raise BrokenPipeError(32, 'why')",
+    "SystemExit": "import sys\ndef net():\n    sys.exit(0)",
+    "StopIteration": "next(iter(()))",
+    "SyntaxError": "def net(:",
+}
+
+
+@pytest.mark.parametrize("name", OWN_ERRORS)
+@pytest.mark.parametrize("where", ["needs.py", "needs"])
+def test_an_error_of_own_code_is_named_and_told_from_its_first_frame_on(
+    folder: Path, name: str, where: str
+):
+    (folder / "needs.py").write_text(OWN_ERRORS[name])
+    with pytest.raises(OwnCodeError, match=f"^{where}:net: {name}") as caught:
+        resolve(f"{where}:net")
+    assert type(caught.value.__cause__).__name__ == name
+    frames = [line for line in caught.value.told.splitlines() if line.startswith('  File "')]
+    assert "needs.py" in frames[0]
+    assert not any("targets.py" in line for line in frames)
+
+
+def test_own_code_draws_alike_every_time_and_leaves_the_next_draw_alone(folder: Path):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    first, second = (made("own_net.py:Net", width=2).module.conv.weight for _ in "ab")
+    assert torch.equal(first, second)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("key", ["weights", "weights_backbone", "pretrained"])
+def test_weights_are_never_fetched(key: str):
+    pytest.importorskip("torchvision")
+    with pytest.raises(TargetError, match=f"{key}=DEFAULT: no weights are fetched"):
+        resolve("torchvision:resnet18", {key: "DEFAULT"})
 
 
 def test_a_file_never_stands_in_for_a_module_that_is_loaded(folder: Path):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
 import click
 
 from flopcount.convention_files import ConventionError, load_convention
-from flopcount.conventions import Convention
+from flopcount.conventions import Convention, PartOfSampleError, UnpricedKindError
 from flopcount.conventions import convention as named
+from flopcount.pricing import BACKWARD
+from shufflenet.cli.output import say
 from shufflenet.counting import Counted, Execution, counted
 from shufflenet.quantities import Input
-from shufflenet.targets import TargetError, read_arguments
+from shufflenet.targets import OwnCodeError, TargetError, read_arguments
 
 
 def network(
@@ -22,9 +28,35 @@ def network(
     """The target, counted. Raises click's exception where it is none, or does not fit."""
     try:
         given = read_arguments(arguments)
-        return counted(target, given, inputs, execution=execution, backward=backward)
+        # What the code prints must not be taken for the result.
+        with redirect_stdout(sys.stderr):
+            return counted(target, given, inputs, execution=execution, backward=backward)
+    except OwnCodeError as error:
+        say(error.told.rstrip())
+        raise click.ClickException(str(error)) from error
     except TargetError as error:
         raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def priced(target: str) -> Iterator[None]:
+    """Where the target is priced; what cannot be becomes click's exception, which names it."""
+    try:
+        yield
+    except (UnpricedKindError, PartOfSampleError) as error:
+        # The path of the whole is empty.
+        raise click.ClickException(f"{target}: {str(error).removeprefix(': ')}") from error
+
+
+def caveats(item: Counted, *conventions: Convention) -> list[str]:
+    """What limits the figures of a count under conventions, a sentence each."""
+    found = []
+    for chosen in conventions if item.backward else ():
+        if not BACKWARD & chosen.prices.keys():
+            found.append(
+                f"{chosen.name} prices no backward pass: the figure is of the forward pass alone"
+            )
+    return found
 
 
 def convention(name: str) -> Convention:

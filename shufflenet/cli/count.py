@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -14,6 +14,9 @@ from shufflenet.cli import asked, options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.counting import Counted, Execution
 from shufflenet.quantities import Input
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 _LISTED = 5
 
@@ -58,6 +61,7 @@ class _Result(NamedTuple):
         "shufflecost count net.py:Net --arg width=64 --input 1x3x32x32 --backward",
         "shufflecost count package.module:words --input 1x128:int64 --strict",
         "shufflecost count model.onnx --input 8x3x224x224 --format json",
+        own=True,
     ),
 )
 @options.target_options
@@ -97,18 +101,22 @@ def count(
     fetched); package.module:callable or file.py:callable, which gives a torch.nn.Module; a .onnx
     file; or a .pt2 file of torch.export.
 
-    A callable of yours is code, and it is RUN: count only what you would run anyway. Specs and
+    A callable of yours is code, and it is RUN: count only what you would run anyway. What it
+    prints goes to standard error, and an error in it is told by its traceback. Specs and
     ONNX files run nothing; of a .pt2 file only tensors are unpickled. Pickled checkpoints
     (.pt, .pth, .ckpt) are refused: loading one runs code, and it holds no architecture.
     """
+    if depth is not None and by not in (None, "module"):
+        raise click.UsageError(f"--depth is of the tree of modules: it does not go with --by {by}")
     chosen = asked.convention(convention)
     item = asked.network(target, arguments, inputs, execution, backward)
     if by is None:
         by = "module" if item.tally.by_module().children else "kind"
-    cost = price(priceable(item.tally), chosen)
-    gates = tuple(_gates(item, cost, chosen, limits))
-    result = _Result(item, chosen, cost, by, parts(item.tally, by, chosen, depth), gates)
-    emit(form, path, lambda: _table(result), lambda: _figures(result))
+    with asked.priced(target):
+        cost = price(priceable(item.tally), chosen)
+        gates = tuple(_gates(item, cost, chosen, limits))
+        result = _Result(item, chosen, cost, by, parts(item.tally, by, chosen, depth), gates)
+        emit(form, path, lambda: _table(result), lambda: _figures(result))
     broken = [gate for gate in gates if gate.broken]
     for gate in broken:
         say(f"shufflecost: {target}: {gate.says}")
@@ -129,8 +137,12 @@ def _gates(
     )
     for name, what, figure in figures:
         limit = limits[name]
-        if limit is not None:
-            yield _Gate(f"--{name.replace('_', '-')}", what, limit, figure)
+        if limit is None:
+            continue
+        if name == "max_macs" and tally.uncounted and cost <= limit:
+            # What is known is within it; what is not may not be.
+            figure = None
+        yield _Gate(f"--{name.replace('_', '-')}", what, limit, figure)
 
 
 def _table(result: _Result) -> Table:
@@ -181,6 +193,7 @@ def _notes(result: _Result) -> Iterator[str]:
 
         share = percent(tally.coverage.numerator, tally.coverage.denominator)
         yield f"uncounted, and in no figure: {item.uncounted}; {share} of what ran is counted"
+    yield from asked.caveats(item, chosen)
     if tally.uncalled:
         names = [name or "(itself)" for name in tally.uncalled]
         shown = ", ".join(names[:_LISTED])
@@ -199,8 +212,10 @@ def _figures(result: _Result) -> dict[str, Any]:
         "target": item.target,
         "source": item.source,
         "inputs": [{"shape": list(x.sizes), "dtype": x.dtype or None} for x in item.inputs],
+        "execution": item.execution,
         "backward": item.backward,
         "convention": chosen.name,
+        "unit": chosen.unit,
         "macs": result.cost,
         "params": tally.params,
         "trainable_params": tally.trainable_params,
@@ -212,11 +227,13 @@ def _figures(result: _Result) -> dict[str, Any]:
         "bytes_moved": tally.bytes_moved,
         "batch": tally.batch,
         "uncounted": dict(tally.uncounted),
+        "coverage": _share(tally.coverage),
         "uncalled": list(tally.uncalled),
         "gates": [
             {"option": g.option, "limit": g.limit, "figure": g.figure, "broken": g.broken}
             for g in result.gates
         ],
+        "notes": asked.caveats(item, chosen),
         "modules": [
             {**_part(part, "path"), "layer": part.layer, "own_macs": part.own}
             for part in parts(tally, "module", chosen, depth=_EVERY)
@@ -224,6 +241,11 @@ def _figures(result: _Result) -> dict[str, Any]:
         "kinds": [_part(part, "kind") for part in kinds],
         "operators": [_part(part, "operator") for part in operators],
     }
+
+
+def _share(part: Fraction) -> float:
+    # Rounded down, so that 1 is all.
+    return part.numerator * 10_000 // part.denominator / 10_000
 
 
 # Deeper than any tree.

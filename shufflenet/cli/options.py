@@ -188,7 +188,8 @@ _TARGET = (
         type=click.Choice(["meta", "real"]),
         default="meta",
         show_default=True,
-        help="Run a module on shapes alone, or with values, where its course depends on them.",
+        help="Run a module on shapes alone, or with values, where its course depends on them:"
+        " drawn alike every time.",
     ),
     click.option("--backward", is_flag=True, help="Count a training step: gradients too."),
 )
@@ -202,12 +203,18 @@ Exit codes:
   0  done, and every figure agreed
   1  sound input, but figures disagree, nothing legal fits, or a limit is broken
   2  usage, bad input, or a file that cannot be read or written"""
+_OWN_CODE = """;
+     or an error in code of yours, after its traceback"""
 
 
-def epilog(*examples: str) -> str:
-    """The end of a help text: examples, line by line, and the exit codes."""
+def epilog(*examples: str, own: bool = False) -> str:
+    """The end of a help text: examples, line by line, and the exit codes.
+
+    ``own`` says that the command runs code of the user's, which can fail too.
+    """
     shown = "".join(f"  {example}\n" for example in examples)
-    return f"\b\nExamples:\n{shown}\n{_EXIT_CODES}"
+    codes = f"{_EXIT_CODES}{_OWN_CODE}" if own else _EXIT_CODES
+    return f"\b\nExamples:\n{shown}\n{codes}"
 
 
 _NAME = Exactly("file", _file)

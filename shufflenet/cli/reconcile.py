@@ -13,6 +13,9 @@ from shufflenet.cli.output import Form, emit
 from shufflenet.counting import Counted, Execution
 from shufflenet.quantities import Input
 
+# The path of what a model does between its modules is empty.
+_WHOLE = "(itself)"
+
 
 @click.command(
     short_help="Why two conventions differ on a network.",
@@ -20,6 +23,7 @@ from shufflenet.quantities import Input
         "shufflecost reconcile torchvision:resnet50 fvcore thop",
         "shufflecost reconcile shufflenet shufflenet-paper macs",
         "shufflecost reconcile model.onnx macs my-convention.toml --input 1x3x224x224",
+        own=True,
     ),
 )
 @options.target_options
@@ -53,9 +57,10 @@ def reconcile(
 
     a, b = asked.convention(first), asked.convention(second)
     item = asked.network(target, arguments, inputs, execution, backward)
-    found = explain(priceable(item.tally), a, b, largest=largest)
-    if item.uncounted:
-        found = found._replace(notes=(*found.notes, f"in no figure: {item.uncounted}"))
+    with asked.priced(target):
+        found = explain(priceable(item.tally), a, b, largest=largest)
+    said = [f"in no figure: {item.uncounted}"] if item.uncounted else []
+    found = found._replace(notes=(*found.notes, *said, *asked.caveats(item, a, b)))
     emit(form, path, lambda: _table(item, found), lambda: _figures(item, found))
     return 0
 
@@ -65,7 +70,7 @@ def _table(item: Counted, found: Any) -> Table:
     for line in found.lines:
         rows.append((line.kind, line.why, line.calls, line.a, line.b, Signed(line.difference)))
         rows += [
-            ("", share.path, None, share.a, share.b, Signed(share.difference))
+            ("", share.path or _WHOLE, None, share.a, share.b, Signed(share.difference))
             for share in line.largest
             if share.difference
         ]
@@ -87,6 +92,8 @@ def _figures(item: Counted, found: Any) -> dict[str, Any]:
         "target": item.target,
         "source": item.source,
         "inputs": [{"shape": list(x.sizes), "dtype": x.dtype or None} for x in item.inputs],
+        "execution": item.execution,
+        "backward": item.backward,
         "conventions": [
             {"name": found.a, "unit": found.unit_a, "total": found.total_a},
             {"name": found.b, "unit": found.unit_b, "total": found.total_b},
@@ -103,7 +110,7 @@ def _figures(item: Counted, found: Any) -> dict[str, Any]:
                 "difference": line.difference,
                 "why": line.why,
                 "largest": [
-                    {"path": share.path, "first": share.a, "second": share.b}
+                    {"path": share.path or _WHOLE, "first": share.a, "second": share.b}
                     for share in line.largest
                 ],
             }
