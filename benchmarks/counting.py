@@ -4,8 +4,8 @@
     python benchmarks/counting.py FOLDER [--rounds 7] [--models resnet50 ...] [--tools thop ...]
 
 Every tool runs in a process of its own, on the real CPU and on the meta device, and so does the
-model's own forward pass. In each round all of them count the same model once, one after the other;
-a ratio is the median of the rounds' ratios, each tool's time over ours, so that a machine that
+model's own forward pass. In each round all of them count the same model, one after the other; a
+ratio is the median of the rounds' ratios, each tool's time over ours, so that a machine that
 slows down slows them all. A tool agrees where its total is, to the unit, what `flopcount.price`
 makes of our tally under the convention that is named after it.
 """
@@ -33,6 +33,8 @@ DEVICES = ("cpu", "meta")
 #: Tools that count by another's convention.
 CONVENTION_OF = {"calflops-flops": "deepspeed-flops", "calflops-macs": "deepspeed-macs"}
 PROMISED = 10
+#: Counts in a turn, of which the median is taken: the first finds the caches as others left them.
+REPEATS = 3
 
 
 class Runner:
@@ -58,7 +60,7 @@ class Runner:
         """One count."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        request = {"model": model, "device": self.device, "repeat": 1}
+        request = {"model": model, "device": self.device, "repeat": REPEATS}
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
@@ -93,7 +95,10 @@ def measure(model: str, tools: list[str], folder: Path, rounds: int) -> list[Res
         first = [runner.ask(model) for runner in runners]
         able = [r for r, answer in zip(runners, first, strict=True) if "error" not in answer]
         totals = [answer["total"] for answer in first if "error" not in answer]
-        turns = [[runner.ask(model)["seconds"][0] for runner in able] for _ in range(rounds)]
+        turns = [
+            [statistics.median(runner.ask(model)["seconds"]) for runner in able]
+            for _ in range(rounds)
+        ]
     finally:
         for runner in runners:
             runner.close()
@@ -129,7 +134,8 @@ def show(model: str, results: list[Result]) -> bool:
     print(
         f"  fastest peer {fastest.tool} on {fastest.device}: {fastest.ratio:.1f}x, promised"
         f" {PROMISED}x; forward pass on {forward.device}: {forward.ratio:.1f}x:"
-        f" {'kept' if kept else 'NOT KEPT'}"
+        f" {'kept' if kept else 'NOT KEPT'}",
+        flush=True,
     )
     return kept
 

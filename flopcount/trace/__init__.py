@@ -70,17 +70,30 @@ def count(
     asked = {key: Rule(rule) if isinstance(rule, str) else rule for key, rule in rules.items()}
     real = execution == "real"
     with alone(), torch.inference_mode(False), nullcontext() if real else uncollected():
-        run = _Run(model, real, backward, checked, asked, thorough=real)
-        tally = run.count(inputs, shape, kwargs)
-        while tally is None:
-            # Something ran that calls no torch function, or that adds hooks on its way: again,
-            # with all of it watched from below; and every function run where gradients flow.
-            checked = checked or run.watch.differentiated
-            run = _Run(model, real, backward, checked, asked, thorough=True)
-            tally = run.count(inputs, shape, kwargs)
+        tally = _counted(model, inputs, shape, kwargs, (real, backward, checked, asked))
     if strict and tally.uncounted:
         times = ", ".join(f"{name} ({count})" for name, count in tally.uncounted.items())
         raise UncountedError(f"no rule for {times}")
+    return tally
+
+
+def _counted(
+    model: Any,
+    inputs: tuple[Any, ...],
+    shape: Any,
+    kwargs: dict[str, Any],
+    how: tuple[bool, bool, bool, Mapping[Any, Rule]],
+) -> Tally:
+    """The tally; all else that a run makes is gone when this returns."""
+    real, backward, checked, asked = how
+    run = _Run(model, real, backward, checked, asked, thorough=real)
+    tally = run.count(inputs, shape, kwargs)
+    while tally is None:
+        # Something ran that calls no torch function, or that adds hooks on its way: again,
+        # with all of it watched from below; and every function run where gradients flow.
+        checked = checked or run.watch.differentiated
+        run = _Run(model, real, backward, checked, asked, thorough=True)
+        tally = run.count(inputs, shape, kwargs)
     return tally
 
 
@@ -184,6 +197,8 @@ class _Run:
         )
         if self.twin is not None:
             self.twin.close()
+        # the two hold each other, and with them all that ran
+        watch.deep.watch = None
         return tally
 
     def _seen(self, tensor: Tensor) -> Any:

@@ -154,14 +154,14 @@ class Deep(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, watch: Watch) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.watch = watch
+        self.watch: Watch | None = watch
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Run one operator and write it down."""
         watch = self.watch
-        if watch.busy or watch.paused:
+        if watch is None or watch.busy or watch.paused:
             return func(*args, **(kwargs or {}))
         # Scripted code is seen from here alone: what is done about it is not the model's.
         with DisableTorchFunction():
