@@ -34,7 +34,7 @@ DEVICES = ("cpu", "meta")
 CONVENTION_OF = {"calflops-flops": "deepspeed-flops", "calflops-macs": "deepspeed-macs"}
 PROMISED = 10
 #: Counts in a turn, of which the median is taken: the first finds the caches as others left them.
-REPEATS = 3
+REPEATS = 5
 
 
 class Runner:

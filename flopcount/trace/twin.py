@@ -119,6 +119,7 @@ class Twin:
         # in the order of the paths
         self._twins: dict[int, nn.Module] = {}
         self._kept: list[Any] = []
+        self._slots: dict[type, tuple[str, ...]] = {}
         # what was copied for the twins, by the id of what it is a copy of
         self._copies: dict[int, Any] = {}
         self._hooked: list[dict[str, Any]] = []
@@ -134,7 +135,8 @@ class Twin:
     @property
     def layers(self) -> list[str]:
         """The names of the classes of all modules."""
-        return list(map(layer_of, self.kinds))
+        names = {kind: layer_of(kind) for kind in set(self.kinds)}
+        return [names[kind] for kind in self.kinds]
 
     def close(self) -> None:
         """Let go of the twins, which hold themselves and would wait to be found as garbage."""
@@ -215,7 +217,9 @@ class Twin:
         if quiet:
             state["_modules"] = {}
         else:
-            for slot in _slots_of(kind):
+            if kind not in self._slots:
+                self._slots[kind] = _slots_of(kind)
+            for slot in self._slots[kind]:
                 if hasattr(module, slot):
                     object.__setattr__(twin, slot, getattr(module, slot))
             if len(state) >= len(_BASE) and (self.real or not _is_torchs(kind)):
@@ -378,18 +382,10 @@ def _is_torchs(kind: type) -> bool:
     return kind.__module__.startswith("torch.nn.modules.")
 
 
-_SLOTS: dict[type, tuple[str, ...]] = {}
-
-
 def _slots_of(kind: type) -> tuple[str, ...]:
-    known = _SLOTS.get(kind)
-    if known is None:
-        slots = [base.__dict__.get("__slots__", ()) for base in kind.__mro__]
-        named = [(slot,) if isinstance(slot, str) else tuple(slot) for slot in slots]
-        known = tuple(x for names in named for x in names if x[:2] != "__")
-        if _is_torchs(kind):
-            _SLOTS[kind] = known
-    return known
+    slots = [base.__dict__.get("__slots__", ()) for base in kind.__mro__]
+    named = [(slot,) if isinstance(slot, str) else tuple(slot) for slot in slots]
+    return tuple(x for names in named for x in names if x[:2] != "__")
 
 
 _LAYERS: dict[type, str] = {}
