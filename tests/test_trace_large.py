@@ -19,17 +19,18 @@ MIB = 2**20
 
 #: Before the program: the most memory that this process has held so far [B], and what it holds.
 ASK = """
-    import json, resource, sys
+    import json, pathlib, resource
     import torch
     from torch import nn
     from torch.nn import functional as F
     from flopcount.trace import count
 
     def peak():
-        # kibibytes, but on macOS
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-            1 if sys.platform == "darwin" else 1024
-        )
+        # what getrusage says counts the process that this one was forked from as well
+        if pathlib.Path("/proc/self/status").exists():
+            lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+            return 1024 * int(next(line for line in lines if "VmHWM" in line).split()[1])
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 """
 
 LLAMA = """

@@ -203,8 +203,7 @@ Exit codes:
   0  done, and every figure agreed
   1  sound input, but figures disagree, nothing legal fits, or a limit is broken
   2  usage, bad input, or a file that cannot be read or written"""
-_OWN_CODE = """;
-     or an error in code of yours, after its traceback"""
+_OWN_CODE = ", or your code failed"
 
 
 def epilog(*examples: str, own: bool = False) -> str:
