@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.hooks import RemovableHandle
 
 from flopcount.kinds import FREE, operator_of
-from flopcount.trace.records import DataDependentError, Gathered, tensors
+from flopcount.trace.records import FEW, DataDependentError, Gathered, tensors
 from flopcount.trace.recurrent import Recurrence
 from flopcount.trace.twin import HookedError
 from flopcount.trace.watch import Watch
@@ -67,11 +67,8 @@ def valued(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     if not w.real and not all(id(x) in w.worked_out for x in ins):
         if not all(id(x) in w.worked_out or _own(w, x) for x in ins):
             raise DataDependentError(getattr(func, "__name__", str(func)), w.path)
-        busy, w.busy = w.busy, True
-        try:
+        with w.aside():
             return func(*args, **kwargs)
-        finally:
-            w.busy = busy
     name = operator_of(getattr(func, "__name__", ""))
     return w.run(func, args, kwargs, FREE.get(name, "copy"), name)
 
@@ -111,9 +108,8 @@ def _places(w: Watch, part: Any) -> tuple[Any, ...]:
         return (part,)
     if id(part) not in w.worked_out:
         raise DataDependentError("an index by a mask", w.path)
-    busy, w.busy = w.busy, True
-    found = part.bool().nonzero(as_tuple=True)
-    w.busy = busy
+    with w.aside():
+        found = part.bool().nonzero(as_tuple=True)
     w.worked_out.update((id(x), x) for x in found)
     return found
 
@@ -152,10 +148,10 @@ def repeat_interleave(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mappin
 def moved(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """``to`` and its kin: nothing leaves the device, but elements may change their type."""
     x = args[0]
-    if w.real or id(x) in w.worked_out:
-        if not w.real and func.__name__ in ("cpu", "cuda"):
-            return x
-        return w.maybe_view(func, args, kwargs, "to") if w.real else _changed(w, func, args, kwargs)
+    if w.real:
+        return w.maybe_view(func, args, kwargs, "to")
+    if id(x) in w.worked_out and func.__name__ in ("cpu", "cuda"):
+        return x
     return _changed(w, func, args, kwargs)
 
 
@@ -179,9 +175,8 @@ def _changed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, An
         out = x.to(dtype, copy=True)
         w.worked_out[id(out)] = out
     else:
-        busy, w.busy = w.busy, True
-        out = torch.empty(x.shape, dtype=dtype, device="meta")
-        w.busy = busy
+        with w.aside():
+            out = torch.empty(x.shape, dtype=dtype, device="meta")
     w.write("copy", "to", (x,), (out,))
     return out
 
@@ -218,27 +213,22 @@ def created(kind: str, operator: str) -> Handler:
             kwargs = {**kwargs, "device": "meta"} if "device" in kwargs else kwargs
             args = (*args[:1], *tree_map_only(Tensor, w.number, args[1:]))
             return w.run(func, args, kwargs, kind, operator)
-        busy, w.busy = w.busy, True
-        out = func(*args, **{**kwargs, "device": "meta"})
-        sure = "empty" not in operator or not (out.is_floating_point() or out.is_complex())
-        if kind == "create" and sure and out.numel() <= _FEW:
-            out = func(*args, **{**kwargs, "device": "cpu"})
-            w.worked_out[id(out)] = out
-        w.busy = busy
+        with w.aside():
+            out = func(*args, **{**kwargs, "device": "meta"})
+            sure = "empty" not in operator or not (out.is_floating_point() or out.is_complex())
+            if kind == "create" and sure and out.numel() <= FEW:
+                out = func(*args, **{**kwargs, "device": "cpu"})
+                w.worked_out[id(out)] = out
         w.write(kind, operator, ins, (out,))
         return out
 
     return handle
 
 
-_FEW = 65_536
-
-
 def _kept(
     w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: str, operator: str
 ) -> Any:
-    busy, w.busy = w.busy, True
-    try:
+    with w.aside():
         if w.real:
             out = func(*args, **kwargs)
         elif args and isinstance(args[0], Tensor):
@@ -247,8 +237,6 @@ def _kept(
             given = {k: v for k, v in kwargs.items() if k not in ("device", "requires_grad")}
             out = func(*args, **given, **({} if func.__name__ == "from_numpy" else _CPU))
             w.worked_out[id(out)] = out
-    finally:
-        w.busy = busy
     w.write(kind, operator, tensors((args, kwargs)), (out,))
     return out
 
@@ -310,9 +298,8 @@ def recurrent(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, A
     if w.checked:
         outs = tuple(tensors(w.execute(func, args, kwargs, ins, True, Gathered())))
     else:
-        busy, w.busy = w.busy, True
-        outs = tuple(torch.empty(s, dtype=call.x.dtype, device="meta") for s in call.sizes())
-        w.busy = busy
+        with w.aside():
+            outs = tuple(torch.empty(s, dtype=call.x.dtype, device="meta") for s in call.sizes())
     if w.backward:
         call.write_parts(w, name, outs)
     else:
@@ -362,10 +349,9 @@ def pack(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
         raise DataDependentError("pack_padded_sequence", w.path)
     counts = lengths.tolist()
     sizes = [sum(length > step for length in counts) for step in range(max(counts, default=0))]
-    busy, w.busy = w.busy, True
-    batch_sizes = torch.tensor(sizes, dtype=torch.int64)
-    data = torch.empty((sum(counts), *x.shape[2:]), dtype=x.dtype, device="meta")
-    w.busy = busy
+    with w.aside():
+        batch_sizes = torch.tensor(sizes, dtype=torch.int64)
+        data = torch.empty((sum(counts), *x.shape[2:]), dtype=x.dtype, device="meta")
     w.worked_out[id(batch_sizes)] = batch_sizes
     w.on_cpu.add(id(batch_sizes))
     w.write("copy", "pack_padded_sequence", (x,), (data, batch_sizes))
@@ -379,11 +365,10 @@ def unpack(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     data, batch_sizes, batch_first, _, total_length = args
     sizes = batch_sizes.tolist()
     n, steps = sizes[0], max(len(sizes), total_length)
-    busy, w.busy = w.busy, True
-    outer = (n, steps) if batch_first else (steps, n)
-    out = torch.empty((*outer, *data.shape[1:]), dtype=data.dtype, device="meta")
-    lengths = torch.tensor([sum(size > i for size in sizes) for i in range(n)])
-    w.busy = busy
+    with w.aside():
+        outer = (n, steps) if batch_first else (steps, n)
+        out = torch.empty((*outer, *data.shape[1:]), dtype=data.dtype, device="meta")
+        lengths = torch.tensor([sum(size > i for size in sizes) for i in range(n)])
     w.worked_out[id(lengths)] = lengths
     w.write("copy", "pad_packed_sequence", (data,), (out, lengths))
     return out, lengths

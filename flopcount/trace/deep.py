@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_map_only
 
 from flopcount import operators
 from flopcount.kinds import FREE, NEEDS_VALUES, VIEWS, operator_of
-from flopcount.trace.records import Call, DataDependentError, tensors
+from flopcount.trace.records import Call, DataDependentError, Rule, tensors
 
 if TYPE_CHECKING:
     from flopcount.trace.watch import Watch
@@ -168,17 +168,44 @@ class Deep(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return _operator(self, watch, func, args, kwargs or {})
 
 
+class _Operator(NamedTuple):
+    """An operator by its names, and the user's rule for it; ``own`` says that it is torch's."""
+
+    space: str
+    name: str
+    operator: str
+    own: bool
+    rule: Rule | None
+
+    @classmethod
+    def of(cls, func: Any, rules: Mapping[Any, Rule]) -> _Operator:
+        """The operator that torch dispatched."""
+        space, _, name = func._schema.name.partition("::")
+        operator = operator_of(name)
+        operator = _SAME_AS.get(operator, operator)
+        rule = rules.get(f"{space}::{name}") or rules.get(operator)
+        return cls(space, name, operator, space in _OWN_SPACES, rule)
+
+    @property
+    def counted(self) -> tuple[str, Macs] | None:
+        """Its kind and multiply-adds; of another's operator, the name alone says nothing."""
+        return COUNTED_BELOW.get(self.name.rstrip("_")) if self.own else None
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to say of it as it is."""
+        listed = self.own and (self.operator in FREE or self.operator in VIEWS)
+        return listed or self.counted is not None or self.rule is not None
+
+    def __str__(self) -> str:
+        return f"{self.space}::{self.name}"
+
+
 def _operator(
     deep: Deep, watch: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:
-    space, _, name = func._schema.name.partition("::")
-    operator = operator_of(name)
-    operator = _SAME_AS.get(operator, operator)
-    rule = watch.rules.get(f"{space}::{name}") or watch.rules.get(operator)
-    # of another's operator, the name alone says nothing
-    own = space in _OWN_SPACES
-    counted = own and name.rstrip("_") in COUNTED_BELOW
-    if not (counted or (own and (operator in FREE or operator in VIEWS)) or rule is not None):
+    named = _Operator.of(func, watch.rules)
+    if not named.known:
         with deep:
             out = func.decompose(*args, **kwargs)
         if out is not NotImplemented:
@@ -188,8 +215,8 @@ def _operator(
     ins = tuple(map(watch.source, tensors((args, kwargs))))
     worked_out = bool(ins) and all(id(x) in watch.worked_out for x in ins)
     if not watch.real and not worked_out:
-        if name in NEEDS_VALUES or _depends(func, name, ins):
-            raise DataDependentError(f"{space}::{name}", watch.path)
+        if named.name in NEEDS_VALUES or _depends(func, named.name, ins):
+            raise DataDependentError(str(named), watch.path)
         args, kwargs = tree_map_only(Tensor, watch.meta, (args, dict(kwargs)))
         kwargs = {**kwargs, "device": torch.device("meta")} if "device" in kwargs else kwargs
     out = func(*args, **kwargs)
@@ -197,30 +224,20 @@ def _operator(
         watch.worked_out.update((id(x), x) for x in tensors(out))
     elif watch.shadows:
         out = tree_map_only(Tensor, watch.source, out)
-    _enter(watch, func, (space, name, operator), ins, args, kwargs, out)
+    _enter(watch, func, named, ins, Call(args, kwargs, out))
     return out
 
 
-def _enter(
-    watch: Watch,
-    func: Any,
-    names: tuple[str, str, str],
-    ins: tuple[Tensor, ...],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    out: Any,
-) -> None:
-    space, name, operator = names
-    own = space in _OWN_SPACES
-    outs = tuple(tensors(out))
-    rule = watch.rules.get(f"{space}::{name}") or watch.rules.get(operator)
+def _enter(watch: Watch, func: Any, named: _Operator, ins: tuple[Tensor, ...], call: Call) -> None:
+    operator, own = named.operator, named.own
+    outs = tuple(tensors(call.out))
     kind, macs = "uncounted", 0
-    if rule is not None:
-        kind = rule.kind
-        macs = rule.macs(Call(args, kwargs, out)) if rule.macs is not None else 0
-    elif own and name.rstrip("_") in COUNTED_BELOW:
-        kind, price = COUNTED_BELOW[name.rstrip("_")]
-        macs = price(args, out)
+    if named.rule is not None:
+        kind = named.rule.kind
+        macs = named.rule.macs(call) if named.rule.macs is not None else 0
+    elif named.counted is not None:
+        kind, price = named.counted
+        macs = price(call.args, call.out)
         if price is _last_two:
             # what is multiplied comes first, as it does everywhere
             ins = (*ins[1:], *ins[:1])
@@ -242,10 +259,9 @@ def _enter(
     if watch.gathered is not None:
         watch.gathered.macs += macs
         if kind == "uncounted":
-            watch.gathered.lost.append(f"{space}::{name}")
+            watch.gathered.lost.append(str(named))
         return
-    label = operator if kind != "uncounted" else f"{space}::{name}"
-    watch.write(kind, label, ins, outs, macs)
+    watch.write(kind, str(named) if kind == "uncounted" else operator, ins, outs, macs)
 
 
 def _depends(func: Any, name: str, ins: tuple[Tensor, ...]) -> bool:

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from flopcount.trace.records import FEW
 from flopcount.trace.watch import Watch
-
-# Lengths, positions, token numbers: few enough to be worked with as they are.
-_FEW = 65_536
 
 
 def made(shape: Any, like: Tensor, device: torch.device, real: bool) -> tuple[Tensor, ...]:
@@ -39,7 +37,7 @@ def prepared(tree: Any, watch: Watch) -> Any:
         tensor = tensor.detach()
         if watch.real:
             return tensor.clone()
-        if not tensor.is_meta and tensor.numel() <= _FEW and _worth_knowing(tensor):
+        if not tensor.is_meta and tensor.numel() <= FEW and _worth_knowing(tensor):
             kept = tensor.to("cpu", copy=True)
             watch.worked_out[id(kept)] = kept
             return kept

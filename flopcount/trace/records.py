@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+#: So many values at most are worked out on the way: lengths, positions, token numbers, masks.
+FEW = 65_536
+
 
 class DataDependentError(RuntimeError):
     """The model asks for values, or for a kernel that the meta device has not."""

@@ -84,7 +84,5 @@ class Recurrence(NamedTuple):
 
 def _stand_ins(watch: Watch, number: int) -> tuple[Tensor, ...]:
     # What is between the products is never seen: it leads from one of them to the next.
-    busy, watch.busy = watch.busy, True
-    found = tuple(torch.empty(0, device="meta") for _ in range(number))
-    watch.busy = busy
-    return found
+    with watch.aside():
+        return tuple(torch.empty(0, device="meta") for _ in range(number))

@@ -200,43 +200,48 @@ class Twin:
         # what `Module.compile` leaves would call the user's own module
         state.pop("_compiled_call_impl", None)
         state["training"] = self.training
-        state["_parameters"] = parameters = self._given(state["_parameters"])
-        if parameters:
-            self._own(parameters, prefix)
-        buffers = state["_buffers"]
-        if buffers and self.real:
-            # A real pass writes on them.
-            state["_buffers"] = buffers = {
-                name: b if b is None or is_lazy(b) else b.detach().clone()
-                for name, b in buffers.items()
-            }
-        else:
-            state["_buffers"] = buffers.copy()
-        for buffer in buffers.values():
-            self.buffers[id(buffer)] = buffer
+        self._hold(state, prefix)
         if quiet:
             state["_modules"] = {}
         else:
-            if kind not in self._slots:
-                self._slots[kind] = _slots_of(kind)
-            for slot in self._slots[kind]:
-                if hasattr(module, slot):
-                    object.__setattr__(twin, slot, getattr(module, slot))
-            if len(state) >= len(_BASE) and (self.real or not _is_torchs(kind)):
-                self._strange.append((twin, frozenset(state) - _BASE))
-            children = state["_modules"]
-            state["_modules"] = twins = {
-                name: child if child is None else self._twin(child, f"{prefix}{name}")
-                for name, child in children.items()
-            }
-            # found at once, where `nn.Module` would look in three places first
-            state.update(twins)
-        if not quiet:
+            self._furnish(module, twin, prefix)
             own = self._forward(twin, own)
         state["forward"] = forward = self.wrap(twin, index, own)
         if own is not None:
             forward.own = own
         return twin
+
+    def _hold(self, state: dict[str, Any], prefix: str) -> None:
+        """Give a twin its parameters and buffers; a real pass may write on them, and has copies."""
+        state["_parameters"] = parameters = self._given(state["_parameters"])
+        if parameters:
+            self._own(parameters, prefix)
+        buffers = state["_buffers"].copy()
+        if buffers and self.real:
+            for name, buffer in buffers.items():
+                if buffer is not None and not is_lazy(buffer):
+                    buffers[name] = buffer.detach().clone()
+        state["_buffers"] = buffers
+        for buffer in buffers.values():
+            self.buffers[id(buffer)] = buffer
+
+    def _furnish(self, module: nn.Module, twin: nn.Module, prefix: str) -> None:
+        """Give a twin what else its module has: slots, children, and what is to be looked at."""
+        state, kind = twin.__dict__, type(twin)
+        if kind not in self._slots:
+            self._slots[kind] = _slots_of(kind)
+        for slot in self._slots[kind]:
+            if hasattr(module, slot):
+                object.__setattr__(twin, slot, getattr(module, slot))
+        if len(state) >= len(_BASE) and (self.real or not _is_torchs(kind)):
+            self._strange.append((twin, frozenset(state) - _BASE))
+        children = state["_modules"]
+        state["_modules"] = twins = {
+            name: child if child is None else self._twin(child, f"{prefix}{name}")
+            for name, child in children.items()
+        }
+        # found at once, where `nn.Module` would look in three places first
+        state.update(twins)
 
     def _alias(self, module: nn.Module, path: str, above: frozenset[int]) -> None:
         """Another path of a module that is known, of what is below it, and of their parameters."""

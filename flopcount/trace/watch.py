@@ -27,8 +27,6 @@ from flopcount.trace.ledger import Ledger
 from flopcount.trace.overrides import unasked
 from flopcount.trace.records import DataDependentError, Gathered, Ghost, Rule, tensors
 
-#: Larger whole numbers than so many are not worked out on the way.
-_WORKED_OUT = 65_536
 _META = torch.device("meta")
 _empty = torch.empty
 _empty_strided = torch.empty_strided
@@ -96,6 +94,15 @@ class Watch(TorchFunctionMode):
                 # another's function may be made anew for every call
                 self.table[func] = handler
         return handler(self, func, args, kwargs or {})
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let what is done meanwhile be none of the model's."""
+        busy, self.busy = self.busy, True
+        try:
+            yield
+        finally:
+            self.busy = busy
 
     @property
     def path(self) -> str:
@@ -197,9 +204,8 @@ class Watch(TorchFunctionMode):
         ins = tuple(tensors((args, kwargs)))
         gathered = Gathered()
         out = self.execute(func, args, kwargs, ins, kind in COUNTED or self.checked, gathered)
-        outs = tuple(tensors(out))
-        if operator == "setitem":
-            outs = ins[:1]
+        # what gives nothing back has written on its first tensor
+        outs = ins[:1] if out is None else tuple(tensors(out))
         if not outs:
             return out
         macs, weight, bias, windows = gathered.macs, None, None, 0
@@ -277,11 +283,10 @@ class Watch(TorchFunctionMode):
             if is_functorch_wrapped_tensor(tensor):
                 # one of many that no shape tells of
                 raise DataDependentError("torch.func over a tensor of the model's", self.path)
-            busy, self.busy = self.busy, True
-            shadow = torch.empty_strided(
-                tensor.size(), tensor.stride(), dtype=tensor.dtype, device=_META
-            )
-            self.busy = busy
+            with self.aside():
+                shadow = torch.empty_strided(
+                    tensor.size(), tensor.stride(), dtype=tensor.dtype, device=_META
+                )
             self.shadows[id(tensor)] = shadow
             self._sources[id(shadow)] = tensor
         return shadow
@@ -298,11 +303,8 @@ class Watch(TorchFunctionMode):
         if self.real:
             out = self.execute(func, args, kwargs, (), False, Gathered())
         else:
-            busy, self.busy = self.busy, True
-            try:
+            with self.aside():
                 out = func(*args, **kwargs)
-            finally:
-                self.busy = busy
         outs = tuple(tensors(out))
         if id(first) in self.worked_out:
             self.worked_out.update((id(x), x) for x in outs)
@@ -328,9 +330,8 @@ class Watch(TorchFunctionMode):
         elif first.is_contiguous() or not first.is_meta:
             return self.view(func, args, kwargs)
         else:
-            busy, self.busy = self.busy, True
-            out = func(*args, **kwargs)
-            self.busy = busy
+            with self.aside():
+                out = func(*args, **kwargs)
         if out is first:
             return out
         if _is_alias_of(first, out):
