@@ -6,14 +6,13 @@ A ConventionError names the file, the key, the value and the rule it breaks.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Collection
 from typing import Any, Literal, NamedTuple, cast
 
+from flopcount import toml_files
 from flopcount.pricing import BACKWARD, FREE, KINDS, PRODUCTS, WORDS, Convention, Fact, Price
+from flopcount.toml_files import TomlError
 
-_MAX_BYTES = 1_000_000
-_MAX_DOTS = 2_000
 _MAX_NAME = 60
 _MAX_UNITS = 1_000_000
 _KEYS = ("name", "says", "source", "unit", "batch", "free", "prices", "operators", "modules")
@@ -35,41 +34,10 @@ def load_convention(path: str | os.PathLike[str]) -> Convention:
     """
     file = os.fspath(path)
     try:
-        table = _parsed(_read(file))
+        table = toml_files.parsed(toml_files.read(file))
         return _Reader(table, "").convention(os.path.splitext(os.path.basename(file))[0])
-    except ConventionError as error:
+    except (TomlError, ConventionError) as error:
         raise ConventionError(f"{file}: {error}") from error
-
-
-def _read(file: str) -> bytes:
-    data = None
-    try:
-        # A pipe or a device could hang or never end.
-        if stat.S_ISREG(os.stat(file).st_mode):
-            with open(file, "rb") as stream:
-                data = stream.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConventionError(f"cannot be read: {reason}") from error
-    if data is None:
-        raise ConventionError("not a regular file")
-    if len(data) > _MAX_BYTES:
-        raise ConventionError(f"more than {_MAX_BYTES} bytes")
-    return data
-
-
-def _parsed(data: bytes) -> dict[str, Any]:
-    import tomllib
-
-    if data.count(b".") > _MAX_DOTS:
-        # A key of thousands of dotted parts costs the parser its square in time and memory.
-        raise ConventionError(f"more than {_MAX_DOTS} dots")
-    try:
-        return tomllib.loads(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ConventionError(f"not UTF-8 at byte {error.start}") from error
-    except (ValueError, RecursionError) as error:
-        raise ConventionError(f"not TOML: {error}") from error
 
 
 def _shown(value: object) -> str:

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import os
 import reprlib
-import stat
-import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+from flopcount import toml_files
 from flopcount.conventions import CONVENTIONS
+from flopcount.toml_files import TomlError
 from shufflenet.quantities import QuantityError, check_scale, check_width, read_size
 from shufflenet.spec import Hint, Option, Row, Spec, SpecError, is_label
-
-_MAX_BYTES = 1_000_000
-_MAX_DOTS = 2_000
 
 
 def bundled() -> dict[str, str]:
@@ -55,37 +52,20 @@ def load(name: str | os.PathLike[str]) -> Spec:
 
 
 def _read(path: str, file: str) -> Spec:
-    data = None
     try:
-        # A pipe or a device could hang or never end.
-        if stat.S_ISREG(os.stat(path).st_mode):
-            with open(path, "rb") as stream:
-                data = stream.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SpecError(f"{file}: cannot be read: {reason}") from error
-    if data is None:
-        raise SpecError(f"{file}: not a regular file")
-    if len(data) > _MAX_BYTES:
-        raise SpecError(f"{file}: more than {_MAX_BYTES} bytes")
+        data = toml_files.read(path)
+    except TomlError as error:
+        raise SpecError(f"{file}: {error}") from error
     return loads(data, name=os.path.splitext(os.path.basename(path))[0], file=file)
 
 
 def loads(data: bytes, *, name: str, file: str = "") -> Spec:
     """The spec in a TOML text. Raises SpecError for anything that is not one."""
     where = file or name
-    if data.count(b".") > _MAX_DOTS:
-        # A key of thousands of dotted parts costs the parser its square in time and memory.
-        raise SpecError(f"{where}: more than {_MAX_DOTS} dots")
     try:
-        table = tomllib.loads(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{where}: not UTF-8 at byte {error.start}") from error
-    except (ValueError, RecursionError) as error:
-        raise SpecError(f"{where}: not TOML: {error}") from error
-    try:
+        table = toml_files.parsed(data)
         return _Reader(table, "").spec(name, file)
-    except SpecError as error:
+    except (TomlError, SpecError) as error:
         raise SpecError(f"{where}: {error}") from error
 
 

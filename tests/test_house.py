@@ -89,7 +89,7 @@ LATE = {
 }
 # From the ground up: a room imports none of a later floor.
 FLOORS = [
-    ["flopcount.tally", "flopcount.integers", "flopcount.rules"],
+    ["flopcount.tally", "flopcount.integers", "flopcount.rules", "flopcount.toml_files"],
     [
         "flopcount.pricing",
         "flopcount.pricelists",
