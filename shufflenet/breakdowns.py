@@ -16,6 +16,9 @@ By: TypeAlias = Literal["module", "kind", "operator"]
 # A tree is shown as deep as it stays readable.
 _MOST_ROWS = 40
 
+#: The name of what a model does between its modules, where the path is empty.
+WHOLE = "(itself)"
+
 
 class Part(NamedTuple):
     """One row: a module with all that is below it, a kind or an operator.
@@ -83,7 +86,7 @@ def _modules(tally: Tally, chosen: Convention, depth: int | None) -> tuple[Part,
             # What the whole does itself, between its modules.
             cost = own.get("", 0)
             found.append(
-                Part("(itself)", node.layer, node.calls, cost, cost, node.params, node.activations)
+                Part(WHOLE, node.layer, node.calls, cost, cost, node.params, node.activations)
             )
     return tuple(found)
 

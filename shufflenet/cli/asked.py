@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
 import click
 
@@ -46,6 +47,17 @@ def priced(target: str) -> Iterator[None]:
     except (UnpricedKindError, PartOfSampleError) as error:
         # The path of the whole is empty.
         raise click.ClickException(f"{target}: {str(error).removeprefix(': ')}") from error
+
+
+def described(item: Counted) -> dict[str, Any]:
+    """What was counted, and how, as the beginning of every figure of it."""
+    return {
+        "target": item.target,
+        "source": item.source,
+        "inputs": [{"shape": list(x.sizes), "dtype": x.dtype or None} for x in item.inputs],
+        "execution": item.execution,
+        "backward": item.backward,
+    }
 
 
 def caveats(item: Counted, *conventions: Convention) -> list[str]:

@@ -9,7 +9,7 @@ import click
 
 from flopcount.conventions import Convention, price
 from flopcount.report import Cell, Table
-from shufflenet.breakdowns import By, Part, parts, priceable
+from shufflenet.breakdowns import WHOLE, By, Part, parts, priceable
 from shufflenet.cli import asked, options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.counting import Counted, Execution
@@ -195,7 +195,7 @@ def _notes(result: _Result) -> Iterator[str]:
         yield f"uncounted, and in no figure: {item.uncounted}; {share} of what ran is counted"
     yield from asked.caveats(item, chosen)
     if tally.uncalled:
-        names = [name or "(itself)" for name in tally.uncalled]
+        names = [name or WHOLE for name in tally.uncalled]
         shown = ", ".join(names[:_LISTED])
         more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
         yield f"not called: {shown}{more}; {tally.uncalled_params:,} parameters"
@@ -209,11 +209,7 @@ def _figures(result: _Result) -> dict[str, Any]:
     by: tuple[By, By] = ("kind", "operator")
     kinds, operators = (parts(tally, name, chosen) for name in by)
     return {
-        "target": item.target,
-        "source": item.source,
-        "inputs": [{"shape": list(x.sizes), "dtype": x.dtype or None} for x in item.inputs],
-        "execution": item.execution,
-        "backward": item.backward,
+        **asked.described(item),
         "convention": chosen.name,
         "unit": chosen.unit,
         "macs": result.cost,

@@ -7,14 +7,11 @@ from typing import Any
 import click
 
 from flopcount.report import Cell, Signed, Table
-from shufflenet.breakdowns import priceable
+from shufflenet.breakdowns import WHOLE, priceable
 from shufflenet.cli import asked, options
 from shufflenet.cli.output import Form, emit
 from shufflenet.counting import Counted, Execution
 from shufflenet.quantities import Input
-
-# The path of what a model does between its modules is empty.
-_WHOLE = "(itself)"
 
 
 @click.command(
@@ -70,7 +67,7 @@ def _table(item: Counted, found: Any) -> Table:
     for line in found.lines:
         rows.append((line.kind, line.why, line.calls, line.a, line.b, Signed(line.difference)))
         rows += [
-            ("", share.path or _WHOLE, None, share.a, share.b, Signed(share.difference))
+            ("", share.path or WHOLE, None, share.a, share.b, Signed(share.difference))
             for share in line.largest
             if share.difference
         ]
@@ -89,11 +86,7 @@ def _table(item: Counted, found: Any) -> Table:
 
 def _figures(item: Counted, found: Any) -> dict[str, Any]:
     return {
-        "target": item.target,
-        "source": item.source,
-        "inputs": [{"shape": list(x.sizes), "dtype": x.dtype or None} for x in item.inputs],
-        "execution": item.execution,
-        "backward": item.backward,
+        **asked.described(item),
         "conventions": [
             {"name": found.a, "unit": found.unit_a, "total": found.total_a},
             {"name": found.b, "unit": found.unit_b, "total": found.total_b},
@@ -110,7 +103,7 @@ def _figures(item: Counted, found: Any) -> dict[str, Any]:
                 "difference": line.difference,
                 "why": line.why,
                 "largest": [
-                    {"path": share.path or _WHOLE, "first": share.a, "second": share.b}
+                    {"path": share.path or WHOLE, "first": share.a, "second": share.b}
                     for share in line.largest
                 ],
             }
