@@ -16,7 +16,8 @@ Sizes: TypeAlias = tuple[int, ...]
 #: One number for every axis, or one for each.
 Each: TypeAlias = int | tuple[int, ...]
 
-_REMEMBERED = 4096
+#: So many answers of each rule are kept.
+REMEMBERED = 4096
 
 
 class ShapeError(ValueError):
@@ -42,7 +43,7 @@ def each(value: Each, axes: int) -> Sizes:
     raise ShapeError(f"{found} for {axes} axes")
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def conv(
     x: Sizes, weight: Sizes, stride: Each = 1, padding: Each | str = 0, dilation: Each = 1
 ) -> Cost:
@@ -66,7 +67,7 @@ def conv(
     return Cost((*n, d, *out), prod(n) * d * prod(out) * per_group * prod(k))
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def conv_transpose(
     x: Sizes,
     weight: Sizes,
@@ -92,7 +93,7 @@ def conv_transpose(
     return Cost((*n, per_group * groups, *out), prod(x) * per_group * prod(k))
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def linear(x: Sizes, weight: Sizes) -> Cost:
     """A linear map over the last axis. Raises ShapeError where the features do not fit."""
     # (*n, c) -> (*n, d), weight (d, c) or (c)
@@ -102,7 +103,7 @@ def linear(x: Sizes, weight: Sizes) -> Cost:
     return Cost(out, prod(out) * c)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def matmul(a: Sizes, b: Sizes) -> Cost:
     """A product of vectors, matrices or batches of them, broadcast as NumPy does.
 
@@ -117,7 +118,7 @@ def matmul(a: Sizes, b: Sizes) -> Cost:
     return Cost(out, prod(out) * k)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def grouped(a: Sizes, b: Sizes, groups: int = 1) -> Cost:
     """Products of matrices that lie one behind the other, each group's with its own other one.
 
@@ -135,7 +136,7 @@ def grouped(a: Sizes, b: Sizes, groups: int = 1) -> Cost:
     return Cost(out, i * k * b[-1])
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def attention(q: Sizes, k: Sizes, v: Sizes) -> Cost:
     """The two products of scaled dot product attention; fewer heads of keys are shared.
 
@@ -155,7 +156,7 @@ def attention(q: Sizes, k: Sizes, v: Sizes) -> Cost:
     return Cost((*batch, t, f), prod(batch) * t * s * (e + f))
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def bilinear(x: Sizes, y: Sizes, weight: Sizes) -> Cost:
     """A bilinear map: a contraction with the weight, and one with the second input.
 
@@ -172,7 +173,7 @@ def recurrent(rows: int, weights: Sequence[Sizes]) -> int:
     return rows * sum(prod(weight) for weight in weights if len(weight) == 2)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def broadcast(a: Sizes, b: Sizes) -> Sizes:
     """The sizes of two tensors brought together. Raises ShapeError where they do not fit."""
     if a == b:
@@ -186,7 +187,7 @@ def broadcast(a: Sizes, b: Sizes) -> Sizes:
     return (*a[:over], *(y if x == 1 else x for x, y in zip(tail, b, strict=True)))
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def pooled(
     x: Sizes,
     kernel: Each,
@@ -220,7 +221,7 @@ def pooled(
     return (*outer, *out), under
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def reduced(x: Sizes, dims: Sizes | int | None, keep: bool) -> Sizes:
     """The sizes after a reduction over some axes, or over all. Raises ShapeError past the rank."""
     rank = len(x)
@@ -234,7 +235,7 @@ def reduced(x: Sizes, dims: Sizes | int | None, keep: bool) -> Sizes:
     return tuple(size for i, size in enumerate(x) if i not in gone)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def concatenated(shapes: tuple[Sizes, ...], dim: int) -> Sizes:
     """The sizes of tensors put one behind the other. Raises ShapeError where they do not fit."""
     shapes = tuple(s for s in shapes if s != (0,)) or shapes
@@ -246,7 +247,7 @@ def concatenated(shapes: tuple[Sizes, ...], dim: int) -> Sizes:
     return (*first[:at], sum(s[at] for s in shapes), *first[at + 1 :])
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def padded(x: Sizes, pad: Sizes) -> Sizes:
     """The sizes after padding, which is given from the last axis on. Raises ShapeError."""
     axes = len(pad) // 2
@@ -265,7 +266,7 @@ def _fits(holds: bool, *shapes: Sizes) -> None:
         raise ShapeError(f"shapes {', '.join('x'.join(map(str, s)) for s in shapes)} do not fit")
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def einsum(equation: str, shapes: tuple[Sizes, ...]) -> Cost:
     """A sum of products in Einstein's notation, contracted from left to right two at a time.
 

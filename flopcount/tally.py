@@ -6,7 +6,7 @@ is a matter of convention, and `flopcount.conventions` prices them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -143,8 +143,8 @@ class Tally:
     element_bytes: int = 4
     peak_activations: Count | None = None
     uncounted: Mapping[str, int] = field(default_factory=dict)
-    parameters: tuple[Parameter, ...] | None = None
-    modules: tuple[Module, ...] = ()
+    parameters: Sequence[Parameter] | None = None
+    modules: Sequence[Module] = ()
     peak_bytes: Count | None = None
     batch: Count = 1
 

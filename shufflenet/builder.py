@@ -51,6 +51,10 @@ class ChannelShuffle(nn.Module):
         # (n, g*k, h, w) -> (n, g, k, h, w) -> (n, k, g, h, w) -> (n, k*g, h, w)
         return x.view(n, self.groups, c // self.groups, h, w).transpose(1, 2).reshape(n, c, h, w)
 
+    def free_size(self, x: torch.Size) -> torch.Size:
+        """What comes out is as large as what goes in."""
+        return x
+
     def extra_repr(self) -> str:
         """The groups."""
         return f"groups={self.groups}"
@@ -68,6 +72,10 @@ class Add(nn.Module):
             out = out + branch
         return out
 
+    def free_size(self, first: torch.Size, *others: torch.Size) -> torch.Size:
+        """What comes out is as large as each of the branches."""
+        return first
+
 
 class Concat(nn.Module):
     """Branches ``(n, c_i, h, w)`` one behind the other along the channels."""
@@ -77,6 +85,11 @@ class Concat(nn.Module):
     def forward(self, *branches: Tensor) -> Tensor:
         """``(n, c_1, h, w), ... -> (n, c_1 + ..., h, w)``."""
         return torch.cat(branches, 1)
+
+    def free_size(self, first: torch.Size, *others: torch.Size) -> tuple[int, ...]:
+        """What comes out has the channels of all branches."""
+        channels = sum(size[1] for size in (first, *others))
+        return (first[0], channels, *first[2:])
 
 
 class Parallel(nn.Module):
@@ -92,8 +105,8 @@ class Parallel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, c, h, w) -> (n, c', h', w')``."""
-        outputs = [self.get_submodule(branch)(x) for branch in self.branches]
-        joined: Tensor = self.get_submodule(self.join)(*outputs)
+        outputs = [getattr(self, branch)(x) for branch in self.branches]
+        joined: Tensor = getattr(self, self.join)(*outputs)
         return joined
 
 

@@ -20,15 +20,15 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from flopcount.kinds import operator_of
 from flopcount.tally import Tally
+from flopcount.trace.binding import held_by
 from flopcount.trace.functions import KNOWN, handler_of
 from flopcount.trace.inputs import made, prepared
 from flopcount.trace.keeping import kept, uncollected
 from flopcount.trace.ledger import Ledger, settle
-from flopcount.trace.modules import wrapped
+from flopcount.trace.modules import Manner
 from flopcount.trace.records import Call, DataDependentError, Rule, tensors
-from flopcount.trace.shortcuts import DIRECT
 from flopcount.trace.training import backward as gradients
-from flopcount.trace.twin import HookedError, Twin, held_by
+from flopcount.trace.twin import HookedError, Twin
 from flopcount.trace.watch import Watch, alone
 
 __all__ = ["Call", "DataDependentError", "Rule", "UncountedError", "count"]
@@ -133,17 +133,16 @@ class _Run:
             hooked = _has_any_global_hook()  # type: ignore[no-untyped-call]
             watched = _len_torch_function_stack() or hooked
             plain = not (checked or thorough or rules or watched)
-            wrap = wrapped(self.watch, rules, plain)
-            quiet = DIRECT if plain else ()
-            self.twin = Twin(module, backward, wrap, real, apart=thorough, quiet=quiet)
+            manner = Manner(self.watch, rules, plain)
+            self.twin = Twin(module, backward, manner, real, apart=thorough)
             self.model = self.twin.module
             if isinstance(model, FunctionType):
                 self.model = self.twin.bound(model)
             elif module is not model:
                 self.model = MethodType(model.__func__, self.twin.module)
             self.watch.paths = self.twin.paths
-            self.watch.apart.update((key, o.tensor) for key, o in self.twin.parameters.items())
-            self.watch.apart.update(self.twin.buffers)
+            self.watch.apart = self.twin.owned.copy()
+            self.ledger.calls.extend([0] * len(self.twin.paths))
 
     def count(self, inputs: tuple[Any, ...], shape: Any, kwargs: dict[str, Any]) -> Tally | None:
         """The tally, or None where something ran that was not seen."""
@@ -206,7 +205,7 @@ class _Run:
 
     def _like(self, inputs: Iterable[Any]) -> Any:
         """The first parameter or input that is a float, or what torch makes by default."""
-        owned = (o.tensor for o in self.twin.parameters.values()) if self.twin else ()
+        owned = self.twin.parameters if self.twin else ()
         floats = (x for x in chain(owned, inputs) if x.dtype.is_floating_point)
         return next(floats, torch.empty(0))
 

@@ -9,21 +9,21 @@ from torch import Tensor
 
 from flopcount import operators
 from flopcount.operators import Sizes
-from flopcount.trace.judges import NOTHING, Found, Judge, hashed
+from flopcount.trace.judges import LIKE, NOTHING, Found, Judge, hashed
 
 
 def alike(kind: str, operator: str) -> Judge:
     """A judge of functions whose result is as large as their first argument."""
 
     def judge(input: Any, *options: Any, inplace: bool = False, **more: Any) -> Found | None:
-        if ("dtype" in more and more["dtype"] is not None) or more.get("out") is not None:
+        if more and (more.get("dtype") is not None or more.get("out") is not None):
             return None
-        if any(isinstance(x, Tensor) for x in (*options, *more.values())):
+        if (options or more) and any(isinstance(x, Tensor) for x in (*options, *more.values())):
             return None
         dtype = input.dtype
         if not dtype.is_floating_point:
             return None
-        size = None if inplace is True else input.shape
+        size = None if inplace is True else LIKE
         return (kind, operator, (input,), size, dtype, 0, None, None, 0)
 
     return judge
@@ -52,21 +52,21 @@ def pairwise(kind: str, operator: str, many: str | None = None) -> Judge:
             if not isinstance(input, Tensor):
                 if not other.dtype.is_floating_point or isinstance(input, complex):
                     return None
-                return (kind, operator, (other,), other.shape, other.dtype, 0, None, None, 0)
-            dtype = input.dtype
-            if dtype is not other.dtype:
+                return (kind, operator, (other,), LIKE, other.dtype, 0, None, None, 0)
+            dtype, theirs = input.dtype, other.shape
+            size: Sizes = input.shape
+            if dtype is other.dtype and size == theirs:
+                size = LIKE
+            else:
                 dtype = torch.result_type(input, other)
+                size = operators.broadcast(size, theirs)
             if not dtype.is_floating_point:
                 return None
-            size: Sizes = input.shape
-            theirs = other.shape
-            if size != theirs:
-                size = operators.broadcast(size, theirs)
             return (many or kind, operator, (input, other), size, dtype, 0, None, None, 0)
         dtype = input.dtype
         if not dtype.is_floating_point or isinstance(other, complex):
             return None
-        return (kind, operator, (input,), input.shape, dtype, 0, None, None, 0)
+        return (kind, operator, (input,), LIKE, dtype, 0, None, None, 0)
 
     return judge
 
@@ -83,7 +83,7 @@ def batch_norm(
     """Judge ``batch_norm``."""
     if weight is not None and weight.shape[0] != input.shape[1]:
         return None
-    ends = ("batch_norm", "batch_norm", (input,), input.shape, input.dtype)
+    ends = ("batch_norm", "batch_norm", (input,), LIKE, input.dtype)
     return (*ends, 0, weight, bias, 0)
 
 

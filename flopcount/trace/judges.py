@@ -8,12 +8,13 @@ and types of elements are read, never a value.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from flopcount import operators
-from flopcount.operators import Sizes
+from flopcount.operators import Cost, Sizes
 
 #: kind, operator, inputs, sizes of the result (None: in place), its type, multiply-adds [MAC],
 #: weight, bias, elements under windows
@@ -21,13 +22,30 @@ Found: TypeAlias = tuple[
     str, str, tuple[Any, ...], "Sizes | None", Any, int, "Tensor | None", "Tensor | None", int
 ]
 Judge: TypeAlias = Callable[..., "Found | None"]
-
+#: In the place of the sizes of a result: it has those and the type of the first input, and lies in
+#: memory as that does.
+LIKE: Sizes = (-1,)
 
 #: The rest of what is found of a function that multiplies nothing.
 NOTHING = (0, None, None, 0)
 
 
 _WORDS = ("same", "valid")
+
+
+@lru_cache(operators.REMEMBERED)
+def convolved(
+    x: Sizes, w: Sizes, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Cost | None:
+    """What a convolution makes and costs, or None where torch would have something to say."""
+    axes = len(w) - 2
+    if len(x) < axes + 1 or x[-axes - 1] != w[1] * groups or w[0] % groups:
+        return None
+    if padding == "same" and stride not in (1, (1,) * axes):
+        return None
+    if type(padding) is str and padding not in _WORDS:
+        return None
+    return operators.conv(x, w, stride, padding, dilation)
 
 
 def convolution(axes: int) -> Judge:
@@ -43,15 +61,14 @@ def convolution(axes: int) -> Judge:
         dilation: Any = 1,
         groups: int = 1,
     ) -> Found | None:
-        x, w = input.shape, weight.shape
-        if len(w) != axes + 2 or len(x) < axes + 1 or x[-axes - 1] != w[1] * groups:
+        x, w, dtype = input.shape, weight.shape, input.dtype
+        if len(w) != axes + 2 or dtype is not weight.dtype:
             return None
-        if w[0] % groups or (padding == "same" and stride not in (1, (1,) * axes)):
+        options = (hashed(stride), hashed(padding), hashed(dilation))
+        cost = convolved(x, w, *options, groups)
+        if cost is None:
             return None
-        if input.dtype is not weight.dtype or (type(padding) is str and padding not in _WORDS):
-            return None
-        out, macs = operators.conv(x, w, hashed(stride), hashed(padding), hashed(dilation))
-        return ("conv", operator, (input,), out, input.dtype, macs, weight, bias, 0)
+        return ("conv", operator, (input,), cost[0], dtype, cost[1], weight, bias, 0)
 
     return judge
 

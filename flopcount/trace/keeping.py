@@ -27,9 +27,9 @@ def uncollected() -> Iterator[None]:
 @contextmanager
 def kept() -> Iterator[None]:
     """Put the states of all random generators back, and compile nothing meanwhile."""
-    numpy = sys.modules.get("numpy")
+    numpy = sys.modules.get("numpy.random")
     own = random.getstate()
-    theirs = numpy.random.get_state() if numpy is not None else None
+    theirs = numpy.get_state() if numpy is not None else None
     state = torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with ExitStack() as stack:
@@ -47,4 +47,4 @@ def kept() -> Iterator[None]:
             if random.getstate() != own:
                 random.setstate(own)
             if numpy is not None and theirs is not None:
-                numpy.random.set_state(theirs)
+                numpy.set_state(theirs)

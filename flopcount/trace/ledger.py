@@ -18,6 +18,7 @@ from flopcount.trace.twin import Twin
 
 #: Of a parameter the token is below this one; buffers and the module's other tensors have it.
 _APART = -1
+_new_tuple = tuple.__new__
 
 
 #: One operator that ran: module, kind, operator, inputs, outputs, multiply-adds [MAC], weight,
@@ -45,7 +46,8 @@ class Ledger:
     def __init__(self) -> None:
         self.lines: list[Line] = []
         self.module = 0
-        self.calls: dict[int, int] = {}
+        # of every module, how often it was called
+        self.calls: list[int] = []
 
 
 def settle(lines: Iterable[Line], twin: Twin | None, ends: tuple[Sequence[Any], ...]) -> Settled:
@@ -53,20 +55,22 @@ def settle(lines: Iterable[Line], twin: Twin | None, ends: tuple[Sequence[Any], 
     return _Settling(twin, ends[0]).settle(lines, ends[1])
 
 
-#: One tensor under one of its names: token, shape, elements, bytes. Of a parameter the token is
-#: below `_APART`.
-_Facts: TypeAlias = tuple[int, Shape, int, int]
+#: One tensor under one of its names: token, its shape alone in a tuple, elements, bytes. Of a
+#: parameter the token is below `_APART`.
+_Facts: TypeAlias = tuple[int, tuple[Shape], int, int]
 
 
 class _Settling:
     def __init__(self, twin: Twin | None, inputs: Sequence[Any]) -> None:
         self.paths = twin.paths if twin else [""]
         self.layers = twin.layers if twin else [""]
-        self.parameters = twin.parameters if twin else {}
-        self.buffers = twin.buffers if twin else {}
+        self.owned = twin.owned if twin else {}
+        self.names = twin.names if twin else {}
         # parameters that were read, in the order of their tokens
         self.called: list[int] = []
         self.facts: dict[int, _Facts] = {}
+        # what there is to say of every tensor of one size and type
+        self.sizes: dict[tuple[Any, Any], tuple[tuple[Shape], int, int]] = {}
         # of each activation: its bytes, the first line it is alive at, and the last
         self.bytes: list[int] = []
         self.born: list[int] = []
@@ -83,7 +87,7 @@ class _Settling:
             if line[1] is None:
                 first, *_ = [self._read(tensor, at) for tensor in line[3]]
                 for out in line[4]:
-                    self.facts[id(out)] = _facts(out, first[0])
+                    self.facts[id(out)] = (first[0], *self._measured(out))
             else:
                 self._enter(line, at)
                 at += 1
@@ -100,13 +104,16 @@ class _Settling:
 
     def _enter(self, line: Line, at: int) -> None:
         module, kind, operator, ins, outs, macs, weight, bias, windows, _ = line
-        shapes: list[Shape] = []
+        facts, last = self.facts, self.last
+        shapes: tuple[Shape, ...] = ()
         weights = biases = moved = 0
         for tensor in ins:
-            token, shape, elements, size = self._read(tensor, at)
+            token, alone, elements, size = facts.get(id(tensor)) or self._met(tensor)
             moved += size
+            if token >= 0:
+                last[token] = at
             if token >= _APART:
-                shapes.append(shape)
+                shapes = (*shapes, *alone) if shapes else alone
             elif _added(kind, tensor, ins):
                 biases += elements
             else:
@@ -115,31 +122,31 @@ class _Settling:
             # a product with a learned matrix is a linear map, whatever it is called
             kind = "linear"
         if weight is not None:
-            token, shape, elements, size = self._read(weight, at)
+            token, alone, elements, size = self._read(weight, at)
             moved += size
             if token < _APART:
                 weights += elements
             elif token > _APART:
-                shapes.append(shape)
+                shapes = (*shapes, *alone)
         if bias is not None:
-            token, shape, elements, size = self._read(bias, at)
+            token, alone, elements, size = self._read(bias, at)
             moved += size
             if token < _APART:
                 biases += elements
             elif token > _APART:
-                shapes.append(shape)
-        made = []
+                shapes = (*shapes, *alone)
+        made: tuple[Shape, ...] = ()
         for out in outs:
-            _, shape, _, size = self._new(out, at)
-            made.append(shape)
+            _, alone, _, size = self._new(out, at)
+            made = (*made, *alone) if made else alone
             moved += size
         if kind == "uncounted":
             self.uncounted[operator] = self.uncounted.get(operator, 0) + 1
-        facts = (
+        entry = (
             self.paths[module],
             kind,
-            tuple(shapes),
-            tuple(made),
+            shapes,
+            made,
             macs,
             weights,
             biases,
@@ -148,12 +155,10 @@ class _Settling:
             windows,
             0 if kind in VIEWS else moved,
         )
-        self.entries.append(tuple.__new__(Entry, facts))
+        self.entries.append(_new_tuple(Entry, entry))
 
     def _read(self, tensor: Any, at: int) -> _Facts:
-        facts = self.facts.get(id(tensor))
-        if facts is None:
-            facts = self._met(tensor)
+        facts = self.facts.get(id(tensor)) or self._met(tensor)
         if facts[0] >= 0:
             self.last[facts[0]] = at
         return facts
@@ -161,26 +166,38 @@ class _Settling:
     def _met(self, tensor: Any) -> _Facts:
         """A tensor that no line made: one of the model's, or made by something nobody saw."""
         key = id(tensor)
-        if key in self.parameters:
+        if key in self.names:
             self.called.append(key)
-            facts = self.facts[key] = _facts(tensor, _APART - len(self.called))
-        elif key in self.buffers:
-            facts = self.facts[key] = _facts(tensor, _APART)
+            token = _APART - len(self.called)
+        elif key in self.owned:
+            token = _APART
         else:
             self.unseen = self.unseen or bool(tensor.is_meta)
             # of those that torch.func wraps, shapes tell but a part
             self.wrapped = self.wrapped or (
                 isinstance(tensor, Tensor) and is_functorch_wrapped_tensor(tensor)
             )
-            facts = self._new(tensor, 0)
+            return self._new(tensor, 0)
+        facts = self.facts[key] = (token, *self._measured(tensor))
         return facts
 
     def _new(self, tensor: Any, at: int) -> _Facts:
-        facts = self.facts[id(tensor)] = _facts(tensor, len(self.bytes))
-        self.bytes.append(facts[3])
+        measured = self._measured(tensor)
+        facts = self.facts[id(tensor)] = (len(self.bytes), *measured)
+        self.bytes.append(measured[2])
         self.born.append(at)
         self.last.append(at)
         return facts
+
+    def _measured(self, tensor: Any) -> tuple[tuple[Shape], int, int]:
+        key = tensor.shape, tensor.dtype
+        known = self.sizes.get(key)
+        if known is None:
+            elements = tensor.numel()
+            # Sizes of a living tensor need no second check.
+            alone = (_new_tuple(Shape, key[0]),)
+            known = self.sizes[key] = (alone, elements, elements * tensor.element_size())
+        return known
 
     def _peak(self, lines: int) -> int:
         change = [0] * (lines + 2)
@@ -195,10 +212,3 @@ def _added(kind: str | None, tensor: Any, ins: tuple[Any, ...]) -> bool:
     if kind == "rnn":
         return len(tensor.shape) == 1
     return kind == "matmul" and all(tensor is not factor for factor in ins[:2])
-
-
-def _facts(tensor: Any, token: int) -> _Facts:
-    elements = tensor.numel()
-    # Sizes of a living tensor need no second check.
-    shape = tuple.__new__(Shape, tensor.shape)
-    return token, shape, elements, elements * tensor.element_size()

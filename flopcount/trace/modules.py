@@ -1,7 +1,8 @@
 """What happens when a module is called: its path is written down, and whose work is its own.
 
 A class with a rule of the user's, or one that says ``free_kind`` of itself, is one line with what
-went in and what came out; the operators inside it are not looked at.
+went in and what came out; the operators inside it are not looked at. Short cuts answer for the
+layers that most models are made of, and none of their methods is called.
 """
 
 from __future__ import annotations
@@ -13,32 +14,60 @@ from typing import Any
 from torch import nn
 from torch._C import DisableTorchFunction
 
+from flopcount.trace.attending import attend, attends_to_itself
 from flopcount.trace.functions import UNSURE
+from flopcount.trace.parts import Unmade
 from flopcount.trace.records import Call, Rule, tensors
-from flopcount.trace.shortcuts import DIRECT, Direct
-from flopcount.trace.twin import Forward, Wrap, hookless
+from flopcount.trace.shortcuts import DIRECT, Direct, ShortCuts
+from flopcount.trace.twin import NO_HOOKS, Forward
 from flopcount.trace.watch import Watch
 
+# What gives back what it was given, unless it trains.
+_DROPPING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
-def wrapped(watch: Watch, rules: Mapping[Any, Rule], short: bool) -> Wrap:
-    """What is put in the place of every forward method; ``short`` allows short cuts."""
-    classes = {key: rule for key, rule in rules.items() if isinstance(key, type)}
-    long, shorter, sequence = _long(watch), _short(watch), _sequence(watch)
 
-    def wrap(twin: nn.Module, index: int, own: Callable[..., Any] | None) -> Forward:
+class Manner:
+    """How the modules of one count are run; ``short`` allows short cuts.
+
+    ``directs`` has the short cut of a class, or None.
+    """
+
+    def __init__(self, watch: Watch, rules: Mapping[Any, Rule], short: bool) -> None:
+        self.short = short
+        self.directs = ShortCuts(DIRECT if short else {}, short)
+        self._watch = watch
+        self._classes = {key: rule for key, rule in rules.items() if isinstance(key, type)}
+        directly = _directly(watch)
+        self._long = long = _long(watch)
+        self._short = _short(watch, directly, long)
+        self._sequence = _sequence(watch, directly)
+        self._special: dict[type, Callable[..., Any]] = {
+            nn.MultiheadAttention: _attending(watch, long),
+            **dict.fromkeys(_DROPPING, _through(watch, long)),
+            nn.Identity: _through(watch, long, always=True),
+        }
+
+    def in_order(self, kind: type) -> bool:
+        """Whether all that a class does is to run its parts one after the other."""
+        plain = getattr(kind, "forward", None) is nn.Sequential.forward
+        return self.short and plain and _rule(kind, self._classes) is None
+
+    def wrap(self, twin: nn.Module, index: int, own: Callable[..., Any] | None) -> Forward:
+        """What is put in the place of a forward method; ``own`` is one of the module's own."""
         kind = type(twin)
-        if short and own is None:
-            if kind in DIRECT:
-                return Forward(shorter, twin, index, DIRECT[kind])
-            if kind.forward is nn.Sequential.forward and _rule(kind, classes) is None:
-                return Forward(sequence, twin, index)
-        rule = _rule(kind, classes)
+        if self.short and own is None:
+            direct = self.directs[kind]
+            if direct is not None:
+                return Forward(self._short, twin, index, direct)
+            if self.in_order(kind):
+                return Forward(self._sequence, twin._modules, index)
+            if kind in self._special:
+                return Forward(self._special[kind], twin, index)
+        rule = _rule(kind, self._classes)
         bound = MethodType(kind.forward, twin) if own is None else own
         if rule is not None:
-            bound = _whole(watch, twin, rule, bound)
-        return Forward(long, index, bound)
-
-    return wrap
+            bound = _whole(self._watch, twin, rule, bound)
+        return Forward(self._long, index, bound)
 
 
 def _long(watch: Watch) -> Callable[..., Any]:
@@ -47,7 +76,7 @@ def _long(watch: Watch) -> Callable[..., Any]:
 
     def run(index: int, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         outer, ledger.module = ledger.module, index
-        calls[index] = calls.get(index, 0) + 1
+        calls[index] += 1
         try:
             return forward(*args, **kwargs)
         finally:
@@ -56,21 +85,68 @@ def _long(watch: Watch) -> Callable[..., Any]:
     return run
 
 
-def _sequence(watch: Watch) -> Callable[..., Any]:
+def _directly(watch: Watch) -> Callable[[Any, int, Direct, tuple[Any, ...]], Any]:
+    """What comes out of a module by its short cut, or None."""
+    ledger = watch.ledger
+    calls, worked_out, answer = ledger.calls, watch.worked_out, watch.answer
+
+    def run(module: Any, index: int, direct: Direct, args: tuple[Any, ...]) -> Any:
+        if worked_out and any(id(x) in worked_out for x in args):
+            return None
+        with DisableTorchFunction():
+            try:
+                found = direct(module, *args)
+            except UNSURE:
+                found = None
+            if found is None:
+                return None
+            outer, ledger.module = ledger.module, index
+            calls[index] += 1
+            out = answer(found)
+            ledger.module = outer
+            return out
+
+    return run
+
+
+def _short(
+    watch: Watch, directly: Callable[..., Any], long: Callable[..., Any]
+) -> Callable[..., Any]:
+    def run(twin: nn.Module, index: int, direct: Direct, *args: Any, **kwargs: Any) -> Any:
+        out = None if kwargs else directly(twin, index, direct, args)
+        if out is None:
+            return long(index, MethodType(type(twin).forward, twin), *args, **kwargs)
+        return out
+
+    return run
+
+
+def _sequence(watch: Watch, directly: Callable[..., Any]) -> Callable[..., Any]:
     """One module after the other; where no hook is called, without asking for any."""
     ledger = watch.ledger
     calls = ledger.calls
     call = nn.Module.__call__
 
-    def run(twin: nn.Module, index: int, input: Any) -> Any:
+    def run(parts: dict[str, Any], index: int, input: Any) -> Any:
         outer, ledger.module = ledger.module, index
-        calls[index] = calls.get(index, 0) + 1
+        calls[index] += 1
         try:
-            for child in twin._modules.values():
-                if hookless(child) and type(child).__call__ is call:
-                    input = child.__dict__["forward"](input)
+            # the parts as they are: what nobody asks for need not be made
+            for part in dict.values(parts):
+                if type(part) is Unmade and part.twin is None:
+                    if part.direct is None:
+                        input = run(part.parts, part.index, input)
+                        continue
+                    out = directly(part.module, part.index, part.direct, (input,))
+                    if out is not None:
+                        input = out
+                        continue
+                twin = part.made() if type(part) is Unmade else part
+                state = twin.__dict__
+                if state.get("_forward_hooks") is NO_HOOKS and type(twin).__call__ is call:
+                    input = state["forward"](input)
                 else:
-                    input = child(input)  # type: ignore[misc]
+                    input = twin(input)
         finally:
             ledger.module = outer
         return input
@@ -78,31 +154,37 @@ def _sequence(watch: Watch) -> Callable[..., Any]:
     return run
 
 
-def _short(watch: Watch) -> Callable[..., Any]:
-    long = _long(watch)
+def _attending(watch: Watch, long: Callable[..., Any]) -> Callable[..., Any]:
+    """`nn.MultiheadAttention`: in one go where it is given one tensor and nothing else."""
     ledger = watch.ledger
-    calls, worked_out, answer = ledger.calls, watch.worked_out, watch.answer
+    calls, worked_out = ledger.calls, watch.worked_out
 
-    def run(
-        twin: nn.Module,
-        index: int,
-        direct: Direct,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Any:
-        if len(args) == 1 and not kwargs and id(args[0]) not in worked_out:
-            with DisableTorchFunction():
+    def run(twin: nn.Module, index: int, *args: Any, **kwargs: Any) -> Any:
+        with DisableTorchFunction():
+            if attends_to_itself(args, kwargs) and id(args[0]) not in worked_out:
+                outer, ledger.module = ledger.module, index
                 try:
-                    found = direct(twin, args[0])
+                    out = attend(watch, twin, args[0])
                 except UNSURE:
-                    found = None
-                if found is not None:
-                    outer, ledger.module = ledger.module, index
-                    calls[index] = calls.get(index, 0) + 1
-                    out = answer(found)
-                    ledger.module = outer
-                    return out
+                    out = None
+                ledger.module = outer
+                if out is not None:
+                    calls[index] += 1
+                    return out, None
         return long(index, MethodType(type(twin).forward, twin), *args, **kwargs)
+
+    return run
+
+
+def _through(watch: Watch, long: Callable[..., Any], *, always: bool = False) -> Callable[..., Any]:
+    """What comes out is what went in: of dropout, only in evaluation."""
+    calls = watch.ledger.calls
+
+    def run(twin: nn.Module, index: int, *args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) != 1 or not (always or not twin.training):
+            return long(index, MethodType(type(twin).forward, twin), *args, **kwargs)
+        calls[index] += 1
+        return args[0]
 
     return run
 
@@ -127,7 +209,7 @@ def _whole(
             watch.muted -= 1
         macs = 0 if rule.macs is None else rule.macs(Call(args, kwargs, out))
         ins = tuple(tensors((args, kwargs)))
-        own = tuple(module.parameters())
+        own = tuple(module.parameters()) if module._parameters or module._modules else ()
         outs = tuple(x for x in tensors(out) if all(x is not y for y in ins))
         watch.write(rule.kind, "", (*ins, *own), outs, macs)
         return out

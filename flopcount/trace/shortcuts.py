@@ -11,53 +11,65 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from torch import nn
+from torch import Tensor, nn
 
 from flopcount.trace import free, judges
-from flopcount.trace.judges import Found
+from flopcount.trace.judges import LIKE, Found, convolved
 
-#: What a call of a layer on one tensor comes to; None where it is not sure.
-Direct: TypeAlias = Callable[[Any, Any], "Found | None"]
+#: What a call of a layer comes to, from the layer and its inputs; None where it is not sure.
+Direct: TypeAlias = Callable[..., "Found | None"]
 
 
 def _conv(axes: int) -> Direct:
-    judge = judges.convolution(axes)
+    operator = f"conv{axes}d"
 
     def direct(m: Any, x: Any) -> Found | None:
         own = m._parameters
-        if m.padding_mode != "zeros" or "weight" not in own or "bias" not in own:
+        weight, bias, dtype = own["weight"], own["bias"], x.dtype
+        if m.padding_mode != "zeros" or dtype is not weight.dtype:
             return None
-        return judge(x, own["weight"], own["bias"], m.stride, m.padding, m.dilation, m.groups)
+        cost = convolved(x.shape, weight.shape, m.stride, m.padding, m.dilation, m.groups)
+        if cost is None:
+            return None
+        return ("conv", operator, (x,), cost[0], dtype, cost[1], weight, bias, 0)
 
     return direct
 
 
 def _batch_norm(rank: int) -> Direct:
     def direct(m: Any, x: Any) -> Found | None:
-        own = m._parameters
-        if len(x.shape) != rank or "weight" not in own or "bias" not in own:
+        own, size = m._parameters, x.shape
+        weight = own["weight"]
+        if len(size) != rank or (weight is not None and weight.shape[0] != size[1]):
             return None
-        return free.batch_norm(x, None, None, own["weight"], own["bias"])
+        ends = ("batch_norm", "batch_norm", (x,), LIKE, x.dtype)
+        return (*ends, 0, weight, own["bias"], 0)
 
     return direct
 
 
 def _linear(m: Any, x: Any) -> Found | None:
     own = m._parameters
-    return judges.linear(x, own["weight"], own["bias"]) if "weight" in own else None
+    return judges.linear(x, own["weight"], own["bias"])
 
 
 def _layer_norm(m: Any, x: Any) -> Found | None:
-    own, over = m._parameters, m.normalized_shape
-    if x.shape[-len(over) :] != over or "weight" not in own:
+    own, over, size = m._parameters, m.normalized_shape, x.shape
+    if size[-len(over) :] != over:
         return None
-    ends = ("layer_norm", "layer_norm", (x,), x.shape, x.dtype)
+    ends = ("layer_norm", "layer_norm", (x,), size, x.dtype)
     return (*ends, 0, own["weight"], own["bias"], 0)
 
 
 def _alike(kind: str, operator: str) -> Direct:
-    judge = free.alike(kind, operator)
-    return lambda m, x: judge(x, inplace=m.__dict__.get("inplace", False))
+    def direct(m: Any, x: Any) -> Found | None:
+        dtype = x.dtype
+        if not dtype.is_floating_point:
+            return None
+        size = None if m.__dict__.get("inplace") is True else LIKE
+        return (kind, operator, (x,), size, dtype, 0, None, None, 0)
+
+    return direct
 
 
 _max_pool = free.pool("max_pool", 2)
@@ -88,3 +100,37 @@ DIRECT: Mapping[type, Direct] = MappingProxyType(
         nn.AdaptiveAvgPool2d: lambda m, x: _adaptive(x, m.output_size),
     }
 )
+
+
+class ShortCuts(dict[type, "Direct | None"]):
+    """The short cut of every class, or None; one of another's says by ``free_size`` what it makes.
+
+    ``free_size(self, *sizes)`` gives the sizes of the result from those of the inputs; of a class
+    that says ``free_kind`` besides, has neither parameters nor parts, and makes one tensor of the
+    type of its first input.
+    """
+
+    def __init__(self, known: Mapping[type, Direct], asks: bool) -> None:
+        super().__init__(known)
+        self._asks = asks
+
+    def __missing__(self, kind: type) -> Direct | None:
+        found = None
+        if self._asks and callable(getattr(kind, "free_size", None)):
+            free = getattr(kind, "free_kind", None)
+            found = _free(free) if isinstance(free, str) else None
+        self[kind] = found
+        return found
+
+
+def _free(kind: str) -> Direct:
+    def direct(m: Any, *inputs: Any) -> Found | None:
+        first = inputs[0]
+        if m._parameters or m._buffers or m._modules:
+            return None
+        if not all(type(x) is Tensor and x.is_meta and x.dtype is first.dtype for x in inputs):
+            return None
+        size = tuple(m.free_size(*(x.shape for x in inputs)))
+        return (kind, "", inputs, size, first.dtype, 0, None, None, 0)
+
+    return direct

@@ -42,8 +42,8 @@ def backward(
     """
     tokens = _Tokens(needing)
     if twin is not None:
-        for key, owned in twin.parameters.items():
-            tokens.learn(owned.tensor, key)
+        for parameter in twin.parameters:
+            tokens.learn(parameter)
     steps: list[_Step] = []
     for line in lines:
         kind, operator, ins, outs, weight, bias, tracked = *line[1:5], line[6], line[7], line[9]
@@ -88,9 +88,8 @@ class _Tokens:
             token = self.make(tensor, asks, False)
         return token
 
-    def learn(self, tensor: Any, key: int) -> None:
+    def learn(self, tensor: Any) -> None:
         """Meet a parameter."""
-        self.needing = self.needing | {key} if tensor.requires_grad else self.needing
         self.learned.add(self.of(tensor))
 
     def rename(self, tensor: Any, other: Any) -> None:

@@ -8,19 +8,21 @@ the user's own; whoever runs the twin must not write on them.
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Container, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from types import CellType, FunctionType, MethodType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
+from flopcount.columns import Columns
 from flopcount.tally import Module, Parameter
+from flopcount.trace.binding import Binder
 from flopcount.trace.copies import Scripted, Shared, lazy_copy
+from flopcount.trace.parts import Parts, Unmade
 
 
 class Forward(partial[Any]):
@@ -29,8 +31,19 @@ class Forward(partial[Any]):
     own: Any = None
 
 
-#: Puts something in the place of a forward method: twin, index, and what is not its class's own.
-Wrap = Callable[[nn.Module, int, Callable[..., Any] | None], Forward]
+class Manner(Protocol):
+    """How modules are run: what stands in the place of their forward methods."""
+
+    @property
+    def directs(self) -> Mapping[type, Any]:
+        """Not None for the classes that have no parts and write nothing on themselves."""
+
+    def in_order(self, kind: type) -> bool:
+        """Whether all that a class does is to run its parts one after the other."""
+
+    def wrap(self, twin: nn.Module, index: int, own: Callable[..., Any] | None) -> Forward:
+        """What is put in the place of a forward method; ``own`` is one of the module's own."""
+
 
 _HOOKS = (
     "_forward_hooks",
@@ -40,20 +53,6 @@ _HOOKS = (
     "_forward_pre_hooks_with_kwargs",
 )
 _BASE = frozenset({*nn.Module().__dict__, "forward"})
-_PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device, type, Tensor)
-# What may hold a module, and is copied with its twin in the place.
-_HOLDERS = (
-    list,
-    tuple,
-    set,
-    frozenset,
-    dict,
-    OrderedDict,
-    defaultdict,
-    deque,
-    partial,
-    FunctionType,
-)
 # Wrappers that run the module they hold, each in its own way: compiled, or on several devices.
 _WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module"}
 _WRAPPERS["DistributedDataParallel"] = "module"
@@ -73,175 +72,247 @@ class _NoHooks(OrderedDict[int, Any]):
         raise HookedError
 
 
-_NO_HOOKS = _NoHooks()
+#: What every twin has in the place of hooks: it has none, and can be given none.
+NO_HOOKS = _NoHooks()
 # Only a backward pass calls these, and none is run.
-_NO_WAY_BACK = dict.fromkeys(("_backward_hooks", "_backward_pre_hooks"), _NO_HOOKS)
-_HOOKLESS = {**dict.fromkeys(_HOOKS, _NO_HOOKS), **_NO_WAY_BACK}
+_NO_WAY_BACK = dict.fromkeys(("_backward_hooks", "_backward_pre_hooks"), NO_HOOKS)
+_HOOKLESS = {**dict.fromkeys(_HOOKS, NO_HOOKS), **_NO_WAY_BACK}
 
 
-def hookless(twin: Any) -> bool:
-    """Whether a twin has no hooks and can be given none."""
-    return twin.__dict__.get("_forward_hooks") is _NO_HOOKS
+class _Kind(NamedTuple):
+    """What there is to know of a class of modules, asked once for each count.
 
+    ``late`` are those whose twins are made when somebody asks for them; ``odd`` those that must
+    be looked at one by one.
+    """
 
-class _Owned(NamedTuple):
-    tensor: Tensor
-    names: list[str]
+    direct: Any
+    late: bool
+    odd: bool
+    slots: tuple[str, ...]
+    torchs: bool
+    wraps: str | None
 
 
 class Twin:
     """The twin of a module, and what there was to see on the way through it.
 
-    ``apart`` gives every twin its own dictionaries of hooks; ``quiet`` are the classes whose
-    forward methods write nothing on themselves.
+    ``apart`` gives every twin its own dictionaries of hooks.
     """
 
     def __init__(
         self,
         module: nn.Module,
         training: bool,
-        wrap: Wrap,
+        manner: Manner,
         real: bool = False,
         apart: bool = False,
-        quiet: Container[type] = (),
     ) -> None:
         self.training = training
-        self.wrap = wrap
+        self.manner = manner
         self.real = real
         self.apart = apart
-        self.quiet = quiet
         self.paths: list[str] = []
         self.kinds: list[type] = []
         self.aliases: dict[int, list[str]] = {}
-        self.parameters: dict[int, _Owned] = {}
-        self.buffers: dict[int, Tensor] = {}
+        # every parameter and buffer by its id; of those that are parameters the first name, and
+        # the others where there are any
+        self.owned: dict[int, Tensor] = {}
+        self.names: dict[int, str] = {}
+        self._others: dict[int, list[str]] = {}
         self.scripted = False
+        # what `Module.compile` leaves would call the user's own module
+        self._plain = {**_HOOKLESS, "training": training, "_compiled_call_impl": None}
         # in the order of the paths
-        self._twins: dict[int, nn.Module] = {}
-        self._kept: list[Any] = []
-        self._slots: dict[type, tuple[str, ...]] = {}
-        # what was copied for the twins, by the id of what it is a copy of
-        self._copies: dict[int, Any] = {}
+        self._twins: dict[int, nn.Module | Unmade] = {}
+        self._binder = Binder(self._made, real)
+        self._known: dict[type, _Kind] = {}
         self._hooked: list[dict[str, Any]] = []
         # twins of classes that are not torch's, with what they hold beside their parts
-        self._strange: list[tuple[nn.Module, frozenset[str]]] = []
+        self._strange: list[tuple[dict[str, Any], list[str]]] | None = []
         self.module = self._twin(module, "")
-        for twin, own in self._strange:
-            self._rebind(twin.__dict__, own)
+        self.layers = _layers(self.kinds)
+        strange, self._strange = self._strange, None
+        for state, names in strange:
+            self._binder.rebind(state, names)
         for state in self._hooked:
             for hooks in ("_forward_hooks", "_forward_pre_hooks"):
                 state[hooks].update({k: self.bound(hook) for k, hook in state[hooks].items()})
 
     @property
-    def layers(self) -> list[str]:
-        """The names of the classes of all modules."""
-        names = {kind: layer_of(kind) for kind in set(self.kinds)}
-        return [names[kind] for kind in self.kinds]
+    def parameters(self) -> Iterator[Tensor]:
+        """Every distinct parameter, in the order in which they were met."""
+        return map(self.owned.__getitem__, self.names)
+
+    def bound(self, value: Any) -> Any:
+        """The value with twins in the place of modules, in containers and functions too."""
+        return self._binder.bound(value)
 
     def close(self) -> None:
         """Let go of the twins, which hold themselves and would wait to be found as garbage."""
-        for twin in self._twins.values():
-            del twin.__dict__["forward"]
+        for part in self._twins.values():
+            twin = part.twin if isinstance(part, Unmade) else part
+            if twin is not None:
+                del twin.__dict__["forward"]
+        self._twins.clear()
+        del self.module
 
-    def modules(self, calls: Mapping[int, int]) -> tuple[Module, ...]:
+    def modules(self, calls: Sequence[int]) -> Columns[Module]:
         """Every distinct module with how often it was called."""
-        found = zip(self.paths, self.layers, strict=True)
-        return tuple(
-            [
-                Module(path, layer, calls.get(index, 0), tuple(self.aliases.get(index, ())))
-                for index, (path, layer) in enumerate(found)
-            ]
+        others: list[tuple[str, ...]] = [()] * len(self.paths)
+        for index, names in self.aliases.items():
+            others[index] = tuple(names)
+        return Columns(Module._make, self.paths, self.layers, calls, others)
+
+    def inventory(self, called: set[int]) -> Columns[Parameter]:
+        """Every distinct parameter; ``called`` holds the ids of those that were read."""
+        tensors = list(self.parameters)
+        others = [tuple(self._others.get(key, ())) for key in self.names]
+        return Columns(
+            Parameter._make,
+            list(self.names.values()),
+            [tensor.numel() for tensor in tensors],
+            [tensor.requires_grad for tensor in tensors],
+            [key in called for key in self.names],
+            others,
         )
 
-    def inventory(self, called: set[int]) -> tuple[Parameter, ...]:
-        """Every distinct parameter; ``called`` holds the ids of those that were read."""
-        return tuple(
-            [
-                Parameter(
-                    names[0], tensor.numel(), tensor.requires_grad, key in called, tuple(names[1:])
-                )
-                for key, (tensor, names) in self.parameters.items()
-            ]
-        )
+    def _made(self, module: nn.Module) -> nn.Module | None:
+        """The twin of a module, made now if it was not yet; None of one that is not the model's."""
+        part = self._twins.get(id(module))
+        return part.made() if isinstance(part, Unmade) else part
 
     def _twin(self, module: nn.Module, path: str) -> nn.Module:
-        key = id(module)
-        known = self._twins.get(key)
-        if known is not None:
+        part = self._part(module, path)
+        return part.made() if isinstance(part, Unmade) else part
+
+    def _part(self, module: nn.Module, path: str) -> nn.Module | Unmade:
+        """The twin of a module, put off where that can be."""
+        key, kind, state = id(module), type(module), module.__dict__
+        if key in self._twins:
             self._alias(module, path, frozenset())
-            return known
-        index, kind = len(self.paths), type(module)
+            return self._twins[key]
+        known = self._known.get(kind) or self._meet(kind)
+        index = len(self.paths)
         self.paths.append(path)
         self.kinds.append(kind)
+        hooked = state["_forward_hooks"] or state["_forward_pre_hooks"]
+        if not known.late or hooked or "forward" in state:
+            return self._whole(module, path, index, known)
+        part = self._twins[key] = Unmade(self._make, module, index, known.direct)
+        if state["_parameters"] or state["_buffers"]:
+            self._learn(state, path)
+        if known.direct is None:
+            prefix = f"{path}." if path else ""
+            for name, child in state["_modules"].items():
+                part.parts[name] = None if child is None else self._part(child, prefix + name)
+        return part
+
+    def _meet(self, kind: type) -> _Kind:
+        direct = None if self.apart else self.manner.directs[kind]
+        late = direct is not None or (not self.apart and self.manner.in_order(kind))
+        odd = issubclass(kind, (torch.jit.ScriptModule, LazyModuleMixin))
+        wraps = _WRAPPERS.get(kind.__name__)
+        known = _Kind(direct, late, odd, _slots_of(kind), _is_torchs(kind), wraps)
+        self._known[kind] = known
+        return known
+
+    def _make(self, part: Unmade) -> nn.Module:
+        """The twin that was put off."""
+        module, kind = part.module, type(part.module)
         state = module.__dict__.copy()
-        own = state.get("forward")
+        twin = self._shell(kind, state)
+        state["_parameters"] = state["_parameters"].copy()
+        state["_buffers"] = state["_buffers"].copy()
+        state["_modules"] = Parts(part.parts)
+        if part.direct is None:
+            self._look_at(module, twin, self._known[kind])
+        state["forward"] = self.manner.wrap(twin, part.index, None)
+        return twin
+
+    def _whole(self, module: nn.Module, path: str, index: int, known: _Kind) -> nn.Module:
+        """The twin of a module, and of all that is below it."""
+        key = id(module)
+        own = module.__dict__.get("forward")
         if isinstance(own, Forward):
             # the twin of an outer count, whose module has a forward method of its own or none
             own = own.own
-        quiet = kind in self.quiet and own is None
-        if not quiet:
+        if known.odd:
             if isinstance(module, torch.jit.ScriptModule):
                 return self._script(module, index, path)
-            if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+            if module.has_uninitialized_params():  # type: ignore[operator]
                 module = lazy_copy(module, self.real)
-                self._kept.append(module)
-                state = module.__dict__.copy()
-        twin: nn.Module = object.__new__(kind)
-        object.__setattr__(twin, "__dict__", state)
-        self._twins[key] = twin
+                self._binder.kept.append(module)
+        state = module.__dict__.copy()
+        twin = self._twins[key] = self._shell(type(module), state)
+        self._hold(state, path)
+        self._look_at(module, twin, known)
         prefix = f"{path}." if path else ""
-        if self.apart or state["_forward_hooks"] or state["_forward_pre_hooks"]:
-            state.update({hooks: OrderedDict(state[hooks]) for hooks in _HOOKS})
-            self._hooked.append(state)
-            state.update(_NO_WAY_BACK)
-            quiet = False
-        else:
-            state.update(_HOOKLESS)
-        # what `Module.compile` leaves would call the user's own module
-        state.pop("_compiled_call_impl", None)
-        state["training"] = self.training
-        self._hold(state, prefix)
-        if quiet:
-            state["_modules"] = {}
-        else:
-            self._furnish(module, twin, prefix)
-            own = self._forward(twin, own)
-        state["forward"] = forward = self.wrap(twin, index, own)
+        state["_modules"] = twins = {
+            name: child if child is None else self._twin(child, prefix + name)
+            for name, child in state["_modules"].items()
+        }
+        # found at once, where `nn.Module` would look in three places first
+        state.update(twins)
+        held = None if known.wraps is None else twins.get(known.wraps)
+        if held is not None:
+            own = _calling(held)
+        elif own is not None:
+            own = self.bound(own)
+        state["forward"] = forward = self.manner.wrap(twin, index, own)
         if own is not None:
             forward.own = own
         return twin
 
-    def _hold(self, state: dict[str, Any], prefix: str) -> None:
+    def _shell(self, kind: type, state: dict[str, Any]) -> nn.Module:
+        """A module of a class that has that state, and hooks of its own where there are any."""
+        twin: nn.Module = object.__new__(kind)
+        object.__setattr__(twin, "__dict__", state)
+        if self.apart or state["_forward_hooks"] or state["_forward_pre_hooks"]:
+            own = {hooks: OrderedDict(state[hooks]) for hooks in _HOOKS}
+            self._hooked.append(state)
+            state.update(self._plain, **own)
+        else:
+            state.update(self._plain)
+        return twin
+
+    def _hold(self, state: dict[str, Any], path: str) -> None:
         """Give a twin its parameters and buffers; a real pass may write on them, and has copies."""
-        state["_parameters"] = parameters = self._given(state["_parameters"])
-        if parameters:
-            self._own(parameters, prefix)
-        buffers = state["_buffers"].copy()
+        state["_parameters"] = self._given(state["_parameters"])
+        state["_buffers"] = buffers = state["_buffers"].copy()
         if buffers and self.real:
             for name, buffer in buffers.items():
                 if buffer is not None and not is_lazy(buffer):
                     buffers[name] = buffer.detach().clone()
-        state["_buffers"] = buffers
-        for buffer in buffers.values():
-            self.buffers[id(buffer)] = buffer
+        self._learn(state, path)
 
-    def _furnish(self, module: nn.Module, twin: nn.Module, prefix: str) -> None:
-        """Give a twin what else its module has: slots, children, and what is to be looked at."""
-        state, kind = twin.__dict__, type(twin)
-        if kind not in self._slots:
-            self._slots[kind] = _slots_of(kind)
-        for slot in self._slots[kind]:
+    def _learn(self, state: Mapping[str, Any], path: str) -> None:
+        """Know the parameters and buffers that a module has."""
+        owned, names = self.owned, self.names
+        for name, tensor in state["_parameters"].items():
+            if tensor is not None:
+                key = id(tensor)
+                owned[key] = tensor
+                full = f"{path}.{name}" if path else name
+                if names.setdefault(key, full) is not full:
+                    self._others.setdefault(key, []).append(full)
+        for tensor in state["_buffers"].values():
+            owned[id(tensor)] = tensor
+
+    def _look_at(self, module: nn.Module, twin: nn.Module, known: _Kind) -> None:
+        """See what a module holds beside its parts: it may lead to modules, too."""
+        for slot in known.slots:
             if hasattr(module, slot):
                 object.__setattr__(twin, slot, getattr(module, slot))
-        if len(state) >= len(_BASE) and (self.real or not _is_torchs(kind)):
-            self._strange.append((twin, frozenset(state) - _BASE))
-        children = state["_modules"]
-        state["_modules"] = twins = {
-            name: child if child is None else self._twin(child, f"{prefix}{name}")
-            for name, child in children.items()
-        }
-        # found at once, where `nn.Module` would look in three places first
-        state.update(twins)
+        if known.torchs and not self.real:
+            return
+        state = twin.__dict__
+        names = [name for name in state if name not in _BASE]
+        if self._strange is None:
+            self._binder.rebind(state, names)
+        else:
+            # once all twins are there to be led to
+            self._strange.append((state, names))
 
     def _alias(self, module: nn.Module, path: str, above: frozenset[int]) -> None:
         """Another path of a module that is known, of what is below it, and of their parameters."""
@@ -250,43 +321,17 @@ class Twin:
             return
         self.aliases.setdefault(list(self._twins).index(key), []).append(path)
         prefix = f"{path}." if path else ""
-        self._own(self._given(module._parameters), prefix)
+        self._learn({"_parameters": self._given(module._parameters), "_buffers": {}}, path)
         for name, child in module._modules.items():
             if child is not None:
                 self._alias(child, f"{prefix}{name}", above | {key})
-
-    def _forward(self, twin: nn.Module, own: Any) -> Callable[..., Any] | None:
-        inner = _WRAPPERS.get(type(twin).__name__)
-        if inner is not None and inner in twin._modules:
-            held = twin._modules[inner]
-            return lambda *args, **kwargs: held(*args, **kwargs)  # type: ignore[misc]
-        bound: Callable[..., Any] | None = self.bound(own)
-        return bound
 
     def _given(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters as a twin gets them: for a real pass, which may write on them, copies."""
         if not self.real:
             return dict(parameters)
-        return {name: p if p is None else self._copied(p) for name, p in parameters.items()}
-
-    def _copied(self, tensor: Tensor) -> Tensor:
-        known = self._copies.get(id(tensor))
-        if known is None:
-            with torch.no_grad():
-                known = copy.deepcopy(tensor) if tensor.is_leaf else tensor.clone()
-            self._copies[id(tensor)] = known
-            self._kept.append(tensor)
-        return known
-
-    def _own(self, parameters: Mapping[str, Any], prefix: str) -> None:
-        known = self.parameters
-        for name, parameter in parameters.items():
-            if parameter is not None:
-                key = id(parameter)
-                if key in known:
-                    known[key].names.append(f"{prefix}{name}")
-                else:
-                    known[key] = tuple.__new__(_Owned, (parameter, [f"{prefix}{name}"]))
+        copied = self._binder.copied
+        return {name: p if p is None else copied(p) for name, p in parameters.items()}
 
     def _script(self, module: Any, index: int, path: str) -> nn.Module:
         self.scripted = True
@@ -295,92 +340,11 @@ class Twin:
             shell = copy.deepcopy(module)
         proxy = Scripted(shell.train(self.training))
         self._twins[id(module)] = proxy
-        for name, parameter in module.named_parameters(remove_duplicate=False):
-            self._own({name: parameter}, f"{path}." if path else "")
-        self.buffers.update((id(b), b) for b in shell.buffers())
-        self._kept += [*parameters, *shell.buffers()]
-        proxy.__dict__["forward"] = self.wrap(proxy, index, proxy.forward)
+        named = dict(module.named_parameters(remove_duplicate=False))
+        self._learn({"_parameters": named, "_buffers": dict(shell.named_buffers())}, path)
+        self._binder.kept += [*parameters, *shell.buffers()]
+        proxy.__dict__["forward"] = self.manner.wrap(proxy, index, proxy.forward)
         return proxy
-
-    def _rebind(self, state: dict[str, Any], own: frozenset[str]) -> None:
-        """Let what a module holds beside its children lead to twins as well."""
-        for name in own:
-            value = state[name]
-            if self.real or not isinstance(value, _PLAIN):
-                state[name] = self.bound(value)
-
-    def bound(self, value: Any) -> Any:
-        """The value with twins in the place of modules, in containers and functions too."""
-        if isinstance(value, nn.Module):
-            return self._twins.get(id(value), value)
-        if isinstance(value, Tensor):
-            return self._copied(value) if self.real else value
-        if isinstance(value, MethodType) and isinstance(value.__self__, nn.Module):
-            return MethodType(value.__func__, self.bound(value.__self__))
-        if type(value) not in _HOLDERS or id(value) in self._copies:
-            return self._copies.get(id(value), value)
-        self._kept.append(value)
-        found = self._copies[id(value)] = self._holder(value)
-        return found
-
-    def _holder(self, value: Any) -> Any:
-        """A copy of what holds others: each of them once, so that what is shared stays so."""
-        if isinstance(value, FunctionType):
-            return self._function(value)
-        if isinstance(value, partial):
-            args = (self.bound(arg) for arg in value.args)
-            kwargs = {name: self.bound(arg) for name, arg in value.keywords.items()}
-            return partial(self.bound(value.func), *args, **kwargs)
-        if isinstance(value, (tuple, frozenset)):
-            return type(value)(self.bound(item) for item in value)
-        twin = copy.copy(value)
-        # found by whoever holds it and is held by it
-        self._copies[id(value)] = twin
-        if isinstance(value, dict):
-            twin.update((key, self.bound(item)) for key, item in value.items())
-        else:
-            twin.clear()
-            add = twin.update if isinstance(value, set) else twin.extend
-            add([self.bound(item) for item in value])
-        return twin
-
-    def _enclosed(self, value: Any) -> Any:
-        """What a closure holds: its lists are the user's own, but where a module has them too."""
-        ours = isinstance(value, (nn.Module, FunctionType, MethodType, partial))
-        return self.bound(value) if ours or id(value) in self._copies else value
-
-    def _function(self, value: FunctionType) -> FunctionType:
-        """A function of the user's, with twins in its closure."""
-        if (value.__module__ or "torch").startswith("torch"):
-            return value
-        held = [(cell, _content(cell)) for cell in value.__closure__ or ()]
-        bound = [(cell, content, self._enclosed(content)) for cell, content in held]
-        names = {n: self._twins[id(m)] for n, m in held_by(value).items() if id(m) in self._twins}
-        names = {n: twin for n, twin in names.items() if n in value.__globals__}
-        if not names and all(content is twin for _, content, twin in bound):
-            return value
-        closure = tuple(c if content is twin else CellType(twin) for c, content, twin in bound)
-        space = {**value.__globals__, **names} if names else value.__globals__
-        twin = FunctionType(value.__code__, space, value.__name__, value.__defaults__, closure)
-        twin.__kwdefaults__ = value.__kwdefaults__
-        twin.__dict__.update(value.__dict__)
-        return twin
-
-
-def _content(cell: CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        # not filled yet
-        return None
-
-
-def held_by(func: FunctionType) -> dict[str, nn.Module]:
-    """The modules that a function finds in its closure and among the names of its module."""
-    cells = zip(func.__code__.co_freevars, func.__closure__ or (), strict=True)
-    found = {name: _content(cell) for name, cell in cells}
-    found |= {n: func.__globals__[n] for n in func.__code__.co_names if n in func.__globals__}
-    return {name: x for name, x in found.items() if isinstance(x, nn.Module)}
 
 
 def _is_torchs(kind: type) -> bool:
@@ -391,6 +355,15 @@ def _slots_of(kind: type) -> tuple[str, ...]:
     slots = [base.__dict__.get("__slots__", ()) for base in kind.__mro__]
     named = [(slot,) if isinstance(slot, str) else tuple(slot) for slot in slots]
     return tuple(x for names in named for x in names if x[:2] != "__")
+
+
+def _calling(module: nn.Module) -> Callable[..., Any]:
+    return lambda *args, **kwargs: module(*args, **kwargs)
+
+
+def _layers(kinds: Sequence[type]) -> list[str]:
+    names = {kind: layer_of(kind) for kind in set(kinds)}
+    return [names[kind] for kind in kinds]
 
 
 _LAYERS: dict[type, str] = {}

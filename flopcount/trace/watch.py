@@ -22,7 +22,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from flopcount.kinds import COUNTED
+from flopcount.operators import Sizes
 from flopcount.trace.deep import Deep
+from flopcount.trace.judges import LIKE
 from flopcount.trace.ledger import Ledger
 from flopcount.trace.overrides import unasked
 from flopcount.trace.records import DataDependentError, Gathered, Ghost, Rule, tensors
@@ -30,6 +32,7 @@ from flopcount.trace.records import DataDependentError, Gathered, Ghost, Rule, t
 _META = torch.device("meta")
 _empty = torch.empty
 _empty_strided = torch.empty_strided
+_is_grad_enabled = torch.is_grad_enabled
 # Kinds whose result lies in memory as their input does.
 _AS_THEY_LIE = frozenset({"activation", "relu", "relu6", "elementwise", "add", "mul", "batch_norm"})
 # The count that each thread is at.
@@ -117,33 +120,30 @@ class Watch(TorchFunctionMode):
             if id(out) in self.apart:
                 # written on: its value is not known from here on
                 self.meta(out)
-        elif self.everywhere:
+        elif size is LIKE and not self.everywhere and ins[0].is_meta and ins[0].is_contiguous():
+            # a tensor like the first, made in a third of the time
+            out = ins[0].detach()
+        else:
+            out = self._made(kind, ins[0], ins[0].shape if size is LIKE else size, dtype)
+        if self.muted:
+            self.glimpse((*ins, weight, bias))
+            return out
+        ledger = self.ledger
+        grad = _is_grad_enabled()
+        line = (ledger.module, kind, operator, ins, (out,), macs, weight, bias, windows, grad)
+        ledger.lines.append(line)
+        return out
+
+    def _made(self, kind: str, first: Tensor, size: Sizes, dtype: torch.dtype) -> Tensor:
+        """A tensor without values; element by element, it lies in memory as the first input."""
+        if self.everywhere:
             self.busy = True
             out = _empty(size, dtype=dtype, device=_META)
             self.busy = False
-        elif kind in _AS_THEY_LIE and not ins[0].is_contiguous() and ins[0].shape == size:
-            out = _empty_strided(size, _strides(ins[0]), dtype=dtype, device=_META)
-        else:
-            out = _empty(size, dtype=dtype, device=_META)
-        if not self.muted:
-            ledger = self.ledger
-            ledger.lines.append(
-                (
-                    ledger.module,
-                    kind,
-                    operator,
-                    ins,
-                    (out,),
-                    macs,
-                    weight,
-                    bias,
-                    windows,
-                    torch.is_grad_enabled(),
-                )
-            )
-        else:
-            self.glimpse((*ins, weight, bias))
-        return out
+            return out
+        if kind in _AS_THEY_LIE and not first.is_contiguous() and first.shape == size:
+            return _empty_strided(size, _strides(first), dtype=dtype, device=_META)
+        return _empty(size, dtype=dtype, device=_META)
 
     def glimpse(self, read: Iterable[Any]) -> None:
         """Remember that these were read, though the line is another's."""
@@ -176,7 +176,7 @@ class Watch(TorchFunctionMode):
             bias = bias if bias is None else self.ghost(bias)
         if kind is None and not read:
             return
-        grad = torch.is_grad_enabled()
+        grad = _is_grad_enabled()
         line = (self.ledger.module, kind, operator, read, made, macs, weight, bias, windows, grad)
         self.ledger.lines.append(line)
 
