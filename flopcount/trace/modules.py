@@ -1,8 +1,8 @@
 """What happens when a module is called: its path is written down, and whose work is its own.
 
 A class with a rule of the user's, or one that says ``free_kind`` of itself, is one line with what
-went in and what came out; the operators inside it are not looked at. Short cuts answer for the
-layers that most models are made of, and none of their methods is called.
+went in and what came out; the operators inside it are not looked at, but for those of a view. Short
+cuts answer for the layers that most models are made of, and none of their methods is called.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 from torch import nn
 from torch._C import DisableTorchFunction
 
+from flopcount.tally import VIEWS
 from flopcount.trace.attending import attend, attends_to_itself
 from flopcount.trace.functions import UNSURE
 from flopcount.trace.parts import Unmade
 from flopcount.trace.records import Call, Rule, tensors
-from flopcount.trace.shortcuts import DIRECT, Direct, ShortCuts
+from flopcount.trace.shortcuts import DIRECT, Direct, ShortCuts, operator_like
 from flopcount.trace.twin import NO_HOOKS, Forward
 from flopcount.trace.watch import Watch
 
@@ -195,12 +196,15 @@ def _rule(kind: type, classes: Mapping[type, Rule]) -> Rule | None:
             if base in classes:
                 return classes[base]
     free = getattr(kind, "free_kind", None)
-    return Rule(free) if isinstance(free, str) else None
+    # What only renames a tensor is seen by what it calls, so that the tensor is known to be one.
+    return Rule(free) if isinstance(free, str) and free not in VIEWS else None
 
 
 def _whole(
     watch: Watch, module: nn.Module, rule: Rule, forward: Callable[..., Any]
 ) -> Callable[..., Any]:
+    operator = operator_like(rule.kind) if rule.macs is None else ""
+
     def run(*args: Any, **kwargs: Any) -> Any:
         watch.muted += 1
         try:
@@ -211,7 +215,7 @@ def _whole(
         ins = tuple(tensors((args, kwargs)))
         own = tuple(module.parameters()) if module._parameters or module._modules else ()
         outs = tuple(x for x in tensors(out) if all(x is not y for y in ins))
-        watch.write(rule.kind, "", (*ins, *own), outs, macs)
+        watch.write(rule.kind, operator, (*ins, *own), outs, macs)
         return out
 
     return run

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
+from flopcount.kinds import FREE
+from flopcount.tally import VIEWS
 from flopcount.trace import free, judges
 from flopcount.trace.judges import LIKE, Found, convolved
 
@@ -118,12 +120,19 @@ class ShortCuts(dict[type, "Direct | None"]):
         found = None
         if self._asks and callable(getattr(kind, "free_size", None)):
             free = getattr(kind, "free_kind", None)
-            found = _free(free) if isinstance(free, str) else None
+            found = _free(free) if isinstance(free, str) and free not in VIEWS else None
         self[kind] = found
         return found
 
 
+def operator_like(kind: str) -> str:
+    """The operator that what is free and of a kind is, to whoever prices operators; "" for none."""
+    return kind if FREE.get(kind) == kind else ""
+
+
 def _free(kind: str) -> Direct:
+    operator = operator_like(kind)
+
     def direct(m: Any, *inputs: Any) -> Found | None:
         first = inputs[0]
         if m._parameters or m._buffers or m._modules:
@@ -131,6 +140,6 @@ def _free(kind: str) -> Direct:
         if not all(type(x) is Tensor and x.is_meta and x.dtype is first.dtype for x in inputs):
             return None
         size = tuple(m.free_size(*(x.shape for x in inputs)))
-        return (kind, "", inputs, size, first.dtype, 0, None, None, 0)
+        return (kind, operator, inputs, size, first.dtype, 0, None, None, 0)
 
     return direct
