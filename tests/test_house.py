@@ -123,7 +123,16 @@ FLOORS = [
         "shufflenet.programs",
         "shufflenet.targets",
     ],
-    ["shufflenet.confirmation", "shufflenet.counting"],
+    [
+        "shufflenet.confirmation",
+        "shufflenet.counting",
+        "shufflenet.claims",
+        "shufflenet.claim_files",
+        "shufflenet.hypotheses",
+        "shufflenet.candidates",
+        "shufflenet.auditing",
+    ],
+    ["shufflenet.audit_tables", "shufflenet.papers"],
     ["shufflenet.cli"],
 ]
 
@@ -369,6 +378,9 @@ def test_what_needs_nothing_costly_loads_nothing_costly(args: tuple[str, ...]):
         (("cost", "shufflenet", "--format", "markdown"), {"tabulate"}),
         (("formula", "--format", "json"), {"sympy"}),
         (("solve-widths", "--budget", "40M", "--no-confirm", "--format", "json"), {"numpy"}),
+        (("audit", "--format", "json"), {"numpy"}),
+        (("audit", "--only", "disagree", "--format", "csv"), {"numpy"}),
+        (("paper", "6", "--format", "json"), {"numpy"}),
     ],
 )
 def test_what_needs_something_loads_that_alone(args: tuple[str, ...], needs: set[str]):
