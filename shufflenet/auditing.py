@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias, assert_never
 
 from shufflenet.candidates import figure
-from shufflenet.claims import DERIVED, Claim, Says, Sheet
+from shufflenet.claims import DERIVED, REPORTED, Claim, Says, Sheet, Subject
 from shufflenet.hypotheses import BASELINE, Digits, Hypothesis, hypotheses
 
 #: ``exact``: to the printed digits under the baseline; ``under``: under a named hypothesis;
@@ -92,6 +92,31 @@ def audit(sheets: Iterable[Sheet]) -> Audit:
     """
     known: dict[str, Finding] = {}
     return Audit(tuple(_found(claim, known) for sheet in sheets for claim in sheet.claims))
+
+
+def costs_beside(sheet: Sheet, sheets: Iterable[Sheet]) -> dict[str, Finding]:
+    """For the claims of a sheet that are reported only: what the audit finds of their network.
+
+    The cost is that of the first printed complexity of the same network, wherever it stands; a
+    claim whose network has none is left out.
+    """
+    printed: dict[Subject, Claim] = {}
+    for other in sheets:
+        for claim in other.claims:
+            if claim.says == "complexity" and claim.subject is not None:
+                printed.setdefault(_bare(claim.subject), claim)
+    found = {}
+    known: dict[str, Finding] = {}
+    for claim in sheet.claims:
+        if claim.says in REPORTED and claim.subject and _bare(claim.subject) in printed:
+            found[claim.key] = _found(printed[_bare(claim.subject)], known)
+    return found
+
+
+def _bare(subject: Subject) -> Subject:
+    """The network alone, without the name that it has in a row."""
+    like = None if subject.like is None else _bare(subject.like)
+    return subject._replace(name="", layer="", like=like)
 
 
 def prints_as(value: Fraction, printed: str, digits: Digits = "all") -> bool:

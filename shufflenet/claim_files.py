@@ -35,6 +35,7 @@ _NETWORK_KEYS = (
     *("layer", "width", "budget", "image", "like"),
 )
 _MOST_CLAIMS = 2_000
+_MOST_TABLES = 99
 _LONGEST = 200
 
 
@@ -66,8 +67,10 @@ def _read(path: str, shown: str) -> tuple[Sheet, list[_Draft]]:
         table = toml_files.parsed(toml_files.read(path))
         reader = _Reader(table, "")
         reader.only(_SHEET_KEYS)
-        number = reader.whole("table", 0)
-        page = str(number) if number else "text"
+        number = reader.whole("table", 1)
+        if not 1 <= number <= _MOST_TABLES:
+            raise ClaimError(f"'table': {number} is not between 1 and {_MOST_TABLES}")
+        page = str(number) if "table" in table else "text"
         title, source, stub = (reader.text(key) for key in ("title", "source", "stub"))
         sheet = Sheet(page, title, source, stub, (), shown)
         drafts = [draft for item in reader.tables("claims") for draft in item.drafts(page)]
@@ -105,7 +108,12 @@ def _settled(read: list[tuple[Sheet, list[_Draft]]]) -> tuple[Sheet, ...]:
         replace(sheet, claims=tuple(claims[draft.claim.key] for draft in found))
         for sheet, found in read
     ]
-    return tuple(sorted(sheets, key=lambda sheet: (sheet.page == "text", sheet.page)))
+    return tuple(sorted(sheets, key=_order))
+
+
+def _order(sheet: Sheet) -> tuple[bool, int]:
+    """Table by table, and the text last."""
+    return sheet.page == "text", 0 if sheet.page == "text" else int(sheet.page)
 
 
 def _resolve(

@@ -62,29 +62,26 @@ AXES: Mapping[str, Axis] = {
         {"convolutions": "convolutions only", "with-fc": "FC layers counted too"},
     ),
     "digits": Axis(
-        "which printed digits are meant",
-        {
-            "all": "every printed digit",
-            "leading": "zeros at the end not significant, behind two digits at least",
-        },
+        "which printed digits are meant (behind two of them at least)",
+        {"all": "every printed digit", "leading": "zeros at the end not significant"},
     ),
     "stem": Axis(
-        "how the stem scales",
+        "how the stem scales (rounded up to a legal width)",
         {
-            "scaled": "stem scaled, rounded up to a legal width",
+            "scaled": "stem scaled",
             "own": "stem not scaled",
-            "half": "stem scaled to a half at least, rounded up to a legal width",
+            "half": "stem scaled to a half at least",
         },
     ),
     "image": Axis(
         "which image the network is given", {"224": "image 224x224", "227": "image 227x227"}
     ),
     "widths": Axis(
-        "where the widths come from",
+        "where the widths come from (the stages double)",
         {
-            "given": "the spec's widths, scaled",
-            "solved": "widths solved for the complexity to keep",
-            "halved": "widths solved, the first stage half of the second rounded down",
+            "given": "widths of the spec, scaled",
+            "solved": "widths solved for the complexity",
+            "halved": "widths solved, the first stage's rounded down",
         },
     ),
     "figures": Axis(

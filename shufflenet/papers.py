@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, assert_never
 
 from flopcount.conventions import convention
@@ -15,39 +15,15 @@ from shufflenet.audit_tables import (
     ours,
     printed_text,
 )
-from shufflenet.auditing import Audit, Finding
-from shufflenet.candidates import cost
-from shufflenet.claims import REPORTED, Claim, Sheet
+from shufflenet.auditing import Audit, Finding, audit, costs_beside
+from shufflenet.claims import REPORTED, Claim, ClaimError, Sheet
 from shufflenet.figures import priced
-from shufflenet.hypotheses import Hypothesis, hypotheses
 from shufflenet.network import network
 from shufflenet.reader import load
 from shufflenet.tables import table_one
 
 # Where the paper prints nothing.
 _NOTHING = "-"
-_SETTLING = ("counted", "stem", "widths")
-
-
-class Beside(NamedTuple):
-    """What a network of a reported figure costs [MAC], and under which hypothesis."""
-
-    macs: int
-    hypothesis: Hypothesis
-
-
-def cost_beside(claim: Claim) -> Beside | None:
-    """The cost of the network that a reported figure is of, under the first hypothesis that fits.
-
-    None where the paper names no network.
-    """
-    if claim.subject is None:
-        return None
-    for hypothesis in hypotheses(*_SETTLING):
-        macs = cost(claim.subject, hypothesis)
-        if macs is not None:
-            return Beside(macs, hypothesis)
-    return None
 
 
 class _Notes:
@@ -76,12 +52,35 @@ class _Notes:
                 assert_never(finding.verdict)
 
 
-def paper_table(sheet: Sheet, found: Audit) -> Table:
+class Page(NamedTuple):
+    """One table of a paper with all that is found of it.
+
+    ``beside`` are the findings on the networks of its reported figures, by the claims' keys.
+    """
+
+    sheet: Sheet
+    found: Audit
+    beside: Mapping[str, Finding]
+
+    @property
+    def findings(self) -> dict[str, Finding]:
+        """What is found of each claim, by its key."""
+        return {finding.claim.key: finding for finding in self.found.findings}
+
+
+def read_page(number: str, sheets: Sequence[Sheet]) -> Page:
+    """The table of that number, judged. Raises ClaimError where the sheets hold none."""
+    for sheet in sheets:
+        if sheet.page == number:
+            return Page(sheet, audit([sheet]), costs_beside(sheet, sheets))
+    raise ClaimError(f"no claims of table {number}")
+
+
+def paper_table(page: Page) -> Table:
     """One table of the paper in its own layout, ours beside what it prints."""
-    findings = {finding.claim.key: finding for finding in found.findings}
-    if sheet.page == "1":
-        return _table_one(sheet, findings)
-    return _Layout(sheet, findings).table()
+    if page.sheet.page == "1":
+        return _table_one(page.sheet, page.findings)
+    return _Layout(page).table()
 
 
 def _title(sheet: Sheet) -> str:
@@ -117,9 +116,11 @@ def _widths(sheet: Sheet, findings: dict[str, Finding]) -> Iterator[str]:
 class _Layout:
     """A table whose rows are models and whose columns are figures of them."""
 
-    def __init__(self, sheet: Sheet, findings: dict[str, Finding]) -> None:
+    def __init__(self, page: Page) -> None:
+        sheet = page.sheet
         self.sheet = sheet
-        self.findings = findings
+        self.findings = page.findings
+        self.beside = page.beside
         self.notes = _Notes()
         self.columns = [column for column in sheet.columns if column != sheet.stub]
         # A row that is headed by its own complexity, or shares one, has ours below it.
@@ -130,8 +131,7 @@ class _Layout:
             if any(c.computable and not c.nominal for c in self._in(column))
         ]
         computed = any(claim.says == "complexity" for claim in sheet.claims)
-        beside = any(claim.subject for claim in sheet.claims)
-        self.costs = beside and not computed
+        self.costs = bool(page.beside) and not computed
 
     def _in(self, column: str) -> list[Claim]:
         return [claim for claim in self.sheet.claims if claim.column == column]
@@ -162,10 +162,6 @@ class _Layout:
             yield "ours: exact; multiply-adds of convolutions only, unless a note says otherwise"
         remarks = (claim for claim in self.sheet.claims if claim.note)
         yield from (f"{claim.row}: {claim.note}" for claim in remarks)
-        for label in self.sheet.rows if self.costs else ():
-            beside = self._beside(label)
-            if beside is not None and beside.hypothesis.departures:
-                yield f"{label}: {beside.hypothesis}"
 
     def _headers(self) -> Iterator[str]:
         for column in self.columns:
@@ -173,7 +169,7 @@ class _Layout:
             if column in self.judged:
                 yield from self._beside_headers(column)
         if self.costs:
-            yield "Ours [MAC]"
+            yield from ("Ours [MAC]", "Under")
 
     def _beside_headers(self, column: str) -> tuple[str, ...]:
         if self._in(column)[0].says == "complexity":
@@ -189,8 +185,7 @@ class _Layout:
             ours_of = self._ours(claims[0]) if claims else ()
             yield from ours_of or (None,) * len(self._beside_headers(column))
         if self.costs:
-            beside = self._beside(label)
-            yield None if beside is None else beside.macs
+            yield from self._beside(label)
 
     def _ours(self, claim: Claim) -> tuple[Cell, ...]:
         finding = self.findings[claim.key]
@@ -199,11 +194,16 @@ class _Layout:
         same = finding.verdict == "exact"
         return (ours(finding) if same else f"{ours(finding)} {self.notes.verdict(finding)}",)
 
-    def _beside(self, label: str) -> Beside | None:
+    def _beside(self, label: str) -> tuple[Cell, Cell]:
         """What the networks of a row cost, where they all cost the same."""
-        asked = (cost_beside(claim) for claim in self.sheet.claims if claim.row == label)
-        found = [beside for beside in asked if beside is not None]
-        return found[0] if len({beside.macs for beside in found}) == 1 else None
+        claims = [claim for claim in self.sheet.claims if claim.row == label]
+        found = [self.beside[claim.key] for claim in claims if claim.key in self.beside]
+        if len({finding.macs for finding in found}) != 1:
+            return None, None
+        best = found[0].best
+        assert best is not None
+        under = best.hypothesis.departures
+        return found[0].macs, self.notes.mark(str(best.hypothesis)) if under else "baseline"
 
     def _below(self, label: str) -> Iterator[tuple[Cell, ...]]:
         """Ours for each network of a nominal complexity, under the column that it is named for."""
@@ -228,31 +228,26 @@ def _printed(claims: Sequence[Claim]) -> Cell:
     return f"{first.printed} ({first.label})" if first.label else first.printed
 
 
-def paper_json(sheet: Sheet, found: Audit) -> dict[str, Any]:
+def paper_json(page: Page) -> dict[str, Any]:
     """One table of the paper as figures: row by row what it prints, and what the audit finds."""
-    findings = {finding.claim.key: finding for finding in found.findings}
+    sheet = page.sheet
     return {
         "table": int(sheet.page),
         "title": sheet.title,
         "source": sheet.source,
         "columns": [sheet.stub, *(c for c in sheet.columns if c != sheet.stub)],
         "rows": [
-            {
-                "row": label,
-                "cells": [
-                    _cell(findings[claim.key]) for claim in sheet.claims if claim.row == label
-                ],
-            }
+            {"row": label, "cells": [_cell(c, page) for c in sheet.claims if c.row == label]}
             for label in sheet.rows
         ],
     }
 
 
-def _cell(finding: Finding) -> dict[str, Any]:
-    claim = finding.claim
-    figures = {"column": claim.column, **finding_json(finding)}
-    if claim.says in REPORTED and (beside := cost_beside(claim)) is not None:
+def _cell(claim: Claim, page: Page) -> dict[str, Any]:
+    figures = {"column": claim.column, **finding_json(page.findings[claim.key])}
+    beside = page.beside.get(claim.key)
+    if beside is not None and beside.best is not None:
         figures["macs"] = beside.macs
-        figures["hypothesis"] = hypothesis_json(beside.hypothesis)
-        figures["departures"] = list(beside.hypothesis.departures)
+        figures["hypothesis"] = hypothesis_json(beside.best.hypothesis)
+        figures["departures"] = list(beside.best.hypothesis.departures)
     return figures

@@ -72,6 +72,7 @@ ONLY = {
     "onnx": ["flopcount.onnx_graph"],
     "torchvision": ["shufflenet.targets"],
     "timm": ["shufflenet.targets"],
+    "matplotlib": ["shufflenet.plots", "shufflenet.cli.plot"],
 }
 # What is costly is imported where it is used; but these rooms are made of it.
 LATE = {
@@ -79,6 +80,7 @@ LATE = {
     "sympy": [],
     "rich": [],
     "tabulate": [],
+    "matplotlib": [],
     "torch": MADE_OF_TORCH,
     **dict.fromkeys(MADE_OF_TORCH, MADE_OF_TORCH),
     "torchvision": [],
@@ -132,7 +134,8 @@ FLOORS = [
         "shufflenet.candidates",
         "shufflenet.auditing",
     ],
-    ["shufflenet.audit_tables", "shufflenet.papers"],
+    ["shufflenet.audit_tables", "shufflenet.papers", "shufflenet.plot_points"],
+    ["shufflenet.plots"],
     ["shufflenet.cli"],
 ]
 
@@ -262,6 +265,8 @@ PLANTED = {
     "numpy, early": ("flopcount.integers", "try:\n    import numpy as np\nexcept E:\n    pass"),
     "numpy, in a class": ("shufflenet.scaling", "class A:\n    import numpy"),
     "sympy, early": ("shufflenet.formulas", "import sympy"),
+    "matplotlib": ("shufflenet.plot_points", "def f():\n    import matplotlib"),
+    "matplotlib, early": ("shufflenet.plots", "from matplotlib.figure import Figure"),
     "a floor up": ("flopcount.tally", "from flopcount.layers import Conv"),
     "two floors up": ("shufflenet.units", "from shufflenet.solver import solve"),
 }
@@ -337,7 +342,7 @@ def test_no_room_of_flopcount_names_one_of_shufflenet():
     assert [text for text in texts if fnmatch(text[1], "shufflenet.*") and " " not in text[1]] == []
 
 
-COSTLY = ["torch", "torchvision", "onnx", "numpy", "sympy", "rich", "tabulate"]
+COSTLY = ["torch", "torchvision", "onnx", "numpy", "sympy", "rich", "tabulate", "matplotlib"]
 _LOADED = f"""
 import atexit, json, sys
 def report():

@@ -44,7 +44,7 @@ _GROUPS = {
         "cost": "cost",
     },
     "Any model": {"count": "count", "reconcile": "reconcile"},
-    "The paper": {"audit": "audit", "paper": "paper"},
+    "The paper": {"audit": "audit", "paper": "paper", "plot": "plot"},
     "Lists": {
         "specs": "lists",
         "units": "lists",

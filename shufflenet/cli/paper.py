@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from shufflenet.auditing import audit
 from shufflenet.claim_files import load_claims
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit
-from shufflenet.papers import paper_json, paper_table
+from shufflenet.papers import paper_json, paper_table, read_page
 
 
 @click.command(
@@ -27,7 +26,6 @@ def paper(table: str, form: Form, path: str | None) -> int:
     What is measured (errors, precision, times) is shown as reported. The verdicts are those of
     `shufflecost audit`.
     """
-    (sheet,) = (sheet for sheet in load_claims() if sheet.page == table)
-    found = audit([sheet])
-    emit(form, path, lambda: paper_table(sheet, found), lambda: paper_json(sheet, found))
+    page = read_page(table, load_claims())
+    emit(form, path, lambda: paper_table(page), lambda: paper_json(page))
     return 0
