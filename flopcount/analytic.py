@@ -8,21 +8,28 @@ from __future__ import annotations
 
 from typing import NamedTuple, assert_never
 
-from flopcount.integers import Count, covered, exact, largest, product, total
+from flopcount.integers import Count, covered, exact, largest, product, spread, total
 from flopcount.layers import (
     Act,
+    AdaptivePool,
     Branches,
     Chain,
     Conv,
+    Dropout,
     Flatten,
+    Function,
     GlobalPool,
     Identity,
     Layer,
     Leaf,
     Linear,
+    LocalNorm,
+    Negate,
     Norm,
     Pool,
     Shuffle,
+    Slice,
+    View,
     below,
     joined,
     output,
@@ -60,7 +67,9 @@ def _fold(layer: Layer, shape: Shape, path: str, entries: list[Entry]) -> Shape:
         case Branches(children, join):
             shapes = [_fold(child, shape, below(path, name), entries) for name, child in children]
             out = joined(layer, shapes)
-            entries.append(Entry(below(path, join), join, tuple(shapes), (out,)))
+            ran = "mul" if join == "mul" else ""
+            ends = (tuple(shapes), (out,))
+            entries.append(Entry(below(path, join), join, *ends, operator=ran))
             return out
         case _:
             entry = _leaf(layer, shape, path)
@@ -69,7 +78,18 @@ def _fold(layer: Layer, shape: Shape, path: str, entries: list[Entry]) -> Shape:
 
 
 def _moved(e: Entry, path: str) -> Entry:
-    return Entry(path, e.kind, e.inputs, e.outputs, e.macs, e.weight, e.bias, windows=e.windows)
+    return Entry(path, *e[1:8], windows=e.windows)
+
+
+# The kind of each nonlinearity, and the operator where its kind does not say which it is.
+_ACTS: dict[Function, tuple[str, str]] = {
+    "relu": ("relu", ""),
+    "relu6": ("relu6", ""),
+    "hardswish": ("activation", "hardswish"),
+    "hardsigmoid": ("activation", "hardsigmoid"),
+    "silu": ("activation", "silu"),
+    "sigmoid": ("activation", "sigmoid"),
+}
 
 
 def _leaf(layer: Leaf, shape: Shape, path: str) -> Entry:
@@ -84,16 +104,29 @@ def _leaf(layer: Leaf, shape: Shape, path: str) -> Entry:
         case Norm(c):
             # (n, c, h, w) -> (n, c, h, w), weight (c), bias (c)
             return _entry(*ends, "batch_norm", 0, c, c)
+        case LocalNorm():
+            return _entry(*ends, "norm", operator="local_response_norm")
         case Act(function):
-            return _entry(*ends, function)
-        case Pool(mode, k, s, p):
+            kind, operator = _ACTS[function]
+            return _entry(*ends, kind, operator=operator)
+        case Negate():
+            return _entry(*ends, "elementwise", operator="neg")
+        case Dropout():
+            return _entry(*ends, "dropout")
+        case Pool(mode, k, s, p, ceil):
             n, c, h, w = shape
-            windows = product(n, c, covered(h, k, s, p), covered(w, k, s, p))
+            windows = product(n, c, covered(h, k, s, p, ceil), covered(w, k, s, p, ceil))
             return _entry(*ends, f"{mode}_pool", windows=windows)
         case GlobalPool():
             return _entry(*ends, "global_avg_pool", windows=shape.elements)
+        case AdaptivePool(side):
+            n, c, h, w = shape
+            kind = "global_avg_pool" if side == 1 else "adaptive_avg_pool"
+            return _entry(*ends, kind, windows=product(n, c, spread(h, side), spread(w, side)))
         case Shuffle():
             return _entry(*ends, "channel_shuffle")
+        case Slice():
+            return _entry(*ends, "slice")
         case Flatten():
             return _entry(*ends, "flatten")
         case Identity():
@@ -114,16 +147,18 @@ def _entry(
     macs: Count = 0,
     weight: Count = 0,
     bias: Count = 0,
+    operator: str = "",
     windows: Count = 0,
 ) -> Entry:
-    return Entry(path, kind, inputs, outputs, macs, weight, bias, windows=windows)
+    return Entry(path, kind, inputs, outputs, macs, weight, bias, operator, windows=windows)
 
 
 class _Alive(NamedTuple):
     """A tensor on its way through the tree, and what is alive beside it [elements].
 
     ``beside`` leaves the tensor itself out. ``kept`` says that somebody reads it again later;
-    once a layer has made a new tensor of it, it is alive beside that one.
+    once a layer has made a new tensor of it, it is alive beside that one. ``shape`` may be that of
+    a view, and ``part`` says that the view has not all of the ``elements``.
     """
 
     shape: Shape
@@ -131,6 +166,7 @@ class _Alive(NamedTuple):
     beside: Count
     kept: bool
     peak: Count
+    part: bool = False
 
     def replaced(self, out: Shape, elements: Count, alive: Count) -> _Alive:
         """After a layer that made a new tensor, while so much was alive."""
@@ -159,11 +195,13 @@ def _live(layer: Layer, at: _Alive) -> _Alive:
             return at
         case Branches():
             return _live_branches(layer, at)
-        case Flatten() | Identity():
+        case Slice():
+            return at._replace(shape=output(layer, at.shape), part=True)
+        case _ if isinstance(layer, View):
             return at._replace(shape=output(layer, at.shape))
         case _:
             out = output(layer, at.shape)
-            elements = at.elements if out is at.shape else out.elements
+            elements = at.elements if out is at.shape and not at.part else out.elements
             return at.replaced(out, elements, total((at.beside, at.elements, elements)))
 
 
@@ -181,7 +219,7 @@ def _live_branches(layer: Branches, at: _Alive) -> _Alive:
     for view, (_, child) in zip(views, layer.children, strict=True):
         kept = at.kept or shared or len(shapes) + 1 < len(layer.children)
         beside = total((at.beside, *finished))
-        inside = _live(child, _Alive(at.shape, at.elements, beside, kept, peak))
+        inside = _live(child, _Alive(at.shape, at.elements, beside, kept, peak, at.part))
         shapes.append(inside.shape)
         peak = inside.peak
         if not view:
@@ -194,10 +232,6 @@ def _live_branches(layer: Branches, at: _Alive) -> _Alive:
 
 
 def _is_view(layer: Layer) -> bool:
-    match layer:
-        case Flatten() | Identity():
-            return True
-        case Chain(children):
-            return all(_is_view(child) for _, child in children)
-        case _:
-            return False
+    if isinstance(layer, Chain):
+        return all(_is_view(child) for _, child in layer.children)
+    return isinstance(layer, View)

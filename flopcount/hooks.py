@@ -60,14 +60,20 @@ FREE: Mapping[type[nn.Module], str] = MappingProxyType(
         nn.BatchNorm1d: "batch_norm",
         nn.BatchNorm2d: "batch_norm",
         nn.BatchNorm3d: "batch_norm",
+        nn.LocalResponseNorm: "norm",
         nn.ReLU: "relu",
+        nn.ReLU6: "relu6",
+        nn.Hardswish: "activation",
+        nn.Hardsigmoid: "activation",
+        nn.SiLU: "activation",
+        nn.Sigmoid: "activation",
         nn.MaxPool1d: "max_pool",
         nn.MaxPool2d: "max_pool",
         nn.MaxPool3d: "max_pool",
         nn.AvgPool1d: "avg_pool",
         nn.AvgPool2d: "avg_pool",
         nn.AvgPool3d: "avg_pool",
-        nn.AdaptiveAvgPool2d: "global_avg_pool",
+        nn.AdaptiveAvgPool2d: "adaptive_avg_pool",
         nn.ChannelShuffle: "channel_shuffle",
         nn.Flatten: "flatten",
         nn.Identity: "identity",
@@ -139,6 +145,8 @@ class _Witness:
                     return
                 kind, operator = "uncounted", f"{path} ({type(module).__name__})"
                 self.uncounted[operator] = self.uncounted.get(operator, 0) + 1
+            if kind == "adaptive_avg_pool" and out.shape[2:].numel() == 1:
+                kind = "global_avg_pool"
             tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
             outs = [x for x in (out if isinstance(out, tuple) else (out,)) if isinstance(x, Tensor)]
             macs = 0 if rule is None else rule(module, tensors[0], outs[0])

@@ -61,11 +61,16 @@ def exact(a: Count, b: Count) -> Count:
     return a // b
 
 
-def sites(size: Count, kernel: int, stride: int, padding: int) -> Count:
-    """Output positions of a sliding window along one axis [px]; rounds down."""
+def sites(size: Count, kernel: int, stride: int, padding: int, ceil: bool = False) -> Count:
+    """Output positions of a sliding window along one axis [px]; rounds down.
+
+    With ``ceil`` it rounds up, but for a window that would begin behind the input.
+    """
     span = size + (2 * padding - kernel)
     if stride == 1:
         return span + 1
+    if ceil:
+        return smallest(_up(span, stride) + 1, _up(size + padding, stride))
     if is_symbol(span):
         import sympy
 
@@ -73,20 +78,54 @@ def sites(size: Count, kernel: int, stride: int, padding: int) -> Count:
     return span // stride + 1
 
 
-def covered(size: Count, kernel: int, stride: int, padding: int) -> Count:
+def _up(a: Count, b: int) -> Count:
+    """``a / b``, rounded up."""
+    if is_symbol(a):
+        import sympy
+
+        return lift(sympy.ceiling(cast(Any, a) / b))
+    return -(-a // b)
+
+
+def covered(size: Count, kernel: int, stride: int, padding: int, ceil: bool = False) -> Count:
     """Elements under a sliding window along one axis, padding left out, over all its positions.
 
     0 for a symbol or a column of sizes, which have no such figure.
     """
     if type(size) is not int:
         return 0
-    positions = max(sites(size, kernel, stride, padding), 0)
+    positions = max(sites(size, kernel, stride, padding, ceil), 0)
     # Only windows at the two ends reach over the edge; all between them are whole.
     first = min(-(-padding // stride), positions)
     last = max(first, min((size - kernel + padding) // stride + 1, positions))
     ends = (i * stride - padding for i in (*range(first), *range(last, positions)))
     over: int = sum(max(0, min(start + kernel, size) - max(start, 0)) for start in ends)
     return over + (last - first) * kernel
+
+
+def spread(size: Count, positions: int) -> Count:
+    """Elements under an adaptive window along one axis, over all its positions.
+
+    0 for a symbol or a column of sizes, which have no such figure.
+    """
+    if type(size) is not int:
+        return 0
+    starts = (i * size // positions for i in range(positions))
+    ends = (_up((i + 1) * size, positions) for i in range(positions))
+    return sum(end - start for start, end in zip(starts, ends, strict=True))
+
+
+def smallest(a: Count, b: Count) -> Count:
+    """The smaller of two figures, element by element on arrays."""
+    if type(a) is int and type(b) is int:
+        return a if a < b else b
+    if is_symbol(a) or is_symbol(b):
+        import sympy
+
+        return lift(sympy.Min(a, b))
+    import numpy
+
+    return lift(numpy.minimum(a, b))
 
 
 def largest(a: Count, b: Count) -> Count:

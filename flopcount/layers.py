@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, TypeAlias, assert_never
 
 from flopcount.integers import Count, product, sites, total
@@ -43,28 +44,74 @@ class Norm:
     """A batch normalisation with weight and bias, ``(n, c, h, w) -> (n, c, h, w)``."""
 
     c: Count
+    eps: Decimal = Decimal("1e-5")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalNorm:
+    """A local response normalisation over ``size`` neighbouring channels, ``(n, c, h, w)``.
+
+    Its constants are Caffe's: alpha 1e-4 over the size, beta 0.75, k 1.
+    """
+
+    size: int = 5
+
+
+#: The functions of an `Act`.
+Function: TypeAlias = Literal["relu", "relu6", "hardswish", "hardsigmoid", "silu", "sigmoid"]
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
     """An element-wise nonlinearity of any shape."""
 
-    function: Literal["relu"] = "relu"
+    function: Function = "relu"
+
+
+@dataclass(frozen=True, slots=True)
+class Negate:
+    """Each element with its sign changed, of any shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """So many percent of the elements set to zero in training; in inference, nothing."""
+
+    percent: int = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A square maximum or average pooling ``(n, c, h, w) -> (n, c, h', w')``."""
+    """A square maximum or average pooling ``(n, c, h, w) -> (n, c, h', w')``.
+
+    With ``ceil`` the last window may reach over the padding.
+    """
 
     mode: Literal["max", "avg"]
     kernel: int
     stride: int
     padding: int = 0
+    ceil: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class GlobalPool:
     """The average over all positions, ``(n, c, h, w) -> (n, c, 1, 1)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptivePool:
+    """The averages over ``side`` x ``side`` parts, ``(n, c, h, w) -> (n, c, side, side)``."""
+
+    side: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A view of ``width`` channels from ``offset`` on, ``(n, c, h, w) -> (n, width, h, w)``."""
+
+    offset: Count
+    width: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +139,37 @@ class Chain:
     rules: tuple[Rule, ...] = ()
 
 
+#: How branches are joined; ``mul`` stretches what is 1 x 1 over all positions.
+Join: TypeAlias = Literal["add", "concat", "mul"]
+
+
 @dataclass(frozen=True, slots=True)
 class Branches:
     """Named layers that all read one input and run in order; their outputs are joined."""
 
     children: tuple[tuple[str, Layer], ...]
-    join: Literal["add", "concat"]
+    join: Join
 
 
 #: Every kind of leaf.
-Leaf: TypeAlias = Conv | Linear | Norm | Act | Pool | GlobalPool | Shuffle | Flatten | Identity
+Leaf: TypeAlias = (
+    Conv
+    | Linear
+    | Norm
+    | LocalNorm
+    | Act
+    | Negate
+    | Dropout
+    | Pool
+    | GlobalPool
+    | AdaptivePool
+    | Shuffle
+    | Slice
+    | Flatten
+    | Identity
+)
+#: Every kind of leaf that makes no new tensor.
+View: TypeAlias = Slice | Flatten | Identity | Dropout
 #: Every kind of layer.
 Layer: TypeAlias = Leaf | Chain | Branches
 
@@ -118,15 +186,21 @@ def output(layer: Layer, shape: Shape) -> Shape:
             n, _, h, w = shape
             out = sites(h, kernel, stride, padding)
             return Shape(n, c_out, out, out if w is h else sites(w, kernel, stride, padding))
-        case Norm() | Act() | Shuffle() | Identity():
+        case Norm() | LocalNorm() | Act() | Negate() | Dropout() | Shuffle() | Identity():
             return shape
-        case Pool(_, kernel, stride, padding):
+        case Pool(_, kernel, stride, padding, ceil):
             n, c, h, w = shape
-            out = sites(h, kernel, stride, padding)
-            return Shape(n, c, out, out if w is h else sites(w, kernel, stride, padding))
+            out = sites(h, kernel, stride, padding, ceil)
+            return Shape(n, c, out, out if w is h else sites(w, kernel, stride, padding, ceil))
         case GlobalPool():
             n, c, _, _ = shape
             return Shape(n, c, 1, 1)
+        case AdaptivePool(side):
+            n, c, _, _ = shape
+            return Shape(n, c, side, side)
+        case Slice():
+            n, _, *rest = shape
+            return Shape(n, layer.width, *rest)
         case Flatten():
             return Shape(shape[0], product(*shape[1:]))
         case Linear():
@@ -144,7 +218,7 @@ def output(layer: Layer, shape: Shape) -> Shape:
 def joined(layer: Branches, shapes: list[Shape]) -> Shape:
     """The shape that the join of the branches' outputs ``(n, c, h, w)`` has."""
     match layer.join:
-        case "add":
+        case "add" | "mul":
             return shapes[0]
         case "concat":
             n, _, *rest = shapes[0]
@@ -171,17 +245,28 @@ def constraints(layer: Layer, shape: Shape, path: str = "") -> Constraints:
             yield from _window(path, shape, kernel, stride, padding)
         case Norm(c):
             yield path, Equal("width", c, "the arriving width", shape[1])
+        case LocalNorm(size):
+            yield path, AtLeast("size", size, 1)
+        case Dropout(percent):
+            yield path, AtLeast("percent kept", 100 - percent, 0)
+            yield path, AtLeast("percent", percent, 0)
         case Pool(_, kernel, stride, padding):
             yield path, AtLeast("padding", padding, 0)
             yield path, AtLeast("kernel", kernel, 2 * padding)
             yield from _window(path, shape, kernel, stride, padding)
+        case AdaptivePool(side):
+            yield path, AtLeast("side", side, 1)
+        case Slice(offset, width):
+            yield path, AtLeast("offset", offset, 0)
+            yield path, AtLeast("width", width, 1)
+            yield path, AtLeast("arriving width", shape[1], offset + width)
         case Shuffle(groups):
             yield path, AtLeast("groups", groups, 1)
             yield path, Divides("shuffled width", shape[1], groups, "g")
         case Linear(c_in, c_out, _):
             yield path, Equal("input features", c_in, "the arriving features", shape[-1])
             yield path, AtLeast("output features", c_out, 1)
-        case Act() | GlobalPool() | Flatten() | Identity():
+        case Act() | Negate() | GlobalPool() | Flatten() | Identity():
             pass
         case Chain(children, rules):
             for rule in rules:
@@ -212,16 +297,16 @@ def _window(
         yield path, AtLeast("padded input width", w + 2 * padding, kernel)
 
 
-def _join_rules(
-    join: Literal["add", "concat"], shapes: list[Shape], path: str
-) -> Iterator[tuple[str, Rule]]:
+def _join_rules(join: Join, shapes: list[Shape], path: str) -> Iterator[tuple[str, Rule]]:
     first, *others = shapes
-    axes = range(len(first)) if join == "add" else (0, *range(2, len(first)))
+    axes = (0, *range(2, len(first))) if join == "concat" else tuple(range(len(first)))
     for other in others:
         if len(other) != len(first):
             yield path, Equal("rank", len(other), "the first branch's", len(first))
             continue
         for axis in axes:
+            if join == "mul" and axis > 1 and type(other[axis]) is int and other[axis] == 1:
+                continue
             yield path, Equal("size", other[axis], "the first branch's", first[axis])
 
 
@@ -240,7 +325,9 @@ def depth(layer: Layer) -> int:
     match layer:
         case Conv() | Linear():
             return 1
-        case Norm() | Act() | Pool() | GlobalPool() | Shuffle() | Flatten() | Identity():
+        case Norm() | LocalNorm() | Act() | Negate() | Dropout() | Pool() | GlobalPool():
+            return 0
+        case AdaptivePool() | Shuffle() | Slice() | Flatten() | Identity():
             return 0
         case Chain(children):
             return sum(depth(child) for _, child in children)

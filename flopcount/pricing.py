@@ -99,6 +99,7 @@ FREE = frozenset(
         "fft",
         "vision",  # boxes: pooled, or struck out
         "channel_shuffle",  # moves only
+        "slice",  # a view of some channels
         "flatten",
         "identity",
         "dropout",

@@ -52,7 +52,7 @@ class Shape(tuple[Count, ...]):
 
 
 #: Kinds that only rename a tensor: they make no new one, and move nothing.
-VIEWS = frozenset({"flatten", "identity", "dropout"})
+VIEWS = frozenset({"flatten", "identity", "dropout", "slice"})
 
 
 class Entry(NamedTuple):

@@ -8,24 +8,31 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import nullcontext
-from typing import ClassVar, Literal, assert_never
+from typing import ClassVar, assert_never
 
 import torch
 from torch import Tensor, nn
 
 from flopcount.layers import (
     Act,
+    AdaptivePool,
     Branches,
     Chain,
     Conv,
+    Dropout,
     Flatten,
+    Function,
     GlobalPool,
     Identity,
+    Join,
     Layer,
     Linear,
+    LocalNorm,
+    Negate,
     Norm,
     Pool,
     Shuffle,
+    Slice,
     below,
 )
 from shufflenet.network import Network
@@ -54,6 +61,48 @@ class ChannelShuffle(nn.Module):
     def extra_repr(self) -> str:
         """The groups."""
         return f"groups={self.groups}"
+
+
+class Channels(nn.Module):
+    """A view of ``width`` channels from ``offset`` on."""
+
+    free_kind: ClassVar = "slice"
+
+    def __init__(self, offset: int, width: int) -> None:
+        super().__init__()
+        self.offset = offset
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, c, h, w) -> (n, width, h, w)``."""
+        return x.narrow(1, self.offset, self.width)
+
+    def extra_repr(self) -> str:
+        """Which channels."""
+        return f"offset={self.offset}, width={self.width}"
+
+
+class Negation(nn.Module):
+    """Each element with its sign changed."""
+
+    free_kind: ClassVar = "elementwise"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, c, h, w) -> (n, c, h, w)``."""
+        return -x
+
+
+class Multiply(nn.Module):
+    """The product of branches, ``(n, c, h, w)`` and others of that size or ``(n, c, 1, 1)``."""
+
+    free_kind: ClassVar = "mul"
+
+    def forward(self, *branches: Tensor) -> Tensor:
+        """``(n, c, h, w), ... -> (n, c, h, w)``."""
+        out = branches[0]
+        for branch in branches[1:]:
+            out = out * branch
+        return out
 
 
 class Add(nn.Module):
@@ -126,26 +175,32 @@ def _module(layer: Layer, path: str) -> nn.Module:
             return nn.Conv2d(c_in, c_out, kernel, stride, padding=padding, groups=groups, bias=bias)
         case Linear(c_in, c_out, bias):
             return nn.Linear(c_in, c_out, bias=bias)
-        case Norm(c):
-            return nn.BatchNorm2d(c)
+        case Norm(c, eps):
+            return nn.BatchNorm2d(c, float(eps))
+        case LocalNorm(size):
+            return nn.LocalResponseNorm(size)
         case Act(function):
-            match function:
-                case "relu":
-                    return nn.ReLU()
-                case _:
-                    assert_never(function)
-        case Pool(mode, kernel, stride, padding):
+            return _act(function)
+        case Negate():
+            return Negation()
+        case Dropout(percent):
+            return nn.Dropout(percent / 100)
+        case Pool(mode, kernel, stride, padding, ceil):
             match mode:
                 case "max":
-                    return nn.MaxPool2d(kernel, stride, padding)
+                    return nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil)
                 case "avg":
-                    return nn.AvgPool2d(kernel, stride, padding)
+                    return nn.AvgPool2d(kernel, stride, padding, ceil)
                 case _:
                     assert_never(mode)
         case GlobalPool():
             return nn.AdaptiveAvgPool2d(1)
+        case AdaptivePool(side):
+            return nn.AdaptiveAvgPool2d(side)
         case Shuffle(groups):
             return ChannelShuffle(groups)
+        case Slice(offset, width):
+            return Channels(offset, width)
         case Flatten():
             return nn.Flatten()
         case Identity():
@@ -158,12 +213,32 @@ def _module(layer: Layer, path: str) -> nn.Module:
             assert_never(layer)
 
 
-def _join(join: Literal["add", "concat"]) -> nn.Module:
+def _act(function: Function) -> nn.Module:
+    match function:
+        case "relu":
+            return nn.ReLU()
+        case "relu6":
+            return nn.ReLU6()
+        case "hardswish":
+            return nn.Hardswish()
+        case "hardsigmoid":
+            return nn.Hardsigmoid()
+        case "silu":
+            return nn.SiLU()
+        case "sigmoid":
+            return nn.Sigmoid()
+        case _:
+            assert_never(function)
+
+
+def _join(join: Join) -> nn.Module:
     match join:
         case "add":
             return Add()
         case "concat":
             return Concat()
+        case "mul":
+            return Multiply()
         case _:
             assert_never(join)
 

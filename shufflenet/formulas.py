@@ -38,6 +38,8 @@ def derive(unit: Unit) -> Any:
     """
     import sympy
 
+    if unit.needs:
+        raise UnitError(f"unit {unit.name} has no formula: it needs option {', '.join(unit.needs)}")
     h, w, c, m, g = sympy.symbols("h w c m g", positive=True, integer=True)
     groups = g if unit.splits is not None else 1
     place = Place(lift(c), lift(c), lift(m), 1, lift(groups))

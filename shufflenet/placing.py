@@ -7,6 +7,8 @@ legal; every placed unit can say which rules it needs.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from flopcount.integers import Count
@@ -46,6 +48,12 @@ class Frame(NamedTuple):
             return row.channels[0]
         return row.channels[self.spec.column(self.groups)]
 
+    def own(self, row: Row) -> int:
+        """The width for which the options of a row are written: its column's, or the first."""
+        assert row.channels is not None
+        known = self.groups in self.spec.groups
+        return row.channels[self.spec.groups.index(self.groups) if known else 0]
+
     def where(self, row: Row) -> str:
         """What to call a row of this frame in an error."""
         return f"{self.spec.where}: {row.layer}, g={self.groups}"
@@ -53,18 +61,37 @@ class Frame(NamedTuple):
     def unit_of(self, row: Row) -> tuple[Unit, Row]:
         """The unit that builds a row, and the row without what a replaced unit does not take."""
         chosen = unit(row.unit, self.units_from)
+        row = self._with_options(row, chosen)
         chosen.check(row)
         if self.unit is None or not chosen.stage:
             return chosen, row
         chosen = stage_unit(self.unit, self.units_from)
         return chosen, chosen.adopt(row)
 
+    def _with_options(self, row: Row, chosen: Unit) -> Row:
+        """The row with the options that the spec gives to all, where its unit takes them.
+
+        A classifier takes none of them, since nothing stands behind it.
+        """
+        given = {} if row.unit == "fc" else self.spec.options
+        common = {name: value for name, value in given.items() if name in chosen.options}
+        if not common:
+            return row
+        return replace(row, options=MappingProxyType({**common, **row.options}))
+
+    def check_options(self) -> None:
+        """Check that each option of the spec has a row that takes it. Raises SpecError."""
+        for option in self.spec.options:
+            rows = [row for row in self.spec.rows[1:] if row.unit != "fc"]
+            if not any(option in unit(row.unit, self.units_from).options for row in rows):
+                raise SpecError(f"{self.spec.where}: options: no row takes {option!r}")
+
 
 def variable_rows(spec: Spec) -> tuple[Row, ...]:
-    """The first row of every layer whose width is free: neither the image nor a classifier."""
+    """The first row of every layer whose width is free: no image, no classifier, not fixed."""
     found: dict[str, Row] = {}
     for row in spec.rows:
-        if row.channels is not None and row.unit not in ("image", "fc"):
+        if row.channels is not None and not row.fixed and row.unit not in ("image", "fc"):
             found.setdefault(row.path, row)
     return tuple(found.values())
 
@@ -113,6 +140,7 @@ def walk(frame: Frame, widths: Mapping[str, Count]) -> Iterator[Placed]:
     A unit that breaks a rule may have no output, so whoever checks rules stops there. Raises
     SpecError, with the row that is at fault, for a unit that is unknown or does not fit.
     """
+    frame.check_options()
     totals: dict[str, int] = {}
     for row in frame.spec.rows[1:]:
         totals[row.path] = totals.get(row.path, 0) + row.repeat
@@ -153,25 +181,26 @@ def _placed(
     path: str,
     last: Placed | None,
 ) -> Placed:
-    if len(before) != 4 and row.unit != "fc":
+    if len(before) != 4 and row.unit not in ("fc", "flatten"):
         raise UnitError(f"unit {row.unit} needs an image, but what arrives is flat")
     c_in = before[1]
     if last is not None and _alike(last.before, before):
         # The same unit on the same shape: one tree serves every repeat, and the shape stays.
         return Placed(row, path, last.place, last.layer, before, last.requires)
-    if row.channels is None:
-        c_out = c_in
-    else:
+    c_out, own = c_in, 0
+    if row.channels is not None:
+        own = frame.own(row)
         c_out = widths[row.path] if row.path in widths else frame.fixed(row)
     groups = 1
     if chosen.splits == "groups":
         groups = frame.groups
     elif chosen.splits == "cardinality":
-        groups = int(row.options.get("cardinality", frame.cardinality))
+        given = row.options.get("cardinality", frame.cardinality)
+        groups = given if isinstance(given, int) else 0
         if groups < 1:
             raise UnitError(f"unit {chosen.name}: cardinality {groups} is less than 1")
     m, requires = chosen.bottleneck(c_out, groups, row.ratio)
-    place = Place(c_in, c_out, m, row.stride, groups, row.kernel or 0, row.options)
+    place = Place(c_in, c_out, m, row.stride, groups, row.kernel or 0, row.options, own)
     return Placed(row, path, place, made(chosen, place), before, requires)
 
 

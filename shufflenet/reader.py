@@ -97,6 +97,7 @@ class _Reader(NamedTuple):
             notes=self.take("notes", _texts, ()),
             hints=tuple(reader.hint() for reader in self.tables("hints", "hint", required=False)),
             file=file,
+            options=self.take("options", _options, MappingProxyType({})),
         )
 
     def row(self, columns: int) -> Row:
@@ -115,6 +116,7 @@ class _Reader(NamedTuple):
                 ratio=reader.take("ratio", _ratio, None),
                 options=reader.take("options", _options, MappingProxyType({})),
                 note=reader.take("note", _text, ""),
+                fixed=reader.take("fixed", _flag, False),
             )
         except SpecError as error:
             message = str(error)
@@ -211,6 +213,12 @@ def _int(value: object) -> int:
     return value
 
 
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _WrongTypeError(value, "true or false")
+    return value
+
+
 def _width(value: object) -> int:
     return check_width(_int(value))
 
@@ -258,9 +266,16 @@ def _scale(value: object) -> Decimal:
 def _options(value: object) -> Mapping[str, Option]:
     if not isinstance(value, dict):
         raise _WrongTypeError(value, "a table of options")
-    for item in value.values():
-        if not isinstance(item, (bool, int, str)):
-            raise _WrongTypeError(item, "true, false, a whole number or a text")
-        if isinstance(item, int):
-            _int(int(item))
-    return MappingProxyType(dict(value))
+    return MappingProxyType({name: _option(item) for name, item in value.items()})
+
+
+def _option(item: object) -> Option:
+    if isinstance(item, list) and item and all(isinstance(part, list) and part for part in item):
+        return tuple(_ints(part) for part in item)
+    if not isinstance(item, (bool, int, str)):
+        raise _WrongTypeError(
+            item, "true, false, a whole number, a text or lists of whole numbers in a list"
+        )
+    if isinstance(item, int):
+        _int(int(item))
+    return item

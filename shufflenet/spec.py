@@ -19,9 +19,12 @@ _MAX_REPEATS = 1_000
 _MAX_UNITS = 5_000
 _MAX_COLUMNS = 64
 _MAX_KERNEL = 1_024
+_MAX_NUMBERS = 64
 
+#: Widths in lists side by side, such as those of the towers of an Inception.
+Towers: TypeAlias = tuple[tuple[int, ...], ...]
 #: What an option of a row may be; the unit knows what it means.
-Option: TypeAlias = bool | int | str
+Option: TypeAlias = bool | int | str | Towers
 
 
 class SpecError(ValueError):
@@ -33,8 +36,8 @@ class Row:
     """One row of a spec, as the paper's Table 1 prints it, and the unit that builds it.
 
     ``output`` is (height, width) [px]; ``channels`` one width for each column of the spec, or
-    None where the layer keeps its width; ``ratio`` the bottleneck's 1:ratio. Raises SpecError for
-    a value outside its range.
+    None where the layer keeps its width; ``ratio`` the bottleneck's 1:ratio; ``fixed`` says that
+    no scale changes the channels. Raises SpecError for a value outside its range.
     """
 
     layer: str
@@ -47,6 +50,7 @@ class Row:
     ratio: int | None = None
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
     note: str = ""
+    fixed: bool = False
     #: The path of the row's layer in the tree.
     path: str = field(init=False, default="")
 
@@ -74,13 +78,27 @@ class Row:
                 check_size(*self.output)
             for width in self.channels or ():
                 check_width(width)
-            for option, given in self.options.items():
-                if not isinstance(given, (bool, str)) and not 0 <= given <= MAX_WIDTH:
-                    raise QuantityError(f"option {option} {given} is not between 0 and {MAX_WIDTH}")
+            check_options(self.options)
         except QuantityError as error:
             raise SpecError(f"{self.layer}: {error}") from error
         path = "".join(c if c.isalnum() else "_" for c in self.layer.lower())
         object.__setattr__(self, "path", path)
+
+
+def check_options(options: Mapping[str, Option]) -> None:
+    """Check the numbers in the options of a row. Raises QuantityError for one out of its range."""
+    for option, given in options.items():
+        if isinstance(given, (bool, str)):
+            continue
+        numbers = [number for part in given for number in part] if isinstance(given, tuple) else []
+        least, found = (0, [given]) if isinstance(given, int) else (1, numbers)
+        if len(found) > _MAX_NUMBERS:
+            raise QuantityError(f"option {option}: {len(found)} numbers, more than {_MAX_NUMBERS}")
+        for number in found:
+            if not least <= number <= MAX_WIDTH:
+                raise QuantityError(
+                    f"option {option} {number} is not between {least} and {MAX_WIDTH}"
+                )
 
 
 def is_label(text: str) -> bool:
@@ -113,8 +131,9 @@ class Hint(NamedTuple):
 class Spec:
     """A network as data: its rows, and a column of widths for each number of groups.
 
-    ``file`` says where it came from, for errors. Raises SpecError where the rows do not make a
-    network: no Image first, a layer split by another, columns that are not one for each group.
+    ``options`` are given to every row whose unit takes them; ``file`` says where it came from, for
+    errors. Raises SpecError where the rows do not make a network: no Image first, a layer split by
+    another, columns that are not one for each group.
     """
 
     name: str
@@ -126,8 +145,13 @@ class Spec:
     notes: tuple[str, ...] = ()
     hints: tuple[Hint, ...] = ()
     file: str = ""
+    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
+        try:
+            check_options(self.options)
+        except QuantityError as error:
+            raise SpecError(str(error)) from error
         self._check_columns()
         self._check_rows()
 
@@ -185,7 +209,7 @@ class Spec:
 
     def _check_image(self, image: Row) -> None:
         plain = Row(image.layer, image.unit, image.output, channels=image.channels)
-        for name in ("kernel", "stride", "repeat", "ratio", "options", "note"):
+        for name in ("kernel", "stride", "repeat", "ratio", "options", "note", "fixed"):
             if getattr(image, name) != getattr(plain, name):
                 shown = "ksize" if name == "kernel" else name
                 raise SpecError(f"{image.layer}: an image takes no {shown}")

@@ -6,7 +6,8 @@ The table drives the formulas and the hooks alike; every figure is a closed-form
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from decimal import Decimal
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
@@ -14,18 +15,24 @@ from flopcount import Shape
 from flopcount.integers import lift
 from flopcount.layers import (
     Act,
+    AdaptivePool,
     Branches,
     Chain,
     Conv,
+    Dropout,
     Flatten,
+    Function,
     GlobalPool,
     Identity,
     Layer,
     Leaf,
     Linear,
+    LocalNorm,
+    Negate,
     Norm,
     Pool,
     Shuffle,
+    Slice,
 )
 
 
@@ -41,6 +48,7 @@ class Case:
     macs: int = 0
     weight: int = 0
     bias: int = 0
+    operator: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -242,6 +250,47 @@ CASES = (
         weight=6,
         bias=6,
     ),
+    Case(
+        "norm with another epsilon",
+        Norm(6, Decimal("0.001")),
+        Shape(2, 6, 5, 3),
+        Shape(2, 6, 5, 3),
+        "batch_norm",
+        weight=6,
+        bias=6,
+    ),
+    Case(
+        "local norm",
+        LocalNorm(5),
+        Shape(2, 6, 5, 3),
+        Shape(2, 6, 5, 3),
+        "norm",
+        operator="local_response_norm",
+    ),
+    Case("relu6", Act("relu6"), Shape(2, 6, 5, 3), Shape(2, 6, 5, 3), "relu6"),
+    *(
+        Case(
+            name,
+            Act(name),
+            Shape(2, 6, 5, 3),
+            Shape(2, 6, 5, 3),
+            "activation",
+            operator=name,
+        )
+        for name in get_args(Function)
+        if not name.startswith("relu")
+    ),
+    Case(
+        "negation",
+        Negate(),
+        Shape(2, 6, 5, 3),
+        Shape(2, 6, 5, 3),
+        "elementwise",
+        operator="neg",
+    ),
+    Case("dropout of a map", Dropout(), Shape(2, 6, 5, 3), Shape(2, 6, 5, 3), "dropout"),
+    Case("dropout of features", Dropout(20), Shape(2, 6), Shape(2, 6), "dropout"),
+    Case("slice", Slice(4, 2), Shape(2, 6, 5, 3), Shape(2, 2, 5, 3), "slice"),
     Case("relu of a map", Act(), Shape(2, 6, 5, 3), Shape(2, 6, 5, 3), "relu"),
     Case("relu of features", Act("relu"), Shape(2, 6), Shape(2, 6), "relu"),
     Case(
@@ -271,6 +320,34 @@ CASES = (
         Shape(1, 4, 1, 2),
         Shape(1, 4, 1, 2),
         "avg_pool",
+    ),
+    Case(
+        "max pool 3x3 stride 2 rounding up",
+        Pool("max", 3, 2, ceil=True),
+        Shape(1, 4, 8, 7),
+        Shape(1, 4, 4, 3),
+        "max_pool",
+    ),
+    Case(
+        "avg pool 2x2 stride 3 whose last window would lie behind the image",
+        Pool("avg", 2, 3, 1, ceil=True),
+        Shape(1, 4, 8, 6),
+        Shape(1, 4, 3, 3),
+        "avg_pool",
+    ),
+    Case(
+        "adaptive pool",
+        AdaptivePool(3),
+        Shape(2, 4, 7, 2),
+        Shape(2, 4, 3, 3),
+        "adaptive_avg_pool",
+    ),
+    Case(
+        "adaptive pool to one place",
+        AdaptivePool(1),
+        Shape(2, 4, 7, 2),
+        Shape(2, 4, 1, 1),
+        "global_avg_pool",
     ),
     Case("global pool", GlobalPool(), Shape(2, 9, 7, 5), Shape(2, 9, 1, 1), "global_avg_pool"),
     Case("shuffle", Shuffle(3), Shape(2, 12, 4, 5), Shape(2, 12, 4, 5), "channel_shuffle"),
@@ -305,6 +382,10 @@ BROKEN: tuple[tuple[Leaf, Shape, str], ...] = (
         "kernel 2 is less than 4",
     ),
     (Pool("avg", 3, 2), Shape(1, 4, 2, 5), "padded input height 2 is less than 3"),
+    (Slice(4, 3), Shape(1, 6, 5, 5), "arriving width 6 is less than 7"),
+    (Slice(-1, 2), Shape(1, 6, 5, 5), "offset -1 is less than 0"),
+    (Dropout(101), Shape(1, 6), "percent kept -1 is less than 0"),
+    (Dropout(-1), Shape(1, 6), "percent -1 is less than 0"),
     (Shuffle(3), Shape(1, 8, 5, 5), "shuffled width 8 is not a multiple of g = 3"),
     (Linear(7, 5), Shape(1, 8), "input features 7 is not the arriving features 8"),
 )
@@ -320,7 +401,9 @@ def times(layer: Leaf, factor: Any) -> Leaf:
         case Linear(c_in, c_out):
             return replace(layer, c_in=lift(c_in * factor), c_out=lift(c_out * factor))
         case Norm(c):
-            return Norm(lift(c * factor))
+            return replace(layer, c=lift(c * factor))
+        case Slice(offset, width):
+            return Slice(lift(offset * factor), lift(width * factor))
         case _:
             return layer
 
@@ -334,24 +417,32 @@ def widened(case: Case, factor: Any) -> tuple[Leaf, Shape]:
 
 
 Sizes = tuple[int, ...]
+#: Leaves without a size of their own, which take anything.
+PLAIN: tuple[Leaf, ...] = (Identity(), Negate(), Dropout(30))
 
 
-def slid(size: int, kernel: int, stride: int, padding: int) -> int:
-    """The positions of a window, counted one by one."""
-    return len(range(0, size + 2 * padding - kernel + 1, stride))
+def slid(size: int, kernel: int, stride: int, padding: int, ceil: bool = False) -> int:
+    """The positions of a window, counted one by one.
+
+    Where it rounds up, one more that reaches over the end, if it begins on the image or its first
+    padding.
+    """
+    whole = range(0, size + 2 * padding - kernel + 1, stride)
+    following = len(whole) * stride
+    left = whole and whole[-1] + kernel < size + 2 * padding
+    return len(whole) + bool(ceil and left and following < size + padding)
 
 
 def _leaf(draw: Any, at: Sizes, *, keep: bool) -> tuple[Leaf, Sizes]:
     if len(at) == 2:
         n, c = at
-        kind = draw(st.sampled_from(("linear", "act", "identity")))
-        if kind == "linear":
+        if draw(st.booleans()):
             d = draw(st.integers(1, 9))
             return Linear(c, d, bias=draw(st.booleans())), (n, d)
-        return (Act() if kind == "act" else Identity()), at
+        return draw(st.sampled_from((*map(Act, get_args(Function)), *PLAIN))), at
     n, c, h, w = at
-    moving = () if keep else ("strided", "pool", "global_pool", "flatten")
-    kinds = ("conv", "conv", "norm", "act", "smooth", "shuffle", "identity", *moving)
+    moving = () if keep else ("strided", "pool", "global_pool", "adaptive", "flatten")
+    kinds = ("conv", "conv", "norm", "act", "smooth", "shuffle", "slice", "plain", *moving)
     match draw(st.sampled_from(kinds)):
         case "conv" | "strided" as kind:
             g = draw(st.sampled_from([g for g in range(1, c + 1) if c % g == 0]))
@@ -362,14 +453,23 @@ def _leaf(draw: Any, at: Sizes, *, keep: bool) -> tuple[Leaf, Sizes]:
             conv = Conv(c, d, k, s, p, g, bias=draw(st.booleans()))
             return conv, (n, d, slid(h, k, s, p), slid(w, k, s, p))
         case "pool":
-            mode = draw(st.sampled_from(("max", "avg")))
-            return Pool(mode, 3, 2, 1), (n, c, slid(h, 3, 2, 1), slid(w, 3, 2, 1))
+            mode, ceil = draw(st.sampled_from(("max", "avg"))), draw(st.booleans())
+            k, s = draw(st.sampled_from(((3, 2), (3, 3), (2, 3))))
+            pool = Pool(mode, k, s, 1, ceil)
+            return pool, (n, c, slid(h, k, s, 1, ceil), slid(w, k, s, 1, ceil))
+        case "adaptive":
+            side = draw(st.integers(1, 4))
+            return AdaptivePool(side), (n, c, side, side)
+        case "slice":
+            offset = draw(st.integers(0, c - 1))
+            width = draw(st.integers(1, c - offset))
+            return Slice(offset, width), (n, width, h, w)
         case "smooth":
             return Pool(draw(st.sampled_from(("max", "avg"))), 3, 1, 1), at
         case "norm":
-            return Norm(c), at
+            return Norm(c, draw(st.sampled_from((Decimal("1e-5"), Decimal("0.001"))))), at
         case "act":
-            return Act(), at
+            return Act(draw(st.sampled_from(get_args(Function)))), at
         case "shuffle":
             return Shuffle(draw(st.sampled_from([g for g in range(1, c + 1) if c % g == 0]))), at
         case "global_pool":
@@ -377,7 +477,7 @@ def _leaf(draw: Any, at: Sizes, *, keep: bool) -> tuple[Leaf, Sizes]:
         case "flatten":
             return Flatten(), (n, c * h * w)
         case _:
-            return Identity(), at
+            return draw(st.sampled_from((*PLAIN, LocalNorm(3)))), at
 
 
 def _chain(draw: Any, at: Sizes, depth: int, *, keep: bool) -> tuple[Layer, Sizes]:
@@ -394,7 +494,7 @@ def _chain(draw: Any, at: Sizes, depth: int, *, keep: bool) -> tuple[Layer, Size
 def _branch(draw: Any, at: Sizes, depth: int, end: int | None, stride: int) -> tuple[Layer, Sizes]:
     plain = stride == 1 and (end is None or end == at[1])
     if plain and draw(st.booleans()):
-        views = (Identity(), Chain(()), Chain((("s0", Identity()), ("s1", Identity()))))
+        views = (Identity(), Chain(()), Chain((("s0", Identity()), ("s1", Dropout()))))
         return draw(st.sampled_from(views)), at
     body, after = _tree(draw, at, depth - 1, keep=True)
     width = draw(st.integers(1, 4)) if end is None else end
@@ -406,13 +506,18 @@ def _branch(draw: Any, at: Sizes, depth: int, end: int | None, stride: int) -> t
 
 
 def _branches(draw: Any, at: Sizes, depth: int, *, keep: bool) -> tuple[Layer, Sizes]:
-    join = draw(st.sampled_from(("add", "concat")))
+    join = draw(st.sampled_from(("add", "concat", "mul")))
     stride = 1 if keep or len(at) == 2 else draw(st.sampled_from((1, 2)))
-    end = draw(st.sampled_from((at[1], at[1], 3))) if join == "add" else None
+    end = draw(st.sampled_from((at[1], at[1], 3))) if join != "concat" else None
     made = [_branch(draw, at, depth, end, stride) for _ in range(draw(st.integers(2, 3)))]
+    if join == "mul" and len(at) == 4 and draw(st.booleans()):
+        # one number for each channel, as a squeeze-and-excitation has it
+        out = made[0][1]
+        gate = Chain((("pool", GlobalPool()), ("last", Conv(at[1], out[1]))))
+        made.append((gate, out))
     layer = Branches(tuple((f"b{i}", child) for i, (child, _) in enumerate(made)), join)
     n, c, *rest = made[0][1]
-    return layer, (n, c if join == "add" else sum(out[1] for _, out in made), *rest)
+    return layer, (n, sum(out[1] for _, out in made) if join == "concat" else c, *rest)
 
 
 def _tree(draw: Any, at: Sizes, depth: int, *, keep: bool) -> tuple[Layer, Sizes]:

@@ -14,12 +14,15 @@ from types import MappingProxyType
 from hypothesis import strategies as st
 
 from shufflenet.network import Network, network
+from shufflenet.reader import bundled, load
 from shufflenet.spec import Option, Row, Spec
 
 #: The units that build stages.
 STAGE_UNITS = ("shufflenet", "resnet", "resnext", "xception", "vgg")
 #: What the paper divides a bottleneck by; a width is a multiple of it (ResNeXt rounds down).
 QUARTER = 4
+#: Every column of every bundled spec.
+COLUMNS = [(name, groups) for name in bundled() for groups in load(name).groups]
 #: Units that concatenate, so that their width grows wherever it does not stay.
 GROWING = frozenset({"shufflenet", "xception"})
 

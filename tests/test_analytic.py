@@ -99,6 +99,7 @@ def test_a_leaf_costs_the_product_of_its_case(case):
         case.weight,
         case.bias,
     )
+    assert entry.operator == case.operator
 
 
 def test_a_grouped_convolution_divides_its_weight_by_the_groups():
@@ -141,7 +142,7 @@ def test_a_tree_has_an_entry_for_each_leaf_and_costs_their_sum(tree):
     layer, shape, after = tree
     tally = count(layer, shape)
     known = dict(leaves(layer))
-    counted = [e for e in tally.entries if e.kind not in ("add", "concat")]
+    counted = [e for e in tally.entries if e.kind not in ("add", "concat", "mul")]
     assert [e.path for e in counted] == list(known)
     alone = [count(known[e.path], e.inputs[0]) for e in counted]
     assert tally.macs == sum(part.macs for part in alone)

@@ -12,13 +12,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import head, image, networks, one_of_each, own_spec, stage
+from strategies import COLUMNS, head, image, networks, one_of_each, own_spec, stage
 from torch import Tensor, nn
 
 from flopcount.layers import Act, Branches, Chain, Conv, Identity, Layer, leaves
 from shufflenet.builder import BuildError, ChannelShuffle, build
 from shufflenet.network import Network, network
-from shufflenet.reader import bundled, load
+from shufflenet.reader import load
 from shufflenet.spec import Row
 
 #: Parameters (convolutions, batch norms, classifier) of Table 1's five columns.
@@ -71,8 +71,7 @@ def test_the_leaf_paths_of_a_module_are_those_of_the_layer_tree_and_its_joins(
     assert [path for path in leaf_paths(module) if path in set(expected)] == expected
 
 
-@pytest.mark.parametrize("name", bundled())
-@pytest.mark.parametrize("groups", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize(("name", "groups"), COLUMNS)
 def test_the_leaf_paths_of_every_bundled_network_are_those_of_its_tally(
     name: str, groups: int
 ) -> None:

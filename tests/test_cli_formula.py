@@ -11,11 +11,17 @@ FORMULAS = {
     "resnext": "h*w*(2*c*m + 9*m**2/g)",
     "xception": "h*w*(2*c*m + 9*m)",
     "vgg": "18*c**2*h*w",
+    # ShuffleNet v2: two 1x1 on half of the channels, one depthwise convolution
+    "shufflenet_v2": "h*w*(c**2/2 + 9*c/2)",
+    "separable": "h*w*(c**2 + 9*c)",
+    "inverted": "h*w*(12*c**2 + 54*c)",
+    "xception_block": "h*w*(2*c**2 + 18*c)",
+    "fire": "6*c*h*m*w",
 }
 NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def test_the_formulas_are_the_papers():
+def test_the_formulas_are_those_of_the_papers():
     found = ran("formula", "--format", "json").json
     assert list(found) == ["schema", "formulas"]
     assert {item["unit"]: item["formula"] for item in found["formulas"]} == FORMULAS

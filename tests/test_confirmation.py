@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
-from strategies import head, image, one_of_each, own_spec, stage
+from strategies import COLUMNS, head, image, one_of_each, own_spec, stage
 from torch import nn
 
 from flopcount import hooks, trace
@@ -16,10 +16,9 @@ from shufflenet import confirmation
 from shufflenet.builder import build
 from shufflenet.confirmation import Difference, compare, confirm, torch_flops
 from shufflenet.network import Network, network
-from shufflenet.reader import bundled, load
+from shufflenet.reader import load
 from shufflenet.spec import Row
 
-COLUMNS = (1, 2, 3, 4, 8)
 #: A leaf that multiplies, and one that does not.
 CONV = "stage2.unit2.residual.body.expand"
 FREE = "stage2.unit2.residual.body.shuffle"
@@ -82,8 +81,7 @@ def taken_out(_: Entry) -> None:
 # Agreement
 
 
-@pytest.mark.parametrize("name", bundled())
-@pytest.mark.parametrize("groups", COLUMNS)
+@pytest.mark.parametrize(("name", "groups"), COLUMNS)
 def test_all_witnesses_agree_on_every_column_of_every_bundled_spec(name: str, groups: int) -> None:
     net = network(load(name), groups)
     found = confirm(net)

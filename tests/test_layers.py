@@ -9,6 +9,7 @@ from flopcount import Shape
 from flopcount.integers import lift
 from flopcount.layers import (
     Act,
+    AdaptivePool,
     Branches,
     Chain,
     Conv,
@@ -16,9 +17,11 @@ from flopcount.layers import (
     GlobalPool,
     Identity,
     Linear,
+    LocalNorm,
     Norm,
     Pool,
     Shuffle,
+    Slice,
     below,
     constraints,
     depth,
@@ -58,8 +61,10 @@ def test_a_pool_and_a_conv_slide_alike(kernel, stride, size):
     h, w = size
     padding = kernel // 2
     positions = (slid(h, kernel, stride, padding), slid(w, kernel, stride, padding))
+    up = (slid(h, kernel, stride, padding, True), slid(w, kernel, stride, padding, True))
     shape = Shape(1, 4, h, w)
     assert output(Pool("max", kernel, stride, padding), shape) == (1, 4, *positions)
+    assert output(Pool("max", kernel, stride, padding, True), shape) == (1, 4, *up)
     assert output(Conv(4, 6, kernel, stride, padding), shape) == (1, 6, *positions)
 
 
@@ -98,6 +103,9 @@ def test_a_broken_rule_says_the_value_and_what_it_should_be(layer, shape, says):
     [
         (Conv(3, 0), Shape(1, 3, 5, 5), "output width 0 is less than 1"),
         (Linear(3, 0), Shape(1, 3), "output features 0 is less than 1"),
+        (Slice(0, 0), Shape(1, 6, 5, 5), "width 0 is less than 1"),
+        (AdaptivePool(0), Shape(1, 6, 5, 5), "side 0 is less than 1"),
+        (LocalNorm(0), Shape(1, 6, 5, 5), "size 0 is less than 1"),
     ],
 )
 def test_a_layer_that_gives_nothing_is_forbidden(layer, shape, says):
@@ -137,12 +145,28 @@ def test_branches_that_do_not_fit_are_named_at_their_join(body, join, says):
     assert first_broken(tree, Shape(1, 4, 5, 5)) == (f"r.{join}", says)
 
 
+@pytest.mark.parametrize(
+    ("gate", "says"),
+    [
+        (GlobalPool(), None),
+        (Identity(), None),
+        (Chain((("pool", GlobalPool()), ("wide", Conv(4, 8)))), "size 8 is not"),
+        (Conv(4, 4, 3), "size 3 is not the first branch's 5"),
+    ],
+    ids=["one place", "every place", "another width", "another size"],
+)
+def test_a_product_takes_what_has_one_place_or_all_of_them(gate, says):
+    broken = first_broken(Branches((("map", Identity()), ("gate", gate)), "mul"), Shape(1, 4, 5, 5))
+    assert (broken is None) == (says is None)
+    assert broken is None or (broken[0] == "mul" and says in broken[1])
+
+
 def test_branches_of_different_widths_may_be_concatenated():
     layer = Branches((("a", Conv(4, 3)), ("b", Conv(4, 5))), "concat")
     assert first_broken(layer, Shape(1, 4, 5, 5)) is None
 
 
-@pytest.mark.parametrize("join", ["add", "concat"])
+@pytest.mark.parametrize("join", ["add", "concat", "mul"])
 @pytest.mark.parametrize(
     "children",
     [(("map", Identity()), ("flat", Flatten())), (("flat", Flatten()), ("map", Identity()))],

@@ -13,17 +13,22 @@ from flopcount.analytic import count, peak_activations
 from flopcount.integers import lift
 from flopcount.layers import (
     Act,
+    AdaptivePool,
     Branches,
     Chain,
     Conv,
+    Dropout,
     Flatten,
     GlobalPool,
     Identity,
     Layer,
     Linear,
+    LocalNorm,
+    Negate,
     Norm,
     Pool,
     Shuffle,
+    Slice,
 )
 
 
@@ -31,14 +36,16 @@ def after(layer: Layer, at: Sizes) -> Sizes:
     match layer:
         case Conv() | Pool():
             n, c, h, w = at
-            slide = (layer.kernel, layer.stride, layer.padding)
+            slide = (layer.kernel, layer.stride, layer.padding, getattr(layer, "ceil", False))
             width = layer.c_out if isinstance(layer, Conv) else c
             return n, width, slid(h, *slide), slid(w, *slide)
         case Linear():
             return *at[:-1], layer.c_out
         case GlobalPool():
             return *at[:2], 1, 1
-        case Norm() | Act() | Shuffle():
+        case AdaptivePool(side):
+            return *at[:2], side, side
+        case Norm() | LocalNorm() | Act() | Negate() | Shuffle():
             return at
     raise AssertionError(layer)
 
@@ -67,14 +74,17 @@ class Schedule:
                 for _, child in children:
                     tensor, at = self.run(child, tensor, at)
                 return tensor, at
-            case Identity():
+            case Identity() | Dropout():
                 return tensor, at
+            case Slice():
+                # a view: the whole tensor stays for as long as it
+                return tensor, (at[0], layer.width, *at[2:])
             case Flatten():
                 return tensor, (at[0], elements(at[1:]))
             case Branches(children, join):
                 ends = [self.run(child, tensor, at) for _, child in children]
                 n, c, *rest = ends[0][1]
-                width = c if join == "add" else sum(end[1] for _, end in ends)
+                width = sum(end[1] for _, end in ends) if join == "concat" else c
                 return self.step([end for end, _ in ends], (n, width, *rest))
             case _:
                 return self.step([tensor], after(layer, at))

@@ -237,7 +237,7 @@ def test_a_bad_head_is_refused_with_file_key_value_and_rule(head: str, parts: li
         ('unit = "conv", options = 1', ["'options': 1 is not a table of options"]),
         (
             'unit = "conv", options = { padding = 1.5 }',
-            ["'options': 1.5 is not true, false, a whole number or a text"],
+            ["'options': 1.5 is not true, false, a whole number, a text or lists of whole numbers"],
         ),
         (
             'unit = "conv", options = { padding = -1 }',

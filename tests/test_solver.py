@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import GROWING, STAGE_UNITS, head, image, own_spec, sites, stage
+from strategies import COLUMNS, GROWING, STAGE_UNITS, head, image, own_spec, sites, stage
 
 from flopcount.conventions import UnknownConventionError, convention
 from flopcount.integers import FigureTooLargeError
@@ -20,7 +20,7 @@ from flopcount.tally import Tally
 from shufflenet.network import Network, network
 from shufflenet.placing import Frame
 from shufflenet.quantities import QuantityError
-from shufflenet.reader import bundled, load
+from shufflenet.reader import load
 from shufflenet.scaling import NothingLegalError
 from shufflenet.solver import Answer, Solution, solve
 from shufflenet.spec import Row, Spec, SpecError
@@ -342,8 +342,7 @@ def test_the_widths_found_at_another_size_cost_what_they_cost_at_that_size(
     assert answer.best.network.frame.size == size
 
 
-@pytest.mark.parametrize("name", bundled())
-@pytest.mark.parametrize("groups", [1, 3, 8])
+@pytest.mark.parametrize(("name", "groups"), [c for c in COLUMNS if c[1] in (1, 3, 8)])
 def test_every_bundled_spec_is_found_again_from_its_own_cost(name: str, groups: int) -> None:
     net = network(load(name), groups)
     answer = solve(net.spec, costs(net), groups)

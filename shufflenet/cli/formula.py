@@ -34,12 +34,12 @@ def formula(
 ) -> int:
     """The multiply-adds of a unit at stride 1, derived: h, w, c in and out, bottleneck m, groups g.
 
-    For resnext, g is the cardinality. The formula is a Python expression; latex gives it as the
-    paper would print it.
+    Without a name, every unit that has a formula. For resnext, g is the cardinality. The formula
+    is a Python expression; latex gives it as the paper would print it.
     """
     proof = confirm and options.wants_proof(confirm)
     chosen = [stage_unit(name, units_from) for name in names]
-    chosen = chosen or [item for item in UNITS.values() if item.stage]
+    chosen = chosen or [item for item in UNITS.values() if item.stage and not item.needs]
     agreed = [_proved(item) if proof else None for item in chosen]
     emit(
         form,

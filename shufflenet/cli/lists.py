@@ -55,6 +55,7 @@ def units(form: Form, path: str | None) -> int:
             "bottleneck": None if unit.ratio is None else f"1:{unit.ratio}",
             "splits": unit.splits,
             "options": list(unit.options),
+            "needs": list(unit.needs),
             "says": unit.says,
         }
         for unit in UNITS.values()

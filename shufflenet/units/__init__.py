@@ -1,0 +1,29 @@
+"""Units: from one place in a network to a layer tree.
+
+A unit is a function of a `Place` (widths, stride, groups), and knows nothing of rows or of the
+network around it. The same function serves ints, arrays of candidate widths and symbols.
+"""
+
+from __future__ import annotations
+
+from shufflenet.units.known import UNITS
+from shufflenet.units.own import made, stage_unit, unit
+from shufflenet.units.paper import resnet, resnext, shufflenet, vgg, xception
+from shufflenet.units.place import Place, UnitError, conv_norm
+from shufflenet.units.record import Unit
+
+__all__ = [
+    "UNITS",
+    "Place",
+    "Unit",
+    "UnitError",
+    "conv_norm",
+    "made",
+    "resnet",
+    "resnext",
+    "shufflenet",
+    "stage_unit",
+    "unit",
+    "vgg",
+    "xception",
+]

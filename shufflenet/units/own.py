@@ -1,0 +1,91 @@
+"""Units by name: those of the package, and functions of one's own where they are allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib import import_module
+
+from flopcount.layers import Layer, leaves
+from shufflenet.spec import is_unit_name
+from shufflenet.units.known import UNITS
+from shufflenet.units.place import Place, UnitError
+from shufflenet.units.record import Unit
+
+
+def unit(name: str, units_from: Collection[str] = ()) -> Unit:
+    """The unit of a bundled name, or of ``package.module:function``.
+
+    A function of one's own is imported here and nowhere else, and only where ``units_from`` names
+    its package. It takes a `Place` and returns a layer tree; a `Unit` record serves as well.
+    Raises UnitError where there is none, or it is not allowed.
+    """
+    if isinstance(units_from, str):
+        units_from = (units_from,)
+    if name in UNITS:
+        return UNITS[name]
+    if ":" not in name:
+        known = ", ".join(UNITS)
+        raise UnitError(
+            f"unknown unit {name!r}: known are {known}; one of your own is package.module:function"
+        )
+    if not is_unit_name(name):
+        raise UnitError(f"unit {name!r} is neither a name nor package.module:function")
+    module_name, _, attribute = name.partition(":")
+    if not any(f"{module_name}.".startswith(f"{allowed}.") for allowed in units_from):
+        package = module_name.partition(".")[0]
+        raise UnitError(
+            f"unit {name!r} runs code of package {package!r}, which is not allowed;"
+            f" --units-from {package} allows it"
+        )
+    try:
+        found = getattr(import_module(module_name), attribute)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise UnitError(f"unit {name!r} cannot be imported: {error}") from error
+    if isinstance(found, Unit):
+        return found._replace(name=name)
+    if not callable(found):
+        raise UnitError(f"unit {name!r} is of type {type(found).__name__}, no function of a Place")
+    summary = (getattr(found, "__doc__", None) or "").strip().partition("\n")[0]
+    return Unit(name, found, summary, splits="groups", kernel="optional")
+
+
+def stage_unit(name: str, units_from: Collection[str] = ()) -> Unit:
+    """The unit of that name, which must be one that stages are made of. Raises UnitError."""
+    found = unit(name, units_from)
+    if not found.stage:
+        raise UnitError(f"unit {name} is a plain layer, not the unit of a stage")
+    return found
+
+
+# What a slip in code of one's own raises; anything else is worth its traceback.
+_SLIPS = (
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    AssertionError,
+    ImportError,
+)
+
+
+def made(chosen: Unit, place: Place) -> Layer:
+    """The unit's tree at a place.
+
+    Raises UnitError where a unit of one's own fails, returns no layer, or one with fractions.
+    """
+    if chosen.known:
+        return chosen.make(place)
+    try:
+        layer = chosen.make(place)
+    except _SLIPS as error:
+        raise UnitError(f"unit {chosen.name!r} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(layer, Layer):
+        kind = type(layer).__name__
+        raise UnitError(f"unit {chosen.name!r} returned a {kind}, not a layer")
+    for path, leaf in leaves(layer):
+        for name in leaf.__slots__:
+            if isinstance(value := getattr(leaf, name), float):
+                raise UnitError(f"unit {chosen.name!r}: {path}: {name} {value} is no whole number")
+    return layer
