@@ -28,6 +28,8 @@ from shufflenet.units import Place, made, stage_unit
 
 _MILLION = 1_000_000
 _HALF = Decimal("0.5")
+# The crop with which Caffe's models are published (height, width) [px].
+_CAFFE = (227, 227)
 _DOUBLING = (1, 2, 4)
 _CONVENTION: dict[Counted, str] = {"convolutions": "shufflenet-paper", "with-fc": "macs"}
 
@@ -78,10 +80,8 @@ def network_under(subject: Subject, hypothesis: Hypothesis) -> Network | None:
     if chosen.widths == "given":
         # What counts makes no other network.
         chosen = chosen._replace(counted=BASELINE.counted)
-    if subject.image is not None:
-        if hypothesis.image != BASELINE.image:
-            return None
-        chosen = chosen._replace(image=BASELINE.image)
+    if subject.image is not None and hypothesis.image != BASELINE.image:
+        return None
     try:
         return _network(subject._replace(layer="", name=""), chosen)
     except (NothingLegalError, SpecError):
@@ -101,9 +101,15 @@ def _network(subject: Subject, hypothesis: Hypothesis) -> Network | None:
             assert_never(hypothesis.widths)
 
 
-def _size(hypothesis: Hypothesis) -> tuple[int, int]:
-    side = int(hypothesis.image)
-    return side, side
+def _size(subject: Subject, hypothesis: Hypothesis) -> tuple[int, int] | None:
+    """The image (height, width) [px]; None is the one that the spec itself has."""
+    match hypothesis.image:
+        case "own":
+            return None if subject.image is None else (subject.image, subject.image)
+        case "227":
+            return _CAFFE
+        case _:
+            assert_never(hypothesis.image)
 
 
 def _scaled(subject: Subject, scale: Decimal, hypothesis: Hypothesis) -> Network | None:
@@ -115,7 +121,7 @@ def _scaled(subject: Subject, scale: Decimal, hypothesis: Hypothesis) -> Network
             spec,
             subject.groups,
             scale=scale,
-            size=_size(hypothesis),
+            size=_size(subject, hypothesis),
             stem=stem,
             unit=subject.unit,
             cardinality=subject.cardinality,
@@ -173,7 +179,7 @@ def _solved(subject: Subject, hypothesis: Hypothesis) -> Network | None:
         budget,
         subject.groups,
         stem=stem,
-        size=_size(hypothesis),
+        size=_size(subject, hypothesis),
         unit=subject.unit,
         cardinality=subject.cardinality,
         convention=_CONVENTION[hypothesis.counted],

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 Counted: TypeAlias = Literal["convolutions", "with-fc"]
 Digits: TypeAlias = Literal["all", "leading"]
 Stem: TypeAlias = Literal["scaled", "own", "half"]
-Image: TypeAlias = Literal["224", "227"]
+Image: TypeAlias = Literal["own", "227"]
 Widths: TypeAlias = Literal["given", "solved", "halved"]
 Figures: TypeAlias = Literal["printed", "computed"]
 Pairs: TypeAlias = Literal["each", "mean"]
@@ -30,7 +30,7 @@ class Hypothesis(NamedTuple):
     counted: Counted = "convolutions"
     digits: Digits = "all"
     stem: Stem = "scaled"
-    image: Image = "224"
+    image: Image = "own"
     widths: Widths = "given"
     figures: Figures = "printed"
     pairs: Pairs = "each"
@@ -74,7 +74,8 @@ AXES: Mapping[str, Axis] = {
         },
     ),
     "image": Axis(
-        "which image the network is given", {"224": "image 224x224", "227": "image 227x227"}
+        "which image the network is given",
+        {"own": "image of its own description", "227": "image 227x227"},
     ),
     "widths": Axis(
         "where the widths come from (the stages double)",

@@ -29,7 +29,7 @@ _UNSHUFFLED = "without shuffle"
 class ErrorPoint(NamedTuple):
     """One model of the paper: its family, its cost [MAC] and its reported error [%].
 
-    ``printed`` says that the cost is the printed one, as the network is not known.
+    ``printed`` says that the cost is the printed one, as ours is of another network.
     """
 
     family: str
@@ -66,14 +66,13 @@ def _points(sheet: Sheet, claim: Claim, findings: Mapping[str, Finding]) -> Iter
             continue
         if other.nominal and (other.subject is None or other.subject.name != claim.column):
             continue
-        macs = findings[other.key].macs
+        finding = findings[other.key]
+        # A figure that is printed for one network stands where ours is not that network.
+        ours = None if finding.verdict == "disagree" and not other.nominal else finding.macs
         family = ALONE if other.subject is None else _family(other.subject)
         label = claim.row if family == ALONE else f"{claim.row}, {claim.column}"
-        if macs is not None:
-            yield ErrorPoint(family, label, macs, error)
-        else:
-            printed = int(Decimal(other.printed) * 1_000_000)
-            yield ErrorPoint(family, label, printed, error, printed=True)
+        macs = int(Decimal(other.printed) * 1_000_000) if ours is None else ours
+        yield ErrorPoint(family, label, macs, error, printed=ours is None)
 
 
 def _family(subject: Subject) -> str:

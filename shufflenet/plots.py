@@ -155,11 +155,10 @@ def _name_those_alone(axes: Axes, alone: Sequence[ErrorPoint]) -> None:
     """Labels beside the markers; where two would meet, one stands above and one below."""
     ordered = sorted(alone, key=lambda point: (point.macs, point.error))
     for place, point in enumerate(ordered):
-        near = [o for o in ordered if o is not point and _meet(o, point)]
-        below = any(o.macs < point.macs for o in near)
-        above = any(o.macs > point.macs for o in near)
+        below = any(_meet(other, point) for other in ordered[:place])
+        above = any(_meet(other, point) for other in ordered[place + 1 :])
         shift = -11 if below else 7 if above else 0
-        last = place == len(ordered) - 1 and not near
+        last = place == len(ordered) - 1 and not below
         axes.annotate(
             point.label,
             (point.macs / 1_000_000, float(point.error)),

@@ -347,7 +347,7 @@ def test_a_hypothesis_that_does_not_apply_is_not_tried():
     for finding in FOUND.findings:
         for candidate in finding.tried:
             if finding.claim.subject and finding.claim.subject.image:
-                assert candidate.hypothesis.image == "224"
+                assert candidate.hypothesis.image == "own"
 
 
 def test_the_cost_beside_an_error_is_that_of_the_printed_complexity():

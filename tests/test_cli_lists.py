@@ -28,6 +28,7 @@ NAMES = [
     "reconcile",
     "audit",
     "paper",
+    "plot",
     "specs",
     "units",
     "conventions",

@@ -52,7 +52,7 @@ def plot() -> None:
 def errors(path: str) -> int:
     """The reported error against our cost, for every model of Tables 2 to 6.
 
-    Where the paper does not say which network it is, the cost is the printed one.
+    Where ours is not the network that the paper trained, the cost is the printed one.
     """
 
     def draw() -> Figure:
@@ -97,7 +97,8 @@ def cost(
         from shufflenet.tables import scale_title
 
         net = item.network
-        title = f"{scale_title(net)}, g = {net.groups}: {as_printed(item.cost)}"
+        column = f", g = {net.groups}" if len(net.spec.groups) > 1 else ""
+        title = f"{scale_title(net)}{column}: {as_printed(item.cost)}"
         return cost_plot(parts(item), title, item.convention)
 
     return _draw(path, draw)
