@@ -139,7 +139,8 @@ def error_plot(points: Sequence[ErrorPoint]) -> Figure:
         axes.set_ylabel("Top-1 error, as reported [%]")
         axes.grid()
         _name_those_alone(axes, [point for point in points if point.family == ALONE])
-        axes.legend(frameon=False, ncols=2)
+        if points:
+            axes.legend(frameon=False, ncols=2)
     return figure
 
 
@@ -187,10 +188,9 @@ def cost_plot(parts: Sequence[Part], title: str, convention: Convention) -> Figu
 
     with matplotlib.rc_context(_STYLE):
         left = [0.0] * len(rows)
-        for place, kind in enumerate(kinds):
+        for kind, look in _bars(kinds).items():
             cost = {part.row: part.cost / 1_000_000 for part in parts if part.kind == kind}
             widths = [cost.get(row, 0.0) for row in rows]
-            look = _Bar(place)
             axes.barh(
                 rows,
                 widths,
@@ -204,21 +204,42 @@ def cost_plot(parts: Sequence[Part], title: str, convention: Convention) -> Figu
             )
             left = [start + width for start, width in zip(left, widths, strict=True)]
         axes.invert_yaxis()
+        axes.set_xlim(0, 1.05 * max(left, default=0) or 1)
         axes.set_xlabel(unit_axis(convention))
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
-        figure.legend(frameon=False, loc="outside lower center", ncols=min(3, max(len(kinds), 1)))
+        if kinds:
+            figure.legend(frameon=False, loc="outside lower center", ncols=min(3, len(kinds)))
     return figure
 
 
-class _Bar:
-    """The colour of a kind of layer, and a hatch where all colours are taken."""
+# Kinds that every picture draws in the same colour; others take those that are left.
+_KINDS = {
+    "3x3 convolution": COLOURS[1],
+    "1x1 convolution": COLOURS[2],
+    "3x3 depthwise": COLOURS[3],
+    "1x1 group convolution": COLOURS[4],
+    "FC": COLOURS[5],
+    "batch norm": COLOURS[6],
+}
 
-    _COLOURS = (*COLOURS[1:], COLOURS[0])
 
-    def __init__(self, place: int) -> None:
-        self.colour = self._COLOURS[place % len(self._COLOURS)]
-        self.hatch = None if place < len(self._COLOURS) else "///"
+class _Bar(NamedTuple):
+    """How a kind of layer is drawn: its colour, and a hatch where all colours are taken."""
+
+    colour: str
+    hatch: str | None = None
+
+
+def _bars(kinds: Sequence[str]) -> dict[str, _Bar]:
+    """A look of its own for every kind."""
+    fixed = {kind: _Bar(_KINDS[kind]) for kind in kinds if kind in _KINDS}
+    taken = {bar.colour for bar in fixed.values()}
+    free = [_Bar(colour) for colour in (*COLOURS[1:], COLOURS[0]) if colour not in taken]
+    hatches = ("///", "...", "xxx")
+    free += [_Bar(colour, hatch) for hatch in hatches for colour in COLOURS[1:]]
+    rest = iter(free)
+    return {kind: fixed[kind] if kind in fixed else next(rest) for kind in kinds}
 
 
 def width_plot(points: Sequence[WidthPoint], title: str, stages: Sequence[str]) -> Figure:

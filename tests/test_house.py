@@ -547,6 +547,9 @@ def test_an_installed_package_works_from_any_folder_with_its_specs_inside(tmp_pa
         "-m", "shufflenet", "table", "--format", "json", cwd=tmp_path / "elsewhere", env=env
     )
     assert outcome.json["columns"][0]["macs"] == 142_502_976
+    audit = ("-m", "shufflenet", "audit", "--table", "1", "--format", "json")
+    score = python(*audit, cwd=tmp_path / "elsewhere", env=env).json["score"]
+    assert score == {"exact": 12, "under": 15, "disagree": 0, "reported": 0}
 
 
 def test_importing_the_packages_loads_nothing_costly():
@@ -564,8 +567,10 @@ def test_the_late_names_of_the_packages_stay_functions_when_their_rooms_are_load
         (flopcount, "count", "flopcount.trace"),
         (flopcount, "load_convention", "flopcount.convention_files"),
         (flopcount, "reconcile", "flopcount.reconciliation"),
+        (shufflenet, "audit", "shufflenet.auditing"),
         (shufflenet, "build", "shufflenet.builder"),
         (shufflenet, "confirm", "shufflenet.confirmation"),
+        (shufflenet, "load_claims", "shufflenet.claim_files"),
         (shufflenet, "solve", "shufflenet.solver"),
     ]
     for package, name, room in late:

@@ -19,7 +19,7 @@ from shufflenet import load, network
 from shufflenet.auditing import audit
 from shufflenet.claim_files import load_claims
 from shufflenet.figures import priced
-from shufflenet.plot_points import ALONE, ErrorPoint, WidthPoint, error_points, parts
+from shufflenet.plot_points import ALONE, ErrorPoint, Part, WidthPoint, error_points, parts
 from shufflenet.plots import COLOURS, cost_plot, drawn, error_plot, width_plot
 
 pytest.importorskip("matplotlib")
@@ -225,6 +225,33 @@ def test_every_kind_has_a_colour_of_its_own_and_a_name():
     assert [text.get_text() for text in legend.get_texts()] == kinds
     looks = {(bars[0].get_facecolor(), bars[0].get_hatch()) for bars in shown(figure).containers}
     assert len(looks) == len(kinds) > 4
+    assert shown(figure).get_xlim()[1] > max(
+        bar.get_x() + bar.get_width() for bars in shown(figure).containers for bar in bars
+    )
+
+
+def test_a_kind_has_the_same_colour_in_every_picture():
+    def colours(spec: str) -> dict[str, Any]:
+        item = priced(network(load(spec)), convention("macs"))
+        axes = shown(cost_plot(parts(item), spec, item.convention))
+        return {bars.get_label(): bars[0].get_facecolor() for bars in axes.containers}
+
+    one, other = colours("mobilenet_v1"), colours("googlenet")
+    both = one.keys() & other.keys()
+    assert both >= {"1x1 convolution", "3x3 convolution", "FC"}
+    assert all(one[kind] == other[kind] for kind in both)
+
+
+def test_more_kinds_than_colours_still_look_different():
+    many = [Part("Row", f"kind {number}", 10**6) for number in range(20)]
+    axes = shown(cost_plot(many, "Many", PAPER))
+    looks = {(bars[0].get_facecolor(), bars[0].get_hatch()) for bars in axes.containers}
+    assert len(looks) == 20
+
+
+def test_a_network_that_costs_nothing_is_drawn_too():
+    axes = shown(cost_plot([], "Nothing", PAPER))
+    assert (len(axes.containers), axes.get_xlim()) == (0, (0, 1))
 
 
 # --- Widths against groups
