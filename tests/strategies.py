@@ -10,15 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import lcm
 from types import MappingProxyType
+from typing import get_args
 
 from hypothesis import strategies as st
 
+from flopcount.layers import Function
 from shufflenet.network import Network, network
 from shufflenet.reader import bundled, load
 from shufflenet.spec import Option, Row, Spec
 
-#: The units that build stages.
+#: The units that build stages of the paper's frame.
 STAGE_UNITS = ("shufflenet", "resnet", "resnext", "xception", "vgg")
+#: Those of other networks that take its place in the frame.
+FRAMED_UNITS = ("shufflenet_v2", "separable", "inverted", "xception_block")
+#: All that are drawn; an Inception's width follows from its towers, and is not.
+DRAWN_UNITS = (*STAGE_UNITS, *FRAMED_UNITS, "fire", "pvanet_inception", "crelu_block")
 #: What the paper divides a bottleneck by; a width is a multiple of it (ResNeXt rounds down).
 QUARTER = 4
 #: Every column of every bundled spec.
@@ -56,10 +62,12 @@ def stage(
     stride: int = 2,
     repeat: int = 1,
     options: dict[str, Option] | None = None,
+    kernel: int | None = None,
 ) -> Row:
     return Row(
         name,
         unit,
+        kernel=kernel,
         stride=stride,
         repeat=repeat,
         channels=channels,
@@ -93,28 +101,71 @@ class _Plan:
     opening: int
     repeat: int
     stays: bool
+    kernel: int | None
     options: MappingProxyType[str, Option]
 
 
 def _divisor(unit: str, groups: int, grouped: bool) -> int:
     """What a width behind this unit has to be a multiple of."""
-    own = {"shufflenet": QUARTER * groups, "resnet": QUARTER, "xception": QUARTER}.get(unit, 1)
+    own = {
+        "shufflenet": QUARTER * groups,
+        "resnet": QUARTER,
+        "xception": QUARTER,
+        "shufflenet_v2": 2,
+        "fire": 8,
+    }.get(unit, 1)
     # A shuffled unit takes only whole groups in, whichever unit stands before it.
     return lcm(own, groups) if grouped else own
 
 
+_inner = st.integers(1, 6)
+_acts = st.sampled_from(get_args(Function))
+_eps = st.sampled_from(("0.001", "1e-5"))
+#: What a row may ask of each unit; none of it has to be there.
+OPTIONS: dict[str, dict[str, st.SearchStrategy[Option]]] = {
+    "shufflenet": {"first_groups": st.just(1), "shuffle": st.booleans()},
+    "resnext": {"cardinality": st.sampled_from((1, 2, 3, 4))},
+    "separable": {"between": st.booleans(), "act": _acts, "eps": _eps},
+    "inverted": {
+        "expand": st.integers(1, 3),
+        "hidden": _inner,
+        "se": _inner,
+        "act": _acts,
+        "se_act": _acts,
+        "gate": _acts,
+        "eps": _eps,
+    },
+    "xception_block": {
+        "depth": st.integers(1, 3),
+        "grows": st.sampled_from(("first", "last")),
+        "starts": st.booleans(),
+    },
+    "pvanet_inception": {"pool": _inner, "eps": _eps},
+}
+#: What a row must ask.
+NEEDED: dict[str, dict[str, st.SearchStrategy[Option]]] = {
+    "crelu_block": {"inner": _inner},
+    "pvanet_inception": {
+        "towers": st.lists(
+            st.lists(_inner, min_size=1, max_size=3).map(tuple), min_size=1, max_size=3
+        ).map(tuple)
+    },
+}
+
+
 @st.composite
 def _plans(draw: st.DrawFn) -> _Plan:
-    unit = draw(st.sampled_from(STAGE_UNITS))
-    stride = draw(st.integers(1, 2))
+    unit = draw(st.sampled_from(DRAWN_UNITS))
+    stride = 1 if unit == "fire" else draw(st.integers(1, 2))
     options: dict[str, Option] = {}
-    if unit == "shufflenet":
+    for name, values in OPTIONS.get(unit, {}).items():
         if draw(st.booleans()):
-            options["first_groups"] = 1
-        if draw(st.booleans()):
-            options["shuffle"] = draw(st.booleans())
-    if unit == "resnext" and draw(st.booleans()):
-        options["cardinality"] = draw(st.sampled_from((1, 2, 3, 4)))
+            options[name] = draw(values)
+    for name, values in NEEDED.get(unit, {}).items():
+        options[name] = draw(values)
+    kernel = None
+    if unit in ("separable", "inverted"):
+        kernel = draw(st.sampled_from((None, 1, 3, 5)))
     # Where the width grows with a stride, the unit cannot be repeated with that stride.
     opening = 1 if unit in GROWING and stride > 1 else draw(st.integers(1, 2))
     return _Plan(
@@ -123,6 +174,7 @@ def _plans(draw: st.DrawFn) -> _Plan:
         opening,
         draw(st.integers(0, 2)),
         draw(st.booleans()),
+        kernel,
         MappingProxyType(options),
     )
 
@@ -137,11 +189,13 @@ def _width(draw: st.DrawFn, plan: _Plan, before: int, by: int) -> int:
 
 
 def _stage_rows(plan: _Plan, name: str, widths: tuple[int, ...]) -> list[Row]:
-    first = stage(name, plan.unit, widths, plan.stride, plan.opening, dict(plan.options))
+    first = stage(
+        name, plan.unit, widths, plan.stride, plan.opening, dict(plan.options), plan.kernel
+    )
     if not plan.repeat:
         return [first]
     rest = {key: value for key, value in plan.options.items() if key != "first_groups"}
-    return [first, stage(name, plan.unit, widths, 1, plan.repeat, rest)]
+    return [first, stage(name, plan.unit, widths, 1, plan.repeat, rest, plan.kernel)]
 
 
 def _printed(rows: list[Row]) -> list[Row]:
@@ -153,11 +207,11 @@ def _printed(rows: list[Row]) -> list[Row]:
             kernel = row.kernel or 1
             padding = int(row.options.get("padding", (kernel - 1) // 2))
             h, w = (sites(side, kernel, row.stride, padding) for side in (h, w))
-        elif row.unit in STAGE_UNITS:
-            # Padded by one, a 3x3 window stands at every stride-th place.
+        elif row.unit in DRAWN_UNITS:
+            # Padded by half of it, an odd window stands at every stride-th place.
             for _ in range(row.repeat):
                 h, w = (-(-side // row.stride) for side in (h, w))
-        sized = row.unit in ("conv", "max_pool", *STAGE_UNITS)
+        sized = row.unit in ("conv", "max_pool", *DRAWN_UNITS)
         found.append(replace(row, output=(h, w)) if sized else row)
     return found
 

@@ -159,3 +159,15 @@ def test_every_convention_prices_the_formulas_as_it_prices_torchvisions_module(
         assert {k: one.get(k, 0) for k in kinds} == {k: other.get(k, 0) for k in kinds}, convention
         if name not in CALLED:
             assert price(tally, convention) == price(counted, convention)
+
+
+@pytest.mark.parametrize("name", [*TWINS, "alexnet", "mobilenet_v1", "pvanet_fc", "xception"])
+def test_every_convention_prices_the_formulas_as_it_prices_the_built_module(name: str):
+    net = network(load(name))
+    counted = flopcount.count(build(net, device="meta"), shape=tuple(net.input))
+    one, other = net.tally(), counted
+    for convention in CONVENTIONS:
+        assert price(one, convention) == price(other, convention), convention
+    assert one.peak_memory == other.peak_memory
+    assert one.activations == other.activations
+    assert one.bytes_moved == other.bytes_moved

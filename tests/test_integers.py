@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from flopcount import FigureTooLargeError
 from flopcount.integers import (
     MAX,
+    covered,
     exact,
     is_array,
     is_symbol,
@@ -21,6 +22,8 @@ from flopcount.integers import (
     product,
     same,
     sites,
+    smallest,
+    spread,
     total,
 )
 
@@ -217,3 +220,50 @@ def test_counting_over_ints_loads_neither_numpy_nor_sympy_nor_torch():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == [str(2 * (4 * 9 * 9 * 3 * 3 + 8 * 5 * 5 * 4))]
+
+
+WINDOWS = st.tuples(st.integers(1, 40), st.integers(1, 7), st.integers(1, 4), st.integers(0, 3))
+
+
+def starts(size: int, kernel: int, stride: int, padding: int, ceil: bool) -> list[int]:
+    """Where the windows begin, tried one by one; rounding up adds one that reaches over the end."""
+    found = []
+    at = -padding
+    while at + kernel <= size + padding:
+        found.append(at)
+        at += stride
+    over = found and found[-1] + kernel < size + padding
+    return [*found, at] if ceil and over and at < size else found
+
+
+@given(WINDOWS, st.booleans())
+@settings(deadline=None)
+def test_the_positions_of_a_window_are_those_tried_one_by_one(window, ceil):
+    size, kernel, stride, padding = window
+    assume(2 * padding <= kernel <= size + 2 * padding)
+    found = starts(size, kernel, stride, padding, ceil)
+    assert sites(size, kernel, stride, padding, ceil) == len(found)
+    assert sites(column(size), kernel, stride, padding, ceil).tolist() == [len(found)]
+    h = sympy.Symbol("h", positive=True, integer=True)
+    symbol = sympy.sympify(sites(lift(h), kernel, stride, padding, ceil))
+    assert symbol.subs(h, size) == len(found)
+    taps = sum(0 <= at + tap < size for at in found for tap in range(kernel))
+    assert covered(size, kernel, stride, padding, ceil) == taps
+
+
+@given(st.integers(1, 40), st.integers(1, 9))
+@settings(deadline=None)
+def test_adaptive_windows_cover_all_elements_and_overlap_where_sizes_do_not_divide(size, positions):
+    begin = [int(np.floor(i * size / positions)) for i in range(positions)]
+    end = [int(np.ceil((i + 1) * size / positions)) for i in range(positions)]
+    assert spread(size, positions) == sum(b - a for a, b in zip(begin, end, strict=True))
+    assert (spread(size, positions) == size) == (size % positions == 0)
+    assert spread(column(size), positions) == 0
+
+
+def test_the_smaller_of_two_is_taken_candidate_by_candidate():
+    assert smallest(3, 5) == smallest(5, 3) == 3
+    assert smallest(column(1, 9), column(4, 4)).tolist() == [1, 4]
+    assert smallest(column(1, 9), 4).tolist() == [1, 4]
+    h = sympy.Symbol("h", positive=True, integer=True)
+    assert sympy.sympify(smallest(lift(h), 4)).subs(h, 7) == 4

@@ -5,14 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import COLUMNS, GROWING, STAGE_UNITS, head, image, own_spec, sites, stage
+from strategies import (
+    COLUMNS,
+    FRAMED_UNITS,
+    GROWING,
+    STAGE_UNITS,
+    head,
+    image,
+    own_spec,
+    sites,
+    stage,
+)
 
 from flopcount.conventions import UnknownConventionError, convention
 from flopcount.integers import FigureTooLargeError
@@ -351,8 +361,10 @@ def test_every_bundled_spec_is_found_again_from_its_own_cost(name: str, groups: 
     assert answer.unique
 
 
-@pytest.mark.parametrize("unit", STAGE_UNITS)
-@pytest.mark.parametrize("groups", [1, 3, 5])
+@pytest.mark.parametrize(
+    ("unit", "groups"),
+    [*product(STAGE_UNITS, (1, 3, 5)), *product(FRAMED_UNITS, (1,))],
+)
 def test_every_unit_is_solved_to_the_widths_that_trying_all_finds(unit: str, groups: int) -> None:
     spec, budget, every = load("shufflenet"), 40_000_000, []
     alone = _only(spec, groups)

@@ -1,7 +1,7 @@
 """What happens when a module is called: its path is written down, and whose work is its own.
 
 A class with a rule of the user's, or one that says ``free_kind`` of itself, is one line with what
-went in and what came out; the operators inside it are not looked at.
+went in and what came out; the operators inside it are not looked at, but for those of a view.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 from torch import nn
 from torch._C import DisableTorchFunction
 
+from flopcount.kinds import FREE
+from flopcount.tally import VIEWS
 from flopcount.trace.functions import UNSURE
 from flopcount.trace.records import Call, Rule, tensors
 from flopcount.trace.shortcuts import DIRECT, Direct
@@ -113,12 +115,16 @@ def _rule(kind: type, classes: Mapping[type, Rule]) -> Rule | None:
             if base in classes:
                 return classes[base]
     free = getattr(kind, "free_kind", None)
-    return Rule(free) if isinstance(free, str) else None
+    # What only renames a tensor is seen by what it calls, so that the tensor is known to be one.
+    return Rule(free) if isinstance(free, str) and free not in VIEWS else None
 
 
 def _whole(
     watch: Watch, module: nn.Module, rule: Rule, forward: Callable[..., Any]
 ) -> Callable[..., Any]:
+    # What is free and of the kind of an operator is that operator, to whoever prices those.
+    operator = rule.kind if rule.macs is None and FREE.get(rule.kind) == rule.kind else ""
+
     def run(*args: Any, **kwargs: Any) -> Any:
         watch.muted += 1
         try:
@@ -129,7 +135,7 @@ def _whole(
         ins = tuple(tensors((args, kwargs)))
         own = tuple(module.parameters())
         outs = tuple(x for x in tensors(out) if all(x is not y for y in ins))
-        watch.write(rule.kind, "", (*ins, *own), outs, macs)
+        watch.write(rule.kind, operator, (*ins, *own), outs, macs)
         return out
 
     return run

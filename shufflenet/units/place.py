@@ -70,9 +70,9 @@ class Place(NamedTuple):
 
     def keeps(self, *widths: int) -> tuple[Rule, ...]:
         """The rules that make such inner widths whole."""
-        by = "the row's width"
+        by = "the spec's width"
         return tuple(
-            Divides(f"{width} * width", width * self.c_out, self.own, by)
+            Divides(f"{width} x width =", width * self.c_out, self.own, by)
             for width in dict.fromkeys(widths)
         )
 

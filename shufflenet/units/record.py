@@ -108,7 +108,8 @@ def _unfit(value: Option, wanted: Takes) -> str:
     if isinstance(wanted, tuple):
         return "" if value in wanted else f"is none of {', '.join(wanted)}"
     if wanted is Decimal:
-        return "" if _is_decimal(value) else "is not a number above 0 in quotes, such as '0.001'"
+        says = "is not a number between 0 and 1 in quotes, such as '0.001'"
+        return "" if _is_fraction(value) else says
     if type(value) is wanted:
         return ""
     if wanted.__name__ == "tuple":
@@ -116,7 +117,7 @@ def _unfit(value: Option, wanted: Takes) -> str:
     return f"is not of type {wanted.__name__}"
 
 
-def _is_decimal(value: Option) -> bool:
+def _is_fraction(value: Option) -> bool:
     if not isinstance(value, str) or len(value) > 40:
         return False
     try:
