@@ -11,8 +11,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias, assert_never
 
-from shufflenet.candidates import figure
-from shufflenet.claims import DERIVED, REPORTED, Claim, Says, Sheet, Subject
+from shufflenet.candidates import figure, refusal
+from shufflenet.claims import DERIVED, REPORTED, Claim, ClaimError, Says, Sheet, Subject
 from shufflenet.hypotheses import BASELINE, Digits, Hypothesis, hypotheses
 
 #: ``exact``: to the printed digits under the baseline; ``under``: under a named hypothesis;
@@ -88,7 +88,8 @@ class Audit(NamedTuple):
 def audit(sheets: Iterable[Sheet]) -> Audit:
     """Every claim of the sheets with its verdict.
 
-    Raises SpecError where a claim names a layer that its network has not.
+    Raises ClaimError for a claim to which no hypothesis gives a figure, and SpecError where one
+    names a layer that its network has not.
     """
     known: dict[str, Finding] = {}
     return Audit(tuple(_found(claim, known) for sheet in sheets for claim in sheet.claims))
@@ -152,6 +153,9 @@ def _judged(claim: Claim, known: dict[str, Finding]) -> Finding:
         if _gives(candidate, claim.printed):
             base = candidate.hypothesis == BASELINE
             return Finding(claim, "exact" if base else "under", candidate, tried)
+    if not tried:
+        why = refusal(claim.subject) if claim.subject else "a pair of it divides by zero"
+        raise ClaimError(f"{claim.key}: no hypothesis gives a figure: {why}")
     target = Fraction(claim.printed)
     nearest = min(
         tried, key=lambda c: max(abs(value - target) for value in c.figures), default=None

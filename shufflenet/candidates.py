@@ -14,10 +14,10 @@ from typing import assert_never
 
 from flopcount import analytic
 from flopcount.conventions import price
-from flopcount.layers import Conv, leaves
+from flopcount.layers import Conv, constraints, leaves
 from flopcount.tally import Shape
 from shufflenet.claims import Claim, Subject
-from shufflenet.hypotheses import BASELINE, Counted, Hypothesis
+from shufflenet.hypotheses import BASELINE, Counted, Hypothesis, hypotheses
 from shufflenet.network import Network, network
 from shufflenet.placing import Frame, stage_rows, stem_row
 from shufflenet.quantities import MAX_WIDTH, in_proportion
@@ -71,6 +71,23 @@ def cost(subject: Subject, hypothesis: Hypothesis) -> int | None:
 
 def network_under(subject: Subject, hypothesis: Hypothesis) -> Network | None:
     """The network that a claim is of under a hypothesis; None where that does not apply."""
+    try:
+        return _settled(subject, hypothesis)
+    except (NothingLegalError, SpecError):
+        return None
+
+
+def refusal(subject: Subject) -> str:
+    """Why no hypothesis settles a network: what the first that is refused says."""
+    for hypothesis in hypotheses("widths", "stem"):
+        try:
+            _settled(subject, hypothesis)
+        except (NothingLegalError, SpecError) as error:
+            return str(error)
+    return "nothing to scale, and nothing to solve for"
+
+
+def _settled(subject: Subject, hypothesis: Hypothesis) -> Network | None:
     chosen = Hypothesis(
         counted=hypothesis.counted,
         stem=hypothesis.stem,
@@ -82,10 +99,7 @@ def network_under(subject: Subject, hypothesis: Hypothesis) -> Network | None:
         chosen = chosen._replace(counted=BASELINE.counted)
     if subject.image is not None and hypothesis.image != BASELINE.image:
         return None
-    try:
-        return _network(subject._replace(layer="", name=""), chosen)
-    except (NothingLegalError, SpecError):
-        return None
+    return _network(subject._replace(layer="", name=""), chosen)
 
 
 @cache
@@ -258,10 +272,14 @@ def _pointwise_share(subject: Subject) -> Fraction:
     assert subject.width is not None
     chosen = stage_unit(subject.unit)
     groups = subject.cardinality if chosen.splits == "cardinality" else subject.groups or 1
-    m, _ = chosen.bottleneck(subject.width, groups, None)
+    m, required = chosen.bottleneck(subject.width, groups, None)
     tree = made(chosen, Place(subject.width, subject.width, m, 1, groups))
     # A share is that of any size: every layer of the unit has the same positions.
-    tally = analytic.count(tree, Shape(1, subject.width, 1, 1), memory=False)
+    image = Shape(1, subject.width, 1, 1)
+    for rule in (*required, *(rule for _, rule in constraints(tree, image, ""))):
+        if not rule.holds():
+            raise SpecError(f"unit {chosen.name}, width {subject.width}: {rule}")
+    tally = analytic.count(tree, image, memory=False)
     wanted = [path for path, leaf in leaves(tree) if isinstance(leaf, Conv) and leaf.kernel == 1]
     pointwise = price(tally.under(wanted), "shufflenet-paper")
     return Fraction(100 * int(pointwise), int(price(tally, "shufflenet-paper")))

@@ -152,6 +152,11 @@ def _faults(claim: Claim) -> tuple[tuple[bool, str], ...]:
             subject is not None and (says == "share") != (subject.width is not None),
             "needs the width of its unit" if says == "share" else "takes no width",
         ),
+        (says == "share" and subject is not None and not subject.unit, "needs its unit"),
+        (
+            says != "share" and subject is not None and not subject.spec,
+            "needs the spec of its network",
+        ),
         (
             subject is not None and subject.budget is not None and says != "channels",
             "takes no budget: a cost solved for would be its own proof",

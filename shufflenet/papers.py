@@ -44,7 +44,7 @@ class _Notes:
             case "exact" | "reported":
                 return VERDICTS[finding.verdict]
             case "under":
-                return f"exact {self.mark(f'exact under: {hypothesis_text(finding)}')}"
+                return f"under {self.mark(f'exact under: {hypothesis_text(finding)}')}"
             case "disagree":
                 text = f"{VERDICTS['disagree']}; {hypothesis_text(finding)}"
                 return f"no {self.mark(text)}"

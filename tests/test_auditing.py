@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_paper import by_hand
 
+from shufflenet import SpecError
 from shufflenet.audit_tables import decimal_text
 from shufflenet.auditing import Audit, Finding, Verdict, audit, costs_beside, prints_as
 from shufflenet.candidates import network_under
 from shufflenet.claim_files import load_claims
-from shufflenet.claims import Claim, Sheet, Subject
+from shufflenet.claims import Claim, ClaimError, Sheet, Subject
 from shufflenet.hypotheses import AXES, BASELINE, MOST_DEPARTURES, Hypothesis, hypotheses
 
 SHEETS = load_claims()
@@ -361,6 +362,18 @@ def test_the_cost_beside_an_error_is_that_of_the_printed_complexity():
     for column in ("no shuffle", "shuffle"):
         other = beside[f"3/{arch2}/Cls err. (%, {column})"]
         assert other.claim.key == f"2/ShuffleNet 0.5x (arch2)/{CX}/g = 8"
+
+
+def test_a_share_of_a_unit_whose_rules_are_broken_is_refused():
+    claim = Claim("text", "r", "c", "share", "90", Subject(unit="shufflenet", groups=3, width=100))
+    with pytest.raises(SpecError, match=r"unit shufflenet, width 100.*multiple of"):
+        judged(claim)
+
+
+def test_a_ratio_to_nothing_is_refused():
+    zero, one = (Claim("1", "r", str(n), "error", str(n)) for n in (0, 1))
+    with pytest.raises(ClaimError, match=r"1/r/c: no hypothesis gives a figure: .* by zero"):
+        judged(Claim("1", "r", "c", "ratio", "1", pairs=((one, zero),)))
 
 
 def test_claims_of_several_tables_are_judged_alike():

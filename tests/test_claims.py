@@ -164,6 +164,16 @@ FAULTS = {
         ("(b, cost)", "its own proof"),
     ),
     "a budget in milli": ('budget = "40M"', 'budget = "40m"', ("'40m'", "milli")),
+    "no spec": (
+        'network = { spec = "shufflenet", groups = 3, scale = "1" }',
+        'network = { unit = "resnet", scale = "1" }',
+        ("(a, cost)", "needs the spec"),
+    ),
+    "a share without a unit": (
+        'says = "complexity", printed = "137", network = { spec = "shufflenet", groups = 3, scale',
+        'says = "share", printed = "137", network = { spec = "arch2", width = 256, scale',
+        ("(a, cost)", "needs its unit"),
+    ),
     "no layer": ('layer = "Stage4", ', "", ("(b, wide)", "needs the layer")),
     "a layer of a cost": (
         'like = "2/a/cost"',

@@ -157,14 +157,19 @@ def test_claims_that_cannot_be_read_are_refused_in_one_line(tmp_path: Path):
         .replace('"complexity"', '"channels"')
         .replace('scale = "1"', 'scale = "1", layer = "Stage9"')
     )
+    good = OWN.replace("PRINTED", "137")
+    (tmp_path / "unit.toml").write_text(good.replace('scale = "1"', 'scale = "1", unit = "nope"'))
+    (tmp_path / "column.toml").write_text(good.replace("groups = 3", "groups = 5"))
     (tmp_path / "good.toml").write_text(OWN.replace("PRINTED", "137"))
     commands = [
         (("audit", "--claims", "own.toml"), ("own.toml", "(Complexity, g = 3)", "'about 137'")),
         (("audit", "--claims", "layer.toml"), ("shufflenet.toml", "'Stage9'", "Stage4")),
         (("audit", "--claims", "none.toml"), ("none.toml", "No such file")),
         (("audit", "--claims", "."), (".", "not a regular file")),
-        (("audit", "--claims", "good.toml", "--table", "2"), ("good.toml", "table 2")),
-        (("audit", "--table", "9"), ("'9'",)),
+        (("audit", "--claims", "good.toml", "--table", "2"), ("'2'", "there are 1")),
+        (("audit", "--table", "9"), ("'9'", "1, 2, 3, 4, 5, 6, 7, 8, text")),
+        (("audit", "--claims", "unit.toml"), ("1/Complexity/g = 3", "'nope'")),
+        (("audit", "--claims", "column.toml"), ("1/Complexity/g = 3", "g = 5", "1, 2, 3, 4, 8")),
         (("audit", "--only", "wrong"), ("'wrong'", "disagree")),
     ]
     outcomes = run_together(*(args for args, _ in commands), cwd=tmp_path)

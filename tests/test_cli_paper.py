@@ -119,7 +119,7 @@ def test_table_2_has_ours_below_every_row():
     half = body[4]
     assert half[2] == str(by_hand(1, (72, 144, 288), 12))
     assert half[3] == str(by_hand(2, (104, 208, 416), 12))
-    assert [word.split()[0] for word in body[5][2:]] == ["exact", "no", "exact", "no", "no"]
+    assert [word.split()[0] for word in body[5][2:]] == ["exact", "no", "under", "no", "no"]
 
 
 def test_table_3_has_costs_beside_its_errors():

@@ -23,7 +23,7 @@ from shufflenet.cli.output import Form, emit
 @click.option(
     "--table",
     "page",
-    type=click.Choice([*map(str, range(1, 9)), "text"]),
+    metavar="NUMBER|text",
     help="One table, or the text. Default: all.",
 )
 @click.option(
@@ -46,9 +46,10 @@ def audit(
     """
     sheets = load_claims(file)
     if page is not None:
+        known = ", ".join(sheet.page for sheet in sheets)
         sheets = tuple(sheet for sheet in sheets if sheet.page == page)
         if not sheets:
-            raise click.ClickException(f"{file}: no claims of table {page}")
+            raise click.UsageError(f"--table {page!r}: no claims of it; there are {known}")
     found = audited(sheets)
     name = "ShuffleNet v1" if file is None else file
     title = f"{name}: printed figures and ours"
