@@ -1,7 +1,7 @@
 """From a layer tree to a `torch.nn.Module` with the same leaf paths: the second fold.
 
 The module is plain: it prints readably, trains, exports to ONNX and compiles, and takes any image
-size, since its pooling is global.
+size where a global or adaptive pooling stands before its classifier.
 """
 
 from __future__ import annotations

@@ -77,6 +77,10 @@ _KEYS = [
     "cardinality",
     "first_groups",
     "shuffle",
+    "fixed",
+    "towers",
+    "act",
+    "eps",
 ]
 _TEXTS = [
     "image",
@@ -89,6 +93,9 @@ _TEXTS = [
     "resnext",
     "xception",
     "vgg",
+    "inception",
+    "inverted",
+    "crelu_block",
     "a.b:c",
     "Image",
     "Conv1",
@@ -137,7 +144,20 @@ _sizes = st.sampled_from(["16x16", "3x3", "0", "1x", "16"])
 _near_rows = st.fixed_dictionaries(
     {
         "layer": st.sampled_from(["Image", "Conv1", "Stage2", "FC", "", 7]),
-        "unit": st.sampled_from(["image", "conv", "shufflenet", "resnext", "fc", "a:b", "", True]),
+        "unit": st.sampled_from(
+            [
+                "image",
+                "conv",
+                "shufflenet",
+                "resnext",
+                "inception",
+                "inverted",
+                "fc",
+                "a:b",
+                "",
+                True,
+            ]
+        ),
     },
     optional={
         **dict.fromkeys(("stride", "repeat"), _whole | _values),

@@ -10,8 +10,9 @@ from architectures import TWINS, filled, given, in_their_order, leaves, theirs
 
 import flopcount
 from flopcount.conventions import CONVENTIONS, price, price_by_kind
-from shufflenet import build, load, network
+from shufflenet import SpecError, build, load, network, solve
 from shufflenet.network import Network
+from shufflenet.quantities import in_proportion
 
 # Costs: of convolutions, of linear maps, and the parameters of all.
 FIGURES = {
@@ -84,6 +85,26 @@ PVANET = {
 @pytest.mark.parametrize("path", PVANET)
 def test_each_block_of_pvanet_costs_what_its_paper_prints(path: str):
     assert network(load("pvanet")).tally(memory=False).under([path]).macs == PVANET[path]
+
+
+@pytest.mark.parametrize(
+    "name", ["squeezenet1_1", "pvanet", "googlenet", "mobilenet_v3_small", "xception"]
+)
+def test_a_budget_is_met_by_the_widths_that_trying_all_finds(name: str):
+    spec = load(name)
+    own = network(spec).stage_widths
+    parts = in_proportion(own)
+    budget = price(network(spec).tally(memory=False), "shufflenet-paper") * 2 // 5
+    every = []
+    for step in range(1, own[0] // parts[0] + 1):
+        try:
+            net = network(spec, widths=[step * part for part in parts])
+        except SpecError:
+            continue
+        cost = price(net.tally(memory=False), "shufflenet-paper")
+        every.append((abs(cost - budget), net.stage_widths))
+    assert len(every) > 2
+    assert solve(spec, budget).best.network.stage_widths == min(every)[1]
 
 
 @pytest.mark.parametrize(

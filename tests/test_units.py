@@ -494,6 +494,21 @@ def test_a_unit_that_returns_no_layer_is_refused(package: str) -> None:
         made(found, Place(8, 8))
 
 
+@pytest.mark.parametrize(
+    ("leaf", "says"),
+    [
+        (Act("gelu"), "function 'gelu' is none of relu, relu6, hardswish"),
+        (Norm(8, 0.001), "eps 0.001 is no Decimal"),
+        (Conv(8, 4.0), "c_out 4.0 is no whole number"),
+    ],
+)
+def test_a_leaf_that_nobody_can_count_is_refused_with_its_path(leaf: Leaf, says: str) -> None:
+    mine = Unit("mine:unit", lambda place: Chain((("leaf", leaf),)), "")
+    with pytest.raises(UnitError) as caught:
+        made(mine, Place(8, 8))
+    assert str(caught.value).startswith(f"unit 'mine:unit': leaf: {says}")
+
+
 def test_a_fault_of_a_unit_of_ones_own_is_told_with_its_row(package: str) -> None:
     with pytest.raises(SpecError) as caught:
         network(load("shufflenet"), 3, unit=f"{package}.units:nothing", units_from=[package])

@@ -25,7 +25,7 @@ def separable(place: Place) -> Layer:
     """A depthwise separable convolution: k x k depthwise, then 1x1 (MobileNet, arXiv:1704.04861).
 
     A batch norm and a nonlinearity stand behind both; option ``between = false`` leaves those of
-    the depthwise one out, as Xception has it (arXiv:1610.02357, Sec. 2). ``act`` is another
+    the depthwise one out, as Xception has it (arXiv:1610.02357). ``act`` is another
     nonlinearity.
     """
     act = place.function("act", "relu")
@@ -116,7 +116,7 @@ def shufflenet_v2(place: Place) -> Layer:
 
     Where it strides or changes the width, both halves see all channels, and the first goes 3x3
     depthwise, 1x1. The halves are concatenated and shuffled (Source: Ma et al., ShuffleNet V2,
-    arXiv:1807.11164, Sec. 3.2, Fig. 3 c and d).
+    arXiv:1807.11164, Fig. 3 c and d).
     """
     c, half = place.c_in, exact(place.c_out, 2)
     # as wide as the first, by the rule; so the two are the whole for every candidate width

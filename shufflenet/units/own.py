@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from importlib import import_module
+from typing import get_args
 
-from flopcount.layers import Layer, leaves
+from flopcount.layers import Act, Function, Layer, Leaf, leaves
 from shufflenet.spec import is_unit_name
 from shufflenet.units.known import UNITS
 from shufflenet.units.place import Place, UnitError
@@ -73,7 +74,8 @@ _SLIPS = (
 def made(chosen: Unit, place: Place) -> Layer:
     """The unit's tree at a place.
 
-    Raises UnitError where a unit of one's own fails, returns no layer, or one with fractions.
+    Raises UnitError where a unit of one's own fails, returns no layer, or one with fractions or a
+    function that is none.
     """
     if chosen.known:
         return chosen.make(place)
@@ -85,7 +87,16 @@ def made(chosen: Unit, place: Place) -> Layer:
         kind = type(layer).__name__
         raise UnitError(f"unit {chosen.name!r} returned a {kind}, not a layer")
     for path, leaf in leaves(layer):
-        for name in leaf.__slots__:
-            if isinstance(value := getattr(leaf, name), float):
-                raise UnitError(f"unit {chosen.name!r}: {path}: {name} {value} is no whole number")
+        if fault := _fault(leaf):
+            raise UnitError(f"unit {chosen.name!r}: {path}: {fault}")
     return layer
+
+
+def _fault(leaf: Leaf) -> str:
+    """What no fold can make anything of in a leaf of one's own, if anything is."""
+    for name in leaf.__slots__:
+        if isinstance(value := getattr(leaf, name), float):
+            return f"{name} {value} is no {'Decimal' if name == 'eps' else 'whole number'}"
+    if isinstance(leaf, Act) and leaf.function not in get_args(Function):
+        return f"function {leaf.function!r} is none of {', '.join(get_args(Function))}"
+    return ""

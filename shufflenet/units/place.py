@@ -101,7 +101,7 @@ def crelu(name: str, conv: Conv, eps: Decimal) -> tuple[Named, ...]:
     """A convolution, then its result beside the negation of it, a batch norm and a ReLU.
 
     The norm's scale and shift for each of the two copies are those of the C.ReLU (Source: Kim et
-    al., PVANET, Sec. 3.1).
+    al., PVANET, arXiv:1608.08021, Fig. 1).
     """
     both = Branches((("same", Identity()), ("negated", Negate())), "concat")
     norm = Norm(2 * conv.c_out, eps)
