@@ -102,6 +102,20 @@ def test_the_score_in_the_docs_is_the_audits() -> None:
     ) in said
 
 
+def test_the_docs_say_how_many_false_figures_of_solved_networks_would_pass() -> None:
+    solved = Audit(
+        tuple(
+            finding
+            for finding in audit(load_claims()).findings
+            if finding.claim.says == "complexity"
+            and finding.claim.subject is not None
+            and finding.claim.subject.scale is None
+        )
+    )
+    passed, _ = solved.planted()
+    assert f"{passed} of those are of networks whose widths are solved for." in PAPER
+
+
 def test_the_docs_say_how_many_candidates_a_claim_has() -> None:
     tried: dict[str, list[int]] = {}
     for finding in audit(load_claims()).findings:
