@@ -98,7 +98,7 @@ def test_a_name_or_a_toml_file_is_a_spec():
 
 REFUSED = {
     "nope": ("'nope'", "shufflenet", "torchvision:NAME", ".onnx"),
-    "resnet50": ("'resnet50'", "torchvision:NAME"),
+    "resnet34": ("'resnet34'", "torchvision:NAME"),
     "net.py": ("net.py:callable",),
     "weights.pt": ("runs code", "file.py:callable"),
     "weights.pth": ("runs code",),
