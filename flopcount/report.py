@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _UNBOUNDED = 10_000
 # Blanks between two columns.
 _GAP = 3
+# Signs of titles and headers that TeX sets as formulas.
+_TEX_SIGNS = {"Δ": "$\\Delta$"}
 
 
 class Math(NamedTuple):
@@ -200,7 +202,10 @@ def _latex(table: Table) -> str:
     notes = [f"\\par {_escaped(note)}" for note in table.notes]
     head = f"% {table.title}\n% needs \\usepackage{{booktabs}}\n"
     foot = "{\\footnotesize\n" + "\n".join(notes) + "\n\\par}\n" if notes else ""
-    return head + "\n".join(lines) + "\n" + foot
+    whole = "\n".join(lines) + "\n" + foot
+    for sign, tex in _TEX_SIGNS.items():
+        whole = whole.replace(sign, tex)
+    return head + whole
 
 
 def _formulas(table: Table) -> list[Math]:

@@ -16,7 +16,9 @@ from shufflenet.scaling import NothingLegalError
 from shufflenet.spec import Row, Spec, SpecError
 
 if TYPE_CHECKING:
+    from shufflenet.auditing import audit as audit
     from shufflenet.builder import build as build
+    from shufflenet.claim_files import load_claims as load_claims
     from shufflenet.confirmation import confirm as confirm
     from shufflenet.solver import solve as solve
 
@@ -28,15 +30,23 @@ __all__ = [
     "Spec",
     "SpecError",
     "__version__",
+    "audit",
     "build",
     "confirm",
     "load",
+    "load_claims",
     "network",
     "solve",
 ]
 
 # A room loaded late must not have its function's name: importing it would hide the function.
-_LATE = {"build": "builder", "confirm": "confirmation", "solve": "solver"}
+_LATE = {
+    "audit": "auditing",
+    "build": "builder",
+    "confirm": "confirmation",
+    "load_claims": "claim_files",
+    "solve": "solver",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -22,12 +22,13 @@ from shufflenet.spec import Hint, Option, Row, Spec, SpecError, is_label
 
 def bundled() -> dict[str, str]:
     """The name of every spec that comes with the package, and its file."""
-    folder = _folder()
-    files = sorted(name for name in os.listdir(folder) if name.endswith(".toml"))
-    return {name.removesuffix(".toml"): os.path.join(folder, name) for name in files}
+    here = folder()
+    files = sorted(name for name in os.listdir(here) if name.endswith(".toml"))
+    return {name.removesuffix(".toml"): os.path.join(here, name) for name in files}
 
 
-def _folder() -> str:
+def folder() -> str:
+    """The folder of the bundled specs."""
     # A wheel carries the folder inside the package; a checkout has it beside the package.
     here = os.path.dirname(os.path.abspath(__file__))
     inside = os.path.join(here, "specs")

@@ -26,6 +26,9 @@ NAMES = [
     "cost",
     "count",
     "reconcile",
+    "audit",
+    "paper",
+    "plot",
     "specs",
     "units",
     "conventions",
@@ -140,8 +143,15 @@ def test_without_a_command_the_help_goes_to_standard_error():
 
 def test_the_help_names_every_command():
     said = ran("--help").out
-    commands = said.partition("Commands:\n")[2].partition("\n\n")[0]
-    assert [line.split()[0] for line in commands.splitlines()] == NAMES
+    commands = said.partition("Networks:\n")[2].partition("\n\n  Examples:")[0]
+    lines = [line.split() for line in commands.splitlines() if line.startswith("  ")]
+    assert [words[0] for words in lines] == NAMES
+    assert all(len(words) > 2 for words in lines)
+
+
+def test_the_help_groups_the_commands():
+    titles = re.findall(r"^(\w[\w ]*):$", ran("--help").out, re.MULTILINE)
+    assert titles == ["Options", "Networks", "Any model", "The paper", "Lists"]
 
 
 def helps() -> dict[str, Outcome]:

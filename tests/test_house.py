@@ -72,6 +72,7 @@ ONLY = {
     "onnx": ["flopcount.onnx_graph"],
     "torchvision": ["shufflenet.targets"],
     "timm": ["shufflenet.targets"],
+    "matplotlib": ["shufflenet.plots", "shufflenet.cli.plot"],
 }
 # What is costly is imported where it is used; but these rooms are made of it.
 LATE = {
@@ -79,6 +80,7 @@ LATE = {
     "sympy": [],
     "rich": [],
     "tabulate": [],
+    "matplotlib": [],
     "torch": MADE_OF_TORCH,
     **dict.fromkeys(MADE_OF_TORCH, MADE_OF_TORCH),
     "torchvision": [],
@@ -123,7 +125,17 @@ FLOORS = [
         "shufflenet.programs",
         "shufflenet.targets",
     ],
-    ["shufflenet.confirmation", "shufflenet.counting"],
+    [
+        "shufflenet.confirmation",
+        "shufflenet.counting",
+        "shufflenet.claims",
+        "shufflenet.claim_files",
+        "shufflenet.hypotheses",
+        "shufflenet.candidates",
+        "shufflenet.auditing",
+    ],
+    ["shufflenet.audit_tables", "shufflenet.papers", "shufflenet.plot_points"],
+    ["shufflenet.plots"],
     ["shufflenet.cli"],
 ]
 
@@ -253,6 +265,8 @@ PLANTED = {
     "numpy, early": ("flopcount.integers", "try:\n    import numpy as np\nexcept E:\n    pass"),
     "numpy, in a class": ("shufflenet.scaling", "class A:\n    import numpy"),
     "sympy, early": ("shufflenet.formulas", "import sympy"),
+    "matplotlib": ("shufflenet.plot_points", "def f():\n    import matplotlib"),
+    "matplotlib, early": ("shufflenet.plots", "from matplotlib.figure import Figure"),
     "a floor up": ("flopcount.tally", "from flopcount.layers import Conv"),
     "two floors up": ("shufflenet.units", "from shufflenet.solver import solve"),
 }
@@ -328,7 +342,7 @@ def test_no_room_of_flopcount_names_one_of_shufflenet():
     assert [text for text in texts if fnmatch(text[1], "shufflenet.*") and " " not in text[1]] == []
 
 
-COSTLY = ["torch", "torchvision", "onnx", "numpy", "sympy", "rich", "tabulate"]
+COSTLY = ["torch", "torchvision", "onnx", "numpy", "sympy", "rich", "tabulate", "matplotlib"]
 _LOADED = f"""
 import atexit, json, sys
 def report():
@@ -369,6 +383,9 @@ def test_what_needs_nothing_costly_loads_nothing_costly(args: tuple[str, ...]):
         (("cost", "shufflenet", "--format", "markdown"), {"tabulate"}),
         (("formula", "--format", "json"), {"sympy"}),
         (("solve-widths", "--budget", "40M", "--no-confirm", "--format", "json"), {"numpy"}),
+        (("audit", "--format", "json"), {"numpy"}),
+        (("audit", "--only", "disagree", "--format", "csv"), {"numpy"}),
+        (("paper", "6", "--format", "json"), {"numpy"}),
     ],
 )
 def test_what_needs_something_loads_that_alone(args: tuple[str, ...], needs: set[str]):
@@ -530,6 +547,9 @@ def test_an_installed_package_works_from_any_folder_with_its_specs_inside(tmp_pa
         "-m", "shufflenet", "table", "--format", "json", cwd=tmp_path / "elsewhere", env=env
     )
     assert outcome.json["columns"][0]["macs"] == 142_502_976
+    audit = ("-m", "shufflenet", "audit", "--table", "1", "--format", "json")
+    score = python(*audit, cwd=tmp_path / "elsewhere", env=env).json["score"]
+    assert score == {"exact": 12, "under": 15, "disagree": 0, "reported": 0}
 
 
 def test_importing_the_packages_loads_nothing_costly():
@@ -547,8 +567,10 @@ def test_the_late_names_of_the_packages_stay_functions_when_their_rooms_are_load
         (flopcount, "count", "flopcount.trace"),
         (flopcount, "load_convention", "flopcount.convention_files"),
         (flopcount, "reconcile", "flopcount.reconciliation"),
+        (shufflenet, "audit", "shufflenet.auditing"),
         (shufflenet, "build", "shufflenet.builder"),
         (shufflenet, "confirm", "shufflenet.confirmation"),
+        (shufflenet, "load_claims", "shufflenet.claim_files"),
         (shufflenet, "solve", "shufflenet.solver"),
     ]
     for package, name, room in late:

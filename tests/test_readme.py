@@ -10,14 +10,23 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from shufflenet.auditing import Audit, Verdict, audit
+from shufflenet.claim_files import load_claims
 from shufflenet.reader import loads
+from shufflenet.tables import percent
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CONSOLE = re.findall(r"```console\n\$ (shufflecost [^\n]*)\n(.*?)```", README, re.DOTALL)
+PAPER = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+CONSOLE = [
+    example
+    for text in (README, PAPER)
+    for example in re.findall(r"```console\n\$ (shufflecost [^\n]*)\n(.*?)```", text, re.DOTALL)
+]
 DOCS = {
     name: "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     for name, text in (
@@ -72,12 +81,71 @@ def test_the_spec_in_the_documentation_is_a_spec() -> None:
     assert spec.groups == (1, 2)
 
 
+def test_the_score_in_the_docs_is_the_audits() -> None:
+    whole = audit(load_claims())
+    exact, under, disagree, reported = (whole.count(v) for v in get_args(Verdict))
+    claims = len(whole.findings)
+    said = " ".join(PAPER.split())
+    assert (
+        f"Of {claims} claims {exact} are exact, {under} exact under a hypothesis, {disagree} not"
+        f" reproducible and {reported} reported only."
+    ) in said
+    assert (
+        f"{exact} of {claims} are exact as printed, {under} under a named hypothesis"
+    ) in " ".join(README.split())
+    passed, false = whole.planted()
+    costs = Audit(tuple(f for f in whole.findings if f.claim.says == "complexity"))
+    passed_costs, false_costs = costs.planted()
+    assert (
+        f"Of {false:,} false figures {passed} would pass ({percent(passed, false)}),"
+        f" {passed_costs} of them among the {false_costs} of complexities."
+    ) in said
+
+
+def test_the_docs_say_how_many_false_figures_of_solved_networks_would_pass() -> None:
+    solved = Audit(
+        tuple(
+            finding
+            for finding in audit(load_claims()).findings
+            if finding.claim.says == "complexity"
+            and finding.claim.subject is not None
+            and finding.claim.subject.scale is None
+        )
+    )
+    passed, _ = solved.planted()
+    assert f"{passed} of those are of networks whose widths are solved for." in PAPER
+
+
+def test_the_docs_say_how_many_candidates_a_claim_has() -> None:
+    tried: dict[str, list[int]] = {}
+    for finding in audit(load_claims()).findings:
+        if finding.tried:
+            tried.setdefault(finding.claim.says, []).append(len(finding.tried))
+    assert (min(tried["complexity"]), max(tried["complexity"])) == (2, 7)
+    assert (min(tried["channels"]), max(tried["channels"])) == (1, 4)
+    others = [n for says, ns in tried.items() if says not in ("complexity", "channels") for n in ns]
+    assert (min(others), max(others)) == (1, 2)
+    assert "has 2 to 7 distinct candidates, one of a width 1 to 4, any other 1 or 2" in " ".join(
+        PAPER.split()
+    )
+
+
+def test_the_claims_in_the_documentation_are_claims(tmp_path: Path) -> None:
+    block = re.search(r"```toml\n(.*?)```", PAPER, re.DOTALL)
+    assert block is not None
+    (tmp_path / "documented.toml").write_text(block[1], encoding="utf-8")
+    found = audit(load_claims(tmp_path / "documented.toml"))
+    assert [found.count(v) for v in get_args(Verdict)] == [1, 1, 0, 2]
+
+
 JSON = {
     "table": ("--groups", "3"),
     "solve-widths": ("--budget", "40M", "--no-confirm"),
     "compare": ("--no-confirm",),
     "cost": ("arch2",),
     "formula": (),
+    "audit": (),
+    "paper": ("4",),
     "specs": (),
     "units": (),
     "conventions": (),

@@ -156,6 +156,15 @@ def test_latex_notes_write_their_signs_as_text(text, escaped):
     assert f"\\par n{words.get(text, escaped)}" in render(table, "latex").splitlines()
 
 
+def test_latex_sets_a_sign_that_is_no_letter_as_a_formula():
+    table = Table("t", ("Δ err.", "b"), (("x", 1),), ("Δ: a difference",))
+    text = render(table, "latex")
+    assert text.isascii()
+    assert "$\\Delta$ err." in text
+    assert "\\par $\\Delta$: a difference" in text
+    assert "Δ err." in render(table, "markdown")
+
+
 def test_a_section_after_the_last_row_draws_no_second_rule():
     table = Table("t", ("a", "b"), (("x", 1), ("y", 2)), sections=frozenset({1}))
     assert render(table, "latex").count("\\midrule") == 1

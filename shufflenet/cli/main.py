@@ -34,19 +34,25 @@ BAD_INPUT = (
 
 # What a shell reports of a program that SIGPIPE ended.
 _PIPE_CLOSED = 128 + 13
-_COMMANDS = {
-    "table": "table",
-    "solve-widths": "solve",
-    "compare": "compare",
-    "formula": "formula",
-    "cost": "cost",
-    "count": "count",
-    "reconcile": "reconcile",
-    "specs": "lists",
-    "units": "lists",
-    "conventions": "lists",
-    "completion": "lists",
+# The commands as the help shows them, group by group, with the room each is in.
+_GROUPS = {
+    "Networks": {
+        "table": "table",
+        "solve-widths": "solve",
+        "compare": "compare",
+        "formula": "formula",
+        "cost": "cost",
+    },
+    "Any model": {"count": "count", "reconcile": "reconcile"},
+    "The paper": {"audit": "audit", "paper": "paper", "plot": "plot"},
+    "Lists": {
+        "specs": "lists",
+        "units": "lists",
+        "conventions": "lists",
+        "completion": "lists",
+    },
 }
+_COMMANDS = {name: room for group in _GROUPS.values() for name, room in group.items()}
 
 
 class _Lazy(click.Group):
@@ -62,6 +68,17 @@ class _Lazy(click.Group):
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, _COMMANDS))
+        for title, group in _GROUPS.items():
+            rows = []
+            for name in group:
+                command = self.get_command(ctx, name)
+                assert command is not None
+                rows.append((name.ljust(width), command.get_short_help_str()))
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
 
 @click.group(
     cls=_Lazy,
@@ -74,6 +91,7 @@ class _Lazy(click.Group):
         "shufflecost cost arch2 --groups 8 --layers",
         "shufflecost count torchvision:resnet50 --max-params 30M",
         "shufflecost reconcile torchvision:resnet50 fvcore thop",
+        "shufflecost audit --table 5",
     ),
 )
 @click.version_option(__version__, prog_name="shufflecost")

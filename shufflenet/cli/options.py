@@ -216,7 +216,7 @@ def epilog(*examples: str, own: bool = False) -> str:
     return f"\b\nExamples:\n{shown}\n{codes}"
 
 
-_NAME = Exactly("file", _file)
+FILE = Exactly("file", _file)
 
 
 def output_options(command: F) -> F:
@@ -234,7 +234,7 @@ def output_options(command: F) -> F:
         "--output",
         "path",
         metavar="FILE",
-        type=_NAME,
+        type=FILE,
         help="Write there, whole or not at all.",
     )
     return form(path(command))

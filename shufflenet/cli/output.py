@@ -54,8 +54,13 @@ def _write(text: str, path: str | None) -> None:
     if path is None:
         sys.stdout.write(text)
         return
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Write a file whole or not at all. Raises OutputError where it cannot be written."""
     try:
-        _replace(path, text.encode("utf-8"))
+        _replace(path, data)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 

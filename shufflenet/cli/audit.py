@@ -1,0 +1,57 @@
+"""``shufflecost audit``: every printed figure of the paper against what arithmetic gives."""
+
+from __future__ import annotations
+
+import click
+
+from shufflenet.audit_tables import audit_json, audit_table
+from shufflenet.auditing import Verdict
+from shufflenet.auditing import audit as audited
+from shufflenet.claim_files import load_claims
+from shufflenet.cli import options
+from shufflenet.cli.output import Form, emit
+
+
+@click.command(
+    short_help="Every printed figure of the paper, judged.",
+    epilog=options.epilog(
+        "shufflecost audit",
+        "shufflecost audit --table 5",
+        "shufflecost audit --only disagree --format markdown",
+    ),
+)
+@click.option(
+    "--table",
+    "page",
+    metavar="NUMBER|text",
+    help="One table, or the text. Default: all.",
+)
+@click.option(
+    "--only",
+    type=click.Choice(["exact", "under", "disagree", "reported"]),
+    help="Claims of one verdict. Default: all that arithmetic reaches.",
+)
+@click.option(
+    "--claims", "file", type=options.FILE, help="Claims of your own, instead of the paper's."
+)
+@options.output_options
+def audit(
+    page: str | None, only: Verdict | None, file: str | None, form: Form, path: str | None
+) -> int:
+    """Every printed figure of the ShuffleNet paper beside ours, with a verdict.
+
+    exact: to the printed digits, counted as Table 1 is. exact under: under one of the declared
+    hypotheses, named. not reproducible: under none; the nearest is shown. reported only: measured.
+    A figure that does not come out is a finding and no failure: the exit code is 0.
+    """
+    sheets = load_claims(file)
+    if page is not None:
+        known = ", ".join(sheet.page for sheet in sheets)
+        sheets = tuple(sheet for sheet in sheets if sheet.page == page)
+        if not sheets:
+            raise click.UsageError(f"--table {page!r}: no claims of it; there are {known}")
+    found = audited(sheets)
+    name = "ShuffleNet v1" if file is None else file
+    title = f"{name}: printed figures and ours"
+    emit(form, path, lambda: audit_table(found, title, only), lambda: audit_json(found, only))
+    return 0

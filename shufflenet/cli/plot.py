@@ -1,0 +1,167 @@
+"""``shufflecost plot``: pictures of what the other commands compute, for a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flopcount.conventions import convention as named
+from shufflenet.cli import options
+from shufflenet.cli.output import say, write_bytes
+from shufflenet.figures import priced
+from shufflenet.network import network
+from shufflenet.placing import stage_rows
+from shufflenet.quantities import as_printed
+from shufflenet.reader import load
+from shufflenet.scaling import NothingLegalError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_output = click.option(
+    "-o",
+    "--output",
+    "path",
+    metavar="FILE",
+    type=options.FILE,
+    required=True,
+    help="The picture: .png, .svg or .pdf. Written whole or not at all.",
+)
+
+
+@click.group(
+    short_help="Pictures for a paper: PNG, SVG or PDF.",
+    epilog=options.epilog(
+        "shufflecost plot errors -o errors.pdf",
+        "shufflecost plot cost shufflenet --groups 3 -o cost.svg",
+        "shufflecost plot widths --budget 140M -o widths.png",
+    ),
+)
+def plot() -> None:
+    """Pictures, each written to a file whose ending says in which format."""
+
+
+@plot.command(
+    short_help="Error against cost, all models of the paper.",
+    epilog=options.epilog("shufflecost plot errors -o errors.pdf"),
+)
+@_output
+def errors(path: str) -> int:
+    """The reported error against our cost, for every model of Tables 2 to 6.
+
+    Where ours is not the network that the paper trained, the cost is the printed one.
+    """
+
+    def draw() -> Figure:
+        from shufflenet.auditing import audit
+        from shufflenet.claim_files import load_claims
+        from shufflenet.plot_points import error_points
+        from shufflenet.plots import error_plot
+
+        sheets = load_claims()
+        return error_plot(error_points(sheets, audit(sheets)))
+
+    return _draw(path, draw)
+
+
+@plot.command(
+    short_help="Cost by row and by kind of layer.",
+    epilog=options.epilog("shufflecost plot cost shufflenet --groups 3 -o cost.svg"),
+)
+@click.argument("spec", type=options.SPEC)
+@click.option(
+    "--groups", type=options.GROUP, help="Column to take. Default: the spec's default_groups."
+)
+@click.option(
+    "--scale", type=options.SCALE, default="1", show_default=True, help="Multiplier of all widths."
+)
+@options.size_option
+@click.option("--stem", type=options.WIDTH, help="Width of the stem, instead of the scaled one.")
+@click.option("--unit", type=options.UNIT, help="Unit of all stages, instead of the spec's.")
+@options.cardinality_option
+@options.convention_option
+@options.units_from_option
+@_output
+def cost(
+    spec: str, groups: int | None, scale: Decimal, convention: str, path: str, **choices: Any
+) -> int:
+    """Where the cost of a network lies: a bar for each row, stacked by kind of layer."""
+    item = priced(network(load(spec), groups, scale=scale, **choices), named(convention))
+
+    def draw() -> Figure:
+        from shufflenet.plot_points import parts
+        from shufflenet.plots import cost_plot
+        from shufflenet.tables import scale_title
+
+        net = item.network
+        column = f", g = {net.groups}" if len(net.spec.groups) > 1 else ""
+        title = f"{scale_title(net)}{column}: {as_printed(item.cost)}"
+        return cost_plot(parts(item), title, item.convention)
+
+    return _draw(path, draw)
+
+
+@plot.command(
+    short_help="Width against groups at a budget.",
+    epilog=options.epilog("shufflecost plot widths --budget 140M -o widths.png"),
+)
+@click.option(
+    "--budget", type=options.BUDGET, default="140M", show_default=True, help="Cost to reach."
+)
+@click.option("--groups", type=options.GROUPS, help="Default: all of the spec's.")
+@options.spec_option
+@click.option("--stem", type=options.STEM, help="A width, several, or auto. Default: the spec's.")
+@click.option("--unit", type=options.UNIT, help="Unit of all stages, instead of the spec's.")
+@options.size_option
+@options.convention_option
+@options.units_from_option
+@_output
+def widths(
+    budget: int,
+    groups: tuple[int, ...] | None,
+    spec: str,
+    convention: str,
+    path: str,
+    **choices: Any,
+) -> int:
+    """The widths that one budget allows, against the number of groups: solved, and proven best."""
+    from shufflenet.plot_points import width_point
+    from shufflenet.solver import solve
+
+    loaded = load(spec)
+    points = []
+    code = 0
+    for g in sorted(groups or loaded.groups):
+        try:
+            answer = solve(loaded, budget, g, convention=convention, **choices)
+        except NothingLegalError as error:
+            say(f"shufflecost: {error}")
+            code = 1
+            continue
+        points.append(width_point(g, priced(answer.best.network, named(convention))))
+    if not points:
+        return code
+
+    def draw() -> Figure:
+        from shufflenet.plots import width_plot
+
+        stages = [row.layer for row in stage_rows(loaded)]
+        title = f"{loaded.title}: widths nearest to {as_printed(budget)}"
+        return width_plot(points, title, stages)
+
+    return _draw(path, draw) or code
+
+
+def _draw(path: str, draw: Callable[[], Figure]) -> int:
+    """Draw and write a picture; what cannot be drawn becomes click's exception."""
+    from shufflenet.plots import EndingError, MissingPlotsError, drawn, ending
+
+    try:
+        form = ending(path)
+        write_bytes(path, drawn(draw(), form))
+    except (EndingError, MissingPlotsError) as error:
+        raise click.ClickException(str(error)) from error
+    return 0
