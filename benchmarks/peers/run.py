@@ -1,13 +1,14 @@
 """Let one tool count, in a process of its own: a line of JSON in, a line of JSON out.
 
     PYTHONPATH=FOLDER/thop python benchmarks/peers/run.py thop
-    {"model": "resnet50", "shape": [1, 3, 224, 224], "device": "cpu", "repeat": 5}
+    {"model": "resnet50", "shape": [1, 3, 224, 224], "device": "cpu", "repeat": 5, "seconds": 0.1}
     {"model": "resnet50", "total": 4133742592, "seconds": [...]}
 
-``model`` is a name of ``torchvision.models``, ``sample:NAME`` for one of `samples`, or
-``spec:NAME`` for a network of this project's, in three groups. Models are
-made without weights, in eval mode, outside of the time that is taken. Each tool is called as its
-own documents show. ``python run.py TOOL MODEL ...`` prints one object with the total of each model.
+It counts so often at the least, and for so long. ``model`` is a name of ``torchvision.models``,
+``sample:NAME`` for one of `samples`, or ``spec:NAME`` for a network of this project's, in three
+groups. Models are made without weights, in eval mode, outside of the time that is taken. Each tool
+is called as its own documents show. ``python run.py TOOL MODEL ...`` prints one object with the
+total of each model.
 """
 
 from __future__ import annotations
@@ -184,8 +185,8 @@ def answer(count: Counter, request: dict[str, Any]) -> dict[str, Any]:
     device = request.get("device", "cpu")
     model = build(request["model"], device)
     x = torch.zeros(request.get("shape", [1, 3, 224, 224]), device=device)
-    seconds = []
-    for _ in range(request.get("repeat", 1)):
+    seconds: list[float] = []
+    while len(seconds) < request.get("repeat", 1) or sum(seconds) < request.get("seconds", 0):
         start = time.perf_counter()
         total = count(model, x)
         seconds.append(time.perf_counter() - start)
