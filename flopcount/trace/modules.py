@@ -19,7 +19,7 @@ from flopcount.trace.attending import attend, attends_to_itself
 from flopcount.trace.functions import UNSURE
 from flopcount.trace.parts import Unmade
 from flopcount.trace.records import Call, Rule, tensors
-from flopcount.trace.shortcuts import DIRECT, Direct, ShortCuts, operator_like
+from flopcount.trace.shortcuts import DIRECT, SAME, Direct, ShortCuts, operator_like
 from flopcount.trace.twin import NO_HOOKS, Forward
 from flopcount.trace.watch import Watch
 
@@ -45,7 +45,6 @@ class Manner:
         self._special: dict[type, Callable[..., Any]] = {
             nn.MultiheadAttention: _attending(watch, long),
             **dict.fromkeys(_DROPPING, _through(watch, long)),
-            nn.Identity: _through(watch, long, always=True),
         }
 
     def in_order(self, kind: type) -> bool:
@@ -53,17 +52,17 @@ class Manner:
         plain = getattr(kind, "forward", None) is nn.Sequential.forward
         return self.short and plain and _rule(kind, self._classes) is None
 
+    def shortly(self, twin: nn.Module, index: int, direct: Direct | None) -> Forward:
+        """What is put in the place of that of a layer with a short cut, or else of a sequence."""
+        if direct is None:
+            return Forward(self._sequence, twin._modules, index)
+        return Forward(self._short, twin, index, direct)
+
     def wrap(self, twin: nn.Module, index: int, own: Callable[..., Any] | None) -> Forward:
         """What is put in the place of a forward method; ``own`` is one of the module's own."""
         kind = type(twin)
-        if self.short and own is None:
-            direct = self.directs[kind]
-            if direct is not None:
-                return Forward(self._short, twin, index, direct)
-            if self.in_order(kind):
-                return Forward(self._sequence, twin._modules, index)
-            if kind in self._special:
-                return Forward(self._special[kind], twin, index)
+        if self.short and own is None and kind in self._special:
+            return Forward(self._special[kind], twin, index)
         rule = _rule(kind, self._classes)
         bound = MethodType(kind.forward, twin) if own is None else own
         if rule is not None:
@@ -101,8 +100,10 @@ def _directly(watch: Watch) -> Callable[[Any, int, Direct, tuple[Any, ...]], Any
                 found = None
             if found is None:
                 return None
-            outer, ledger.module = ledger.module, index
             calls[index] += 1
+            if found is SAME:
+                return args[0]
+            outer, ledger.module = ledger.module, index
             out = answer(found)
             ledger.module = outer
             return out
@@ -177,12 +178,12 @@ def _attending(watch: Watch, long: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _through(watch: Watch, long: Callable[..., Any], *, always: bool = False) -> Callable[..., Any]:
-    """What comes out is what went in: of dropout, only in evaluation."""
+def _through(watch: Watch, long: Callable[..., Any]) -> Callable[..., Any]:
+    """Dropout: in evaluation, what comes out is what went in."""
     calls = watch.ledger.calls
 
     def run(twin: nn.Module, index: int, *args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) != 1 or not (always or not twin.training):
+        if twin.training or kwargs or len(args) != 1:
             return long(index, MethodType(type(twin).forward, twin), *args, **kwargs)
         calls[index] += 1
         return args[0]

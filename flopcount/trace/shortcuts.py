@@ -18,8 +18,10 @@ from flopcount.tally import VIEWS
 from flopcount.trace import free, judges
 from flopcount.trace.judges import LIKE, Found, convolved
 
-#: What a call of a layer comes to, from the layer and its inputs; None where it is not sure.
-Direct: TypeAlias = Callable[..., "Found | None"]
+#: What a call of a layer comes to, from the layer and its inputs; None where it is not sure, and
+#: `SAME` where what comes out is what went in.
+Direct: TypeAlias = Callable[..., "Found | tuple[()] | None"]
+SAME: tuple[()] = ()
 
 
 def _conv(axes: int) -> Direct:
@@ -99,6 +101,7 @@ DIRECT: Mapping[type, Direct] = MappingProxyType(
             x, m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, m.return_indices
         ),
         nn.AvgPool2d: lambda m, x: _avg_pool(x, m.kernel_size, m.stride, m.padding, m.ceil_mode),
+        nn.Identity: lambda m, x: SAME,
         nn.AdaptiveAvgPool2d: lambda m, x: _adaptive(x, m.output_size),
     }
 )

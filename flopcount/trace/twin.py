@@ -41,8 +41,11 @@ class Manner(Protocol):
     def in_order(self, kind: type) -> bool:
         """Whether all that a class does is to run its parts one after the other."""
 
+    def shortly(self, twin: nn.Module, index: int, direct: Any) -> Forward:
+        """What is put in the place of that of a layer with a short cut, or else of a sequence."""
+
     def wrap(self, twin: nn.Module, index: int, own: Callable[..., Any] | None) -> Forward:
-        """What is put in the place of a forward method; ``own`` is one of the module's own."""
+        """What is put in the place of any other; ``own`` is one of the module's own."""
 
 
 _HOOKS = (
@@ -129,7 +132,7 @@ class Twin:
         self._known: dict[type, _Kind] = {}
         self._hooked: list[dict[str, Any]] = []
         # twins of classes that are not torch's, with what they hold beside their parts
-        self._strange: list[tuple[dict[str, Any], list[str]]] | None = []
+        self._strange: list[tuple[dict[str, Any], set[str]]] | None = []
         self.module = self._twin(module, "")
         self.layers = _layers(self.kinds)
         strange, self._strange = self._strange, None
@@ -227,7 +230,7 @@ class Twin:
         state["_modules"] = Parts(part.parts)
         if part.direct is None:
             self._look_at(module, twin, self._known[kind])
-        state["forward"] = self.manner.wrap(twin, part.index, None)
+        state["forward"] = self.manner.shortly(twin, part.index, part.direct)
         return twin
 
     def _whole(self, module: nn.Module, path: str, index: int, known: _Kind) -> nn.Module:
@@ -284,7 +287,8 @@ class Twin:
             for name, buffer in buffers.items():
                 if buffer is not None and not is_lazy(buffer):
                     buffers[name] = buffer.detach().clone()
-        self._learn(state, path)
+        if state["_parameters"] or buffers:
+            self._learn(state, path)
 
     def _learn(self, state: Mapping[str, Any], path: str) -> None:
         """Know the parameters and buffers that a module has."""
@@ -307,7 +311,7 @@ class Twin:
         if known.torchs and not self.real:
             return
         state = twin.__dict__
-        names = [name for name in state if name not in _BASE]
+        names = state.keys() - _BASE
         if self._strange is None:
             self._binder.rebind(state, names)
         else:

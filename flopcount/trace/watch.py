@@ -123,8 +123,10 @@ class Watch(TorchFunctionMode):
         elif size is LIKE and not self.everywhere and ins[0].is_meta and ins[0].is_contiguous():
             # a tensor like the first, made in a third of the time
             out = ins[0].detach()
-        else:
+        elif size is LIKE or self.everywhere or kind in _AS_THEY_LIE:
             out = self._made(kind, ins[0], ins[0].shape if size is LIKE else size, dtype)
+        else:
+            out = _empty(size, dtype=dtype, device=_META)
         if self.muted:
             self.glimpse((*ins, weight, bias))
             return out
