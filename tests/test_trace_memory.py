@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -17,7 +19,8 @@ from flopcount import hooks
 from flopcount.tally import VIEWS, Tally
 from flopcount.trace import count
 from shufflenet.builder import build
-from shufflenet.network import Network
+from shufflenet.network import Network, network
+from shufflenet.reader import load
 
 SMALL = settings(deadline=None, max_examples=25)
 MANY = settings(deadline=None, max_examples=60)
@@ -172,3 +175,50 @@ def test_the_trace_of_several_images_is_alive_and_costs_so_many_times_the_layer_
 def test_the_peak_of_a_training_step_is_not_said(options):
     tally = count(nn.Linear(3, 4), shape=(2, 3), backward=True, **options)
     assert tally.peak_memory is None
+
+
+class Looking(nn.Module):
+    """A module that looks at its parts while it runs, holds them in a list, and attends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), nn.LayerNorm(4))
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.listed = [self.body[0][0]]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, t, 4) -> (n, t, 4)``."""
+        for part in self.body:
+            x = part(x)
+        x = self.listed[0](self.body[0](x))
+        return self.attention(x, x, x, need_weights=False)[0]
+
+
+HELD: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "a sequence": (lambda: nn.Sequential(nn.Linear(4, 4), nn.ReLU()), (2, 4)),
+    "a network": (lambda: build(network(load("shufflenet"), 3, scale="0.25")), (1, 3, 64, 64)),
+    "one that looks at its parts": (Looking, (2, 3, 4)),
+    "a recurrent net": (lambda: nn.LSTM(4, 4), (2, 3, 4)),
+}
+
+
+def held_by_torch() -> list[object]:
+    """Every tensor and module there is, by class: asking some for theirs has effects."""
+    return [x for x in gc.get_objects() if issubclass(type(x), (Tensor, nn.Module))]
+
+
+@pytest.mark.parametrize("held", HELD)
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_count_leaves_no_tensor_and_no_module_to_the_search_for_garbage(held, backward):
+    make, shape = HELD[held]
+    module = make()
+    count(module, shape=shape, backward=backward)
+    gc.collect()
+    gc.disable()
+    try:
+        before = set(map(id, held_by_torch()))
+        tally = count(module, shape=shape, backward=backward)
+        assert [type(x).__name__ for x in held_by_torch() if id(x) not in before] == []
+    finally:
+        gc.enable()
+    assert tally.entries

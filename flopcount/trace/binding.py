@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from flopcount.trace.parts import Unmade
 
 _PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device, type, Tensor)
 # What may hold a module, and is copied with its twin in the place.
@@ -29,18 +31,23 @@ _HOLDERS = (
 
 
 class Binder:
-    """Binds values to the twins of one model; ``twin`` gives that of a module, or None.
+    """Binds values to the twins of one model, which are known by the ids of their modules.
 
     For a ``real`` pass, which may write on them, tensors are copied. ``kept`` is what must live as
     long as the twins do.
     """
 
-    def __init__(self, twin: Callable[[nn.Module], nn.Module | None], real: bool) -> None:
-        self._twin = twin
+    def __init__(self, twins: Mapping[int, nn.Module | Unmade], real: bool) -> None:
+        self._twins = twins
         self.real = real
         self.kept: list[Any] = []
         # what was copied for the twins, by the id of what it is a copy of
         self._copies: dict[int, Any] = {}
+
+    def _twin(self, module: nn.Module) -> nn.Module | None:
+        """The twin of a module, made now if it was not yet; None of one that is not the model's."""
+        part = self._twins.get(id(module))
+        return part.made() if isinstance(part, Unmade) else part
 
     def rebind(self, state: dict[str, Any], names: Iterable[str]) -> None:
         """Let what a module holds by those names lead to twins."""

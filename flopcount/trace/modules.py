@@ -17,12 +17,14 @@ from torch._C import DisableTorchFunction
 from flopcount.tally import VIEWS
 from flopcount.trace.attending import attend, attends_to_itself
 from flopcount.trace.functions import UNSURE
+from flopcount.trace.ledger import Ledger
 from flopcount.trace.parts import Unmade
 from flopcount.trace.records import Call, Rule, tensors
 from flopcount.trace.shortcuts import DIRECT, SAME, Direct, ShortCuts, operator_like
 from flopcount.trace.twin import NO_HOOKS, Forward
 from flopcount.trace.watch import Watch
 
+_CALL = nn.Module.__call__
 # What gives back what it was given, unless it trains.
 _DROPPING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
@@ -41,7 +43,7 @@ class Manner:
         directly = _directly(watch)
         self._long = long = _long(watch)
         self._short = _short(watch, directly, long)
-        self._sequence = _sequence(watch, directly)
+        self._order = (watch.ledger, directly)
         self._special: dict[type, Callable[..., Any]] = {
             nn.MultiheadAttention: _attending(watch, long),
             **dict.fromkeys(_DROPPING, _through(watch, long)),
@@ -55,7 +57,7 @@ class Manner:
     def shortly(self, twin: nn.Module, index: int, direct: Direct | None) -> Forward:
         """What is put in the place of that of a layer with a short cut, or else of a sequence."""
         if direct is None:
-            return Forward(self._sequence, twin._modules, index)
+            return Forward(_in_order, *self._order, twin._modules, index)
         return Forward(self._short, twin, index, direct)
 
     def wrap(self, twin: nn.Module, index: int, own: Callable[..., Any] | None) -> Forward:
@@ -123,37 +125,32 @@ def _short(
     return run
 
 
-def _sequence(watch: Watch, directly: Callable[..., Any]) -> Callable[..., Any]:
+def _in_order(
+    ledger: Ledger, directly: Callable[..., Any], parts: dict[str, Any], index: int, input: Any
+) -> Any:
     """One module after the other; where no hook is called, without asking for any."""
-    ledger = watch.ledger
-    calls = ledger.calls
-    call = nn.Module.__call__
-
-    def run(parts: dict[str, Any], index: int, input: Any) -> Any:
-        outer, ledger.module = ledger.module, index
-        calls[index] += 1
-        try:
-            # the parts as they are: what nobody asks for need not be made
-            for part in dict.values(parts):
-                if type(part) is Unmade and part.twin is None:
-                    if part.direct is None:
-                        input = run(part.parts, part.index, input)
-                        continue
-                    out = directly(part.module, part.index, part.direct, (input,))
-                    if out is not None:
-                        input = out
-                        continue
-                twin = part.made() if type(part) is Unmade else part
-                state = twin.__dict__
-                if state.get("_forward_hooks") is NO_HOOKS and type(twin).__call__ is call:
-                    input = state["forward"](input)
-                else:
-                    input = twin(input)
-        finally:
-            ledger.module = outer
-        return input
-
-    return run
+    outer, ledger.module = ledger.module, index
+    ledger.calls[index] += 1
+    try:
+        # the parts as they are: what nobody asks for need not be made
+        for part in dict.values(parts):
+            if type(part) is Unmade and part.twin is None:
+                if part.direct is None:
+                    input = _in_order(ledger, directly, part.parts, part.index, input)
+                    continue
+                out = directly(part.module, part.index, part.direct, (input,))
+                if out is not None:
+                    input = out
+                    continue
+            twin = part.made() if type(part) is Unmade else part
+            state = twin.__dict__
+            if state.get("_forward_hooks") is NO_HOOKS and type(twin).__call__ is _CALL:
+                input = state["forward"](input)
+            else:
+                input = twin(input)
+    finally:
+        ledger.module = outer
+    return input
 
 
 def _attending(watch: Watch, long: Callable[..., Any]) -> Callable[..., Any]:

@@ -128,7 +128,7 @@ class Twin:
         self._plain = {**_HOOKLESS, "training": training, "_compiled_call_impl": None}
         # in the order of the paths
         self._twins: dict[int, nn.Module | Unmade] = {}
-        self._binder = Binder(self._made, real)
+        self._binder = Binder(self._twins, real)
         self._known: dict[type, _Kind] = {}
         self._hooked: list[dict[str, Any]] = []
         # twins of classes that are not torch's, with what they hold beside their parts
@@ -179,11 +179,6 @@ class Twin:
             [key in called for key in self.names],
             others,
         )
-
-    def _made(self, module: nn.Module) -> nn.Module | None:
-        """The twin of a module, made now if it was not yet; None of one that is not the model's."""
-        part = self._twins.get(id(module))
-        return part.made() if isinstance(part, Unmade) else part
 
     def _twin(self, module: nn.Module, path: str) -> nn.Module:
         part = self._part(module, path)
