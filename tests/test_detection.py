@@ -30,7 +30,7 @@ CLASSES = 3
 # How many regions are run changes no figure, and more take longer.
 KEPT = 20
 IMAGE = (60, 80)
-# Shorter side: what 480x640 becomes, (304, 400) and (608, 800), is 300 and 600 padded to 16s.
+# By the shorter side: 480x640 becomes 300x400 and 600x800, padded to multiples of 16.
 RUN = {300: (304, 400), 600: (608, 800)}
 TABLE_7: dict[str, tuple[str, int | None, str, tuple[str, ...], str, tuple[str, str]]] = {
     "ShuffleNet 2x": (
