@@ -1,6 +1,7 @@
 """ShuffleNet v1 and the structures it compares with: cost, module, proof, and widths for a budget.
 
-``build`` and ``confirm`` need torch, ``solve`` needs NumPy; each is loaded on first use.
+``build`` and ``confirm`` need torch, ``detector`` torchvision too, ``solve`` NumPy; each is loaded
+on first use.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from shufflenet.builder import build as build
     from shufflenet.claim_files import load_claims as load_claims
     from shufflenet.confirmation import confirm as confirm
+    from shufflenet.detection import detection_cost as detection_cost
+    from shufflenet.detection import detector as detector
     from shufflenet.solver import solve as solve
 
 __all__ = [
@@ -33,6 +36,8 @@ __all__ = [
     "audit",
     "build",
     "confirm",
+    "detection_cost",
+    "detector",
     "load",
     "load_claims",
     "network",
@@ -44,6 +49,8 @@ _LATE = {
     "audit": "auditing",
     "build": "builder",
     "confirm": "confirmation",
+    "detection_cost": "detection",
+    "detector": "detection",
     "load_claims": "claim_files",
     "solve": "solver",
 }

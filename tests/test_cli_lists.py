@@ -24,6 +24,7 @@ NAMES = [
     "compare",
     "formula",
     "cost",
+    "detect",
     "count",
     "reconcile",
     "audit",

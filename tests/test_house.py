@@ -60,6 +60,7 @@ MADE_OF_TORCH = [
     "flopcount.trace",
     "shufflenet.builder",
     "shufflenet.confirmation",
+    "shufflenet.detection",
     "shufflenet.programs",
 ]
 # Who alone may import what.
@@ -70,7 +71,7 @@ ONLY = {
     "tabulate": ["flopcount.report", "shufflenet.cli"],
     "torch": [*MADE_OF_TORCH, "shufflenet.targets", "shufflenet.counting"],
     "onnx": ["flopcount.onnx_graph"],
-    "torchvision": ["shufflenet.targets"],
+    "torchvision": ["shufflenet.detection", "shufflenet.targets"],
     "timm": ["shufflenet.targets"],
     "matplotlib": ["shufflenet.plots", "shufflenet.cli.plot"],
 }
@@ -128,13 +129,19 @@ FLOORS = [
     [
         "shufflenet.confirmation",
         "shufflenet.counting",
+        "shufflenet.detection",
         "shufflenet.claims",
         "shufflenet.claim_files",
         "shufflenet.hypotheses",
         "shufflenet.candidates",
         "shufflenet.auditing",
     ],
-    ["shufflenet.audit_tables", "shufflenet.papers", "shufflenet.plot_points"],
+    [
+        "shufflenet.audit_tables",
+        "shufflenet.detection_tables",
+        "shufflenet.papers",
+        "shufflenet.plot_points",
+    ],
     ["shufflenet.plots"],
     ["shufflenet.cli"],
 ]
@@ -255,6 +262,7 @@ PLANTED = {
     "tabulate": ("shufflenet.figures", "import tabulate"),
     "torch": ("shufflenet.network", "def f():\n    import torch.nn"),
     "torch, early": ("shufflenet.targets", "from torch import nn"),
+    "torchvision, early": ("shufflenet.detection", "from torchvision import ops"),
     "torchvision": ("shufflenet.counting", "def f():\n    from torchvision import models"),
     "onnx": ("shufflenet.counting", "def f():\n    import onnx"),
     "a room of onnx, early": ("shufflenet.counting", "from flopcount import onnx_graph"),
@@ -570,6 +578,8 @@ def test_the_late_names_of_the_packages_stay_functions_when_their_rooms_are_load
         (shufflenet, "audit", "shufflenet.auditing"),
         (shufflenet, "build", "shufflenet.builder"),
         (shufflenet, "confirm", "shufflenet.confirmation"),
+        (shufflenet, "detection_cost", "shufflenet.detection"),
+        (shufflenet, "detector", "shufflenet.detection"),
         (shufflenet, "load_claims", "shufflenet.claim_files"),
         (shufflenet, "solve", "shufflenet.solver"),
     ]

@@ -143,6 +143,7 @@ JSON = {
     "solve-widths": ("--budget", "40M", "--no-confirm"),
     "compare": ("--no-confirm",),
     "cost": ("arch2",),
+    "detect": ("shufflenet", "--scale", "0.25", "--sizes", "64"),
     "formula": (),
     "audit": (),
     "paper": ("4",),

@@ -42,6 +42,7 @@ _GROUPS = {
         "compare": "compare",
         "formula": "formula",
         "cost": "cost",
+        "detect": "detect",
     },
     "Any model": {"count": "count", "reconcile": "reconcile"},
     "The paper": {"audit": "audit", "paper": "paper", "plot": "plot"},
