@@ -125,6 +125,12 @@ def hooked(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     return RemovableHandle({}) if id(args[0]) in w.apart else func(*args, **kwargs)
 
 
+def copied(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A deep copy of a tensor: one of the model's own, and nothing that it works out."""
+    with w.aside():
+        return func(*args, **kwargs)
+
+
 def unchanged(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """What changes where a tensor lies, and nothing of what it costs."""
     return args[0]

@@ -81,7 +81,7 @@ _FACTS_NAMES = (
     "size dim ndimension numel nelement stride is_floating_point is_complex is_contiguous"
     " element_size storage_offset data_ptr len hash repr str format get_device is_signed"
     " is_same_size is_inference is_conj is_neg result_type can_cast promote_types is_tensor"
-    " is_storage dim_order storage untyped_storage has_names reduce_ex setstate deepcopy"
+    " is_storage dim_order storage untyped_storage has_names reduce_ex setstate"
     " is_shared is_pinned is_distributed"
     " sizeof backward typename is_set_to get_default_dtype set_grad_enabled dir is_coalesced"
     " sparse_dim dense_dim dlpack_device broadcast_shapes is_set is_nested sym_is_contiguous"
@@ -258,6 +258,7 @@ _SPECIAL: Mapping[str, Handler] = {
     "register_hook": answers.hooked,
     "register_post_accumulate_grad_hook": answers.hooked,
     "share_memory_": answers.unchanged,
+    "__deepcopy__": answers.copied,
     "detach": answers.detached,
     "detach_": answers.detached,
     "_assert": answers.asserted,
