@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 from ways import empty, every_way, macs
 
+from flopcount.kinds import COUNTED, FREE, KIND
 from flopcount.trace import count
 
 RANKS = pytest.mark.parametrize("axes", [1, 2, 3])
@@ -304,3 +305,30 @@ def test_a_product_of_values_that_are_known_is_counted_like_any_other(options):
     known = torch.arange(64, dtype=torch.int32).reshape(8, 8)
     for run in (lambda x: x @ x, lambda x: torch.einsum("ij,jk->ik", x, x)):
         assert count(run, known, **options).macs == 8 * 8 * 8
+
+
+KINDS = {
+    "conv1d": (functional.conv1d, (2, 3, 5), (4, 3, 3)),
+    "conv_transpose2d": (functional.conv_transpose2d, (2, 3, 5, 5), (3, 4, 3, 3)),
+    "linear": (functional.linear, (2, 3), (4, 3)),
+    "bilinear": (functional.bilinear, (2, 3), (2, 5), (4, 3, 5)),
+    "matmul": (torch.matmul, (2, 3), (3, 4)),
+    "addmv": (torch.addmv, (2,), (2, 3), (3,)),
+    "scaled_dot_product_attention": (functional.scaled_dot_product_attention, *[(2, 4, 3)] * 3),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_kind_of_a_product_is_what_the_list_of_kinds_says(name):
+    run, *shapes = KINDS[name]
+    for way, tally in every_way(run, *(empty(*shape) for shape in shapes)).items():
+        (entry,) = tally.entries
+        assert (entry.operator, entry.kind) == (name, KIND[name]), way
+        assert entry.kind in COUNTED, way
+
+
+def test_no_operator_is_both_free_and_a_product_and_every_kind_is_one_that_there_is():
+    products = {name: kind for name, kind in KIND.items() if name not in FREE}
+    assert set(products.values()) <= COUNTED
+    assert {**FREE, **products} == KIND
+    assert not COUNTED & set(FREE.values())

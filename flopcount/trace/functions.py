@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from flopcount.kinds import FREE, NEEDS_VALUES, VIEWS, operator_of
+from flopcount.kinds import FREE, KIND, NEEDS_VALUES, VIEWS, operator_of
 from flopcount.operators import ShapeError
 from flopcount.trace import answers, free, judges
 from flopcount.trace.answers import Handler
@@ -132,7 +132,7 @@ def _named(func: Any, space: str, name: str, operator: str) -> Handler:
     if operator in _JUDGES:
         schema = _REORDERED.get(func)
         judge = _JUDGES[operator] if schema is None else _by_name(_JUDGES[operator], schema)
-        return _judged(judge, FREE.get(operator, _kind(operator)), operator)
+        return _judged(judge, KIND[operator], operator)
     if operator in ("reshape", "contiguous", "flatten", "ravel"):
         return lambda w, f, args, kwargs: w.maybe_view(f, args, kwargs, operator)
     if operator in VIEWS and not (operator == "unfold" and space == "torch.nn.functional"):
@@ -151,13 +151,6 @@ def _named(func: Any, space: str, name: str, operator: str) -> Handler:
     return answers.from_below
 
 
-def _kind(operator: str) -> str:
-    for kind, start in (("conv", "conv"), ("linear", "linear"), ("bilinear", "bilinear")):
-        if operator.startswith(start):
-            return kind
-    return "attention" if operator.startswith("scaled_dot") else "matmul"
-
-
 def _overloaded(func: Any, rules: Mapping[Any, Rule]) -> Handler:
     """How to answer an operator called by its own name: as the function of that name."""
     schema = getattr(func, "_schema", None)
@@ -166,7 +159,7 @@ def _overloaded(func: Any, rules: Mapping[Any, Rule]) -> Handler:
     space, _, operator = schema.name.partition("::")
     if space != "aten" or operator not in _JUDGES:
         return answers.from_below
-    kind = FREE.get(operator, _kind(operator))
+    kind = KIND[operator]
     return _judged(_by_name(_JUDGES[operator], schema), kind, operator)
 
 
