@@ -62,7 +62,7 @@ def backward(
         flows = custom or (bool(tracked) and kind not in _SOURCES)
         asked = flows and any(operand.needs for operand in operands)
         made = tuple(
-            tokens.make(out, asked and out.dtype.is_floating_point, any(out is x for x in read))
+            tokens.make(out, asked and _differentiable(out), any(out is x for x in read))
             for out in outs
         )
         if kind is None and operands[0].learned and not custom:
@@ -70,6 +70,10 @@ def backward(
         steps.append(_Step(line, operands, made))
     flowing = {tokens.of(x) for x in outputs}
     return tuple(_flow(steps, tokens.needs, flowing, twin))
+
+
+def _differentiable(tensor: Any) -> bool:
+    return bool(tensor.dtype.is_floating_point or tensor.dtype.is_complex)
 
 
 class _Tokens:

@@ -211,6 +211,9 @@ class Watch(TorchFunctionMode):
         if not outs:
             return out
         macs, weight, bias, windows = gathered.macs, None, None, 0
+        if kind == "conv" and any(x.is_complex() for x in ins):
+            # torch makes three products of real parts of what is one product of complex numbers
+            macs //= 3
         if found is not None:
             kind, operator, ins = found[0], found[1], found[2]
             weight, bias, windows = found[6:9]
