@@ -123,6 +123,20 @@ FREE: Mapping[str, str] = MappingProxyType(
     {name: kind for kind, names in _FREE.items() for name in names.split()}
 )
 
+# One kind a line: what one call of these sums, in whatever order torch takes them apart.
+_COUNTED = {
+    "conv": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
+    "linear": "linear",
+    "bilinear": "bilinear",
+    "matmul": "matmul mm bmm mv dot vdot addmm baddbmm addmv grouped_mm",
+    "attention": "scaled_dot_product_attention",
+}
+
+#: Every operator that has a kind: those that are free, and the products that users call.
+KIND: Mapping[str, str] = MappingProxyType(
+    {**FREE, **{name: kind for kind, names in _COUNTED.items() for name in names.split()}}
+)
+
 _VIEWS = (
     "view reshape flatten unflatten squeeze unsqueeze permute transpose t adjoint movedim moveaxis"
     " swapaxes swapdims expand expand_as broadcast_to view_as reshape_as narrow select chunk split"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, NamedTuple, TypeAlias
 
-from flopcount.conventions import Convention, price
+from flopcount.conventions import Convention, PartOfSampleError, price
 from flopcount.tally import Entry, Tally
 from flopcount.tree import Node
 
@@ -113,10 +113,17 @@ def _costs(tally: Tally, chosen: Convention, by: By) -> dict[str, int]:
     found: dict[str, list[Entry]] = {}
     for entry in priceable(tally).entries:
         found.setdefault(_key(entry, by), []).append(entry)
-    return {
-        name: price(Tally(tuple(entries), tally.element_bytes, batch=tally.batch), chosen)
-        for name, entries in found.items()
-    }
+    costs = {}
+    for name, entries in found.items():
+        part = Tally(tuple(entries), tally.element_bytes, batch=tally.batch)
+        try:
+            costs[name] = price(part, chosen)
+        except PartOfSampleError as error:
+            # The whole may divide where its parts do not.
+            raise PartOfSampleError(
+                f"{by} {name or WHOLE}: {error}; with a batch of 1 every part has a price"
+            ) from error
+    return costs
 
 
 def _key(entry: Entry, by: By) -> str:

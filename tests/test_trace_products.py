@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 from ways import empty, every_way, macs
 
+from flopcount.kinds import COUNTED, FREE, KIND
 from flopcount.trace import count
 
 RANKS = pytest.mark.parametrize("axes", [1, 2, 3])
@@ -304,3 +305,61 @@ def test_a_product_of_values_that_are_known_is_counted_like_any_other(options):
     known = torch.arange(64, dtype=torch.int32).reshape(8, 8)
     for run in (lambda x: x @ x, lambda x: torch.einsum("ij,jk->ik", x, x)):
         assert count(run, known, **options).macs == 8 * 8 * 8
+
+
+KINDS = {
+    "conv1d": (functional.conv1d, (2, 3, 5), (4, 3, 3)),
+    "conv_transpose2d": (functional.conv_transpose2d, (2, 3, 5, 5), (3, 4, 3, 3)),
+    "linear": (functional.linear, (2, 3), (4, 3)),
+    "bilinear": (functional.bilinear, (2, 3), (2, 5), (4, 3, 5)),
+    "matmul": (torch.matmul, (2, 3), (3, 4)),
+    "addmv": (torch.addmv, (2,), (2, 3), (3,)),
+    "scaled_dot_product_attention": (functional.scaled_dot_product_attention, *[(2, 4, 3)] * 3),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_kind_of_a_product_is_what_the_list_of_kinds_says(name):
+    run, *shapes = KINDS[name]
+    for way, tally in every_way(run, *(empty(*shape) for shape in shapes)).items():
+        (entry,) = tally.entries
+        assert (entry.operator, entry.kind) == (name, KIND[name]), way
+        assert entry.kind in COUNTED, way
+
+
+def test_no_operator_is_both_free_and_a_product_and_every_kind_is_one_that_there_is():
+    products = {name: kind for name, kind in KIND.items() if name not in FREE}
+    assert set(products.values()) <= COUNTED
+    assert {**FREE, **products} == KIND
+    assert not COUNTED & set(FREE.values())
+
+
+COMPLEX = {
+    "conv1d": (functional.conv1d, (2, 3, 8), (4, 3, 3), 2 * 4 * 6 * 3 * 3),
+    "conv2d": (functional.conv2d, (2, 3, 8, 8), (4, 3, 3, 3), 2 * 4 * 6 * 6 * 3 * 9),
+    "conv_transpose2d": (
+        functional.conv_transpose2d,
+        (2, 3, 8, 8),
+        (3, 4, 3, 3),
+        2 * 3 * 8 * 8 * 4 * 9,
+    ),
+    "linear": (functional.linear, (2, 3), (4, 3), 2 * 3 * 4),
+    "matmul": (torch.matmul, (2, 3), (3, 4), 2 * 3 * 4),
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_a_product_of_complex_numbers_is_one_however_torch_makes_it(name):
+    run, x, w, expected = COMPLEX[name]
+    given = [torch.zeros(shape, dtype=torch.complex64) for shape in (x, w)]
+    assert macs(run, *given) == macs(run, empty(*x), empty(*w)) == expected
+
+
+@pytest.mark.parametrize("options", [{}, {"checked": True}, {"execution": "real"}], ids=str)
+@pytest.mark.filterwarnings("ignore:Complex modules are a new feature")
+def test_gradients_of_complex_numbers_flow_as_those_of_others_do(options):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 1, 1)).to(torch.complex64)
+    x = torch.zeros(2, 3, 8, 8, dtype=torch.complex64)
+    first, second = 2 * 4 * 6 * 6 * 3 * 9, 2 * 6 * 6 * 4
+    tally = count(model, x, backward=True, **options)
+    assert tally.macs == 2 * first + 3 * second

@@ -204,3 +204,58 @@ def test_the_way_back_through_a_rule_of_ones_own_is_reported():
     assert tally.uncounted == {"linalg_inv_backward": 1}
     with pytest.raises(UncountedError, match="linalg_inv_backward"):
         count(Solver(), X, rules=rules, backward=True, strict=True)
+
+
+def nothing(call: Any) -> int:
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("key", "rule", "says"),
+    [
+        ("linalg_inw", "inverse", "'linalg_inw': torch has no operator of that name"),
+        ("aten::linalg_inw", "inverse", "'aten::linalg_inw': torch has no operator"),
+        ("nowhere::inv", "inverse", "'nowhere::inv': torch has no operator"),
+        ("", "inverse", "'': torch has no operator"),
+        ("pi", "inverse", "'pi': torch has no operator"),
+        (7, "inverse", "7: is neither the name of an operator, a function nor a class"),
+        ("linalg_inv", nothing, "'linalg_inv': .* is neither a kind nor a Rule"),
+        ("linalg_inv", None, "'linalg_inv': None is neither a kind nor a Rule"),
+        ("linalg_inv", Rule(7), "'linalg_inv': .* is neither a kind nor a Rule"),
+        ("linalg_inv", "", "'linalg_inv': '' is no kind"),
+        ("linalg_inv", Rule("uncounted", nothing), "'linalg_inv': 'uncounted' is no kind"),
+        (
+            "linalg_inv",
+            "matmul",
+            "'matmul' multiplies and adds: it takes a Rule that says how much",
+        ),
+        (Solver, Rule("conv"), "'conv' multiplies and adds"),
+    ],
+)
+def test_a_rule_that_nothing_can_meet_is_refused_by_what_is_wrong_with_it(key, rule, says):
+    with pytest.raises(ValueError, match=rf"^rules: .*{says}"):
+        count(torch.linalg.inv, X, rules={"relu": "relu", key: rule})
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "linalg_inv",
+        "aten::linalg_inv_ex",
+        "_fft_r2c",
+        "__add__",
+        "add_",
+        "getitem",
+        "scaled_dot_product_attention",
+        "lstm",
+        "inv",
+        "nms",
+        "masked_fill_",
+        "addcmul",
+        "reshape",
+        "flopcount_tests::scaled",
+        "scaled",
+    ],
+)
+def test_a_rule_may_go_by_every_name_that_torch_knows(key):
+    assert count(nn.Linear(4, 4), X, rules={key: "own"}).macs == 2 * 4 * 4 * 4

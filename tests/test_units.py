@@ -430,6 +430,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     )
     (folder / "broken.py").write_text("def unit(place:\n")
     (folder / "missing.py").write_text("import no_such_module_anywhere\n")
+    (folder / "reading.py").write_text("open('no-such-file.json')\n")
+    (folder / "later.py").write_text("def unit(place):\n    open('no-such-file.json')\n")
     monkeypatch.syspath_prepend(tmp_path)
     return name
 
@@ -476,6 +478,17 @@ def test_a_module_that_cannot_be_imported_is_refused(package: str, module: str) 
     with pytest.raises(UnitError) as caught:
         unit(name, (package,))
     assert f"unit {name!r} cannot be imported: " in str(caught.value)
+
+
+def test_a_module_that_reads_what_is_not_there_says_which_file(package: str) -> None:
+    name = f"{package}.reading:unit"
+    with pytest.raises(UnitError) as caught:
+        unit(name, (package,))
+    assert f"unit {name!r} cannot be imported: " in str(caught.value)
+    assert "'no-such-file.json'" in str(caught.value)
+    later = unit(f"{package}.later:unit", (package,))
+    with pytest.raises(UnitError, match=r"failed: FileNotFoundError: .*'no-such-file\.json'"):
+        made(later, Place(8, 16, 0, 2))
 
 
 def test_a_name_that_the_module_lacks_is_refused(package: str) -> None:

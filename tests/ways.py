@@ -65,3 +65,30 @@ def macs(model: Any, *inputs: Any, **named: Any) -> int:
 def empty(*shape: int) -> Tensor:
     """A tensor of that shape whose values are of no interest."""
     return torch.zeros(shape)
+
+
+def held(model: nn.Module) -> list[tuple[Any, ...]]:
+    """All that a module and its parts hold, by what it is and not by what it equals."""
+    found: list[tuple[Any, ...]] = []
+    for path, part in model.named_modules(remove_duplicate=False):
+        for name, value in vars(part).items():
+            found.append((path, name, id(value)))
+            if isinstance(value, dict):
+                found += [(path, name, key, id(item)) for key, item in value.items()]
+            elif isinstance(value, (list, tuple)):
+                found += [(path, name, id(item)) for item in value]
+    tensors = model.state_dict(keep_vars=True).items()
+    return [*found, *((name, x._version, x.requires_grad) for name, x in tensors)]
+
+
+def agreed(model: nn.Module, *inputs: Any, **options: Any) -> Tally:
+    """The tally of a model, which is the checked one entry by entry; the model is as it was."""
+    before = held(model)
+    fast = count(model, *inputs, **options)
+    assert held(model) == before
+    checked = count(model, *inputs, checked=True, **options)
+    assert held(model) == before
+    assert list(fast.entries) == list(checked.entries)
+    assert fast == checked
+    assert fast.uncounted == {}
+    return fast

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch._C import _len_torch_function_stack
 from torch.nn.modules.module import _has_any_global_hook
 
-from flopcount.kinds import operator_of
 from flopcount.tally import Tally
 from flopcount.trace.binding import held_by
 from flopcount.trace.functions import KNOWN, handler_of
+from flopcount.trace.given import given
 from flopcount.trace.inputs import made, prepared
 from flopcount.trace.keeping import kept, uncollected
 from flopcount.trace.ledger import Ledger, settle
@@ -60,14 +60,14 @@ def count(
     ``checked`` has every function run and its operators counted below, instead of being answered
     by its shapes.
     Raises UncountedError under ``strict`` where something ran that has no rule, DataDependentError
-    where values are needed, TypeError where there is neither input nor shape, or both; and
-    whatever the model raises.
+    where values are needed, ValueError for a rule that nothing can meet, TypeError where there is
+    neither input nor shape, or both; and whatever the model raises.
     """
     if execution not in ("meta", "real"):
         raise ValueError(f'execution {execution!r}: is "meta" or "real"')
     if shape is not None and inputs:
         raise TypeError("count takes either inputs or a shape")
-    asked = {key: Rule(rule) if isinstance(rule, str) else rule for key, rule in rules.items()}
+    asked = given(rules)
     real = execution == "real"
     with alone(), torch.inference_mode(False), nullcontext() if real else uncollected():
         tally = _counted(model, inputs, shape, kwargs, (real, backward, checked, asked))
@@ -123,7 +123,7 @@ class _Run:
         table = {} if rules else KNOWN
         how = {"real": real, "checked": checked}
         self.watch = Watch(self.ledger, table, handler_of, device=self.device, **how)
-        self.watch.rules = {_key(key): rule for key, rule in rules.items()}
+        self.watch.rules = rules
         self.watch.everywhere = thorough
         self.watch.backward = backward
         self.twin: Twin | None = None
@@ -214,7 +214,3 @@ def _device(module: Any) -> torch.device:
     parameters = module.parameters() if isinstance(module, nn.Module) else iter(())
     first = next(parameters, None)
     return torch.device("cpu") if first is None else first.device
-
-
-def _key(key: Any) -> Any:
-    return operator_of(key) if isinstance(key, str) and "::" not in key else key

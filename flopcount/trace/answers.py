@@ -35,7 +35,8 @@ def device(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 
 def viewed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A function that makes other names of its first tensor."""
-    if w.everywhere or not args or id(args[0]) in w.apart or id(args[0]) in w.worked_out:
+    known = args and (id(args[0]) in w.apart or id(args[0]) in w.worked_out)
+    if w.everywhere or not args or known or (w.backward and not torch.is_grad_enabled()):
         return w.view(func, args, kwargs)
     out = func(*args, **kwargs)
     outs = (out,) if isinstance(out, Tensor) else tuple(tensors(out))
@@ -123,6 +124,12 @@ def reflected(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, A
 def hooked(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A hook on a tensor: only a backward pass would call it, and none is run."""
     return RemovableHandle({}) if id(args[0]) in w.apart else func(*args, **kwargs)
+
+
+def copied(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A deep copy of a tensor: one of the model's own, and nothing that it works out."""
+    with w.aside():
+        return func(*args, **kwargs)
 
 
 def unchanged(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

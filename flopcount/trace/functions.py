@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from flopcount.kinds import FREE, NEEDS_VALUES, VIEWS, operator_of
+from flopcount.kinds import FREE, KIND, NEEDS_VALUES, VIEWS, operator_of
 from flopcount.operators import ShapeError
 from flopcount.trace import answers, free, judges
 from flopcount.trace.answers import Handler
@@ -81,7 +81,7 @@ _FACTS_NAMES = (
     "size dim ndimension numel nelement stride is_floating_point is_complex is_contiguous"
     " element_size storage_offset data_ptr len hash repr str format get_device is_signed"
     " is_same_size is_inference is_conj is_neg result_type can_cast promote_types is_tensor"
-    " is_storage dim_order storage untyped_storage has_names reduce_ex setstate deepcopy"
+    " is_storage dim_order storage untyped_storage has_names reduce_ex setstate"
     " is_shared is_pinned is_distributed"
     " sizeof backward typename is_set_to get_default_dtype set_grad_enabled dir is_coalesced"
     " sparse_dim dense_dim dlpack_device broadcast_shapes is_set is_nested sym_is_contiguous"
@@ -132,7 +132,7 @@ def _named(func: Any, space: str, name: str, operator: str) -> Handler:
     if operator in _JUDGES:
         schema = _REORDERED.get(func)
         judge = _JUDGES[operator] if schema is None else _by_name(_JUDGES[operator], schema)
-        return _judged(judge, FREE.get(operator, _kind(operator)), operator)
+        return _judged(judge, KIND[operator], operator)
     if operator in ("reshape", "contiguous", "flatten", "ravel"):
         return lambda w, f, args, kwargs: w.maybe_view(f, args, kwargs, operator)
     if operator in VIEWS and not (operator == "unfold" and space == "torch.nn.functional"):
@@ -151,13 +151,6 @@ def _named(func: Any, space: str, name: str, operator: str) -> Handler:
     return answers.from_below
 
 
-def _kind(operator: str) -> str:
-    for kind, start in (("conv", "conv"), ("linear", "linear"), ("bilinear", "bilinear")):
-        if operator.startswith(start):
-            return kind
-    return "attention" if operator.startswith("scaled_dot") else "matmul"
-
-
 def _overloaded(func: Any, rules: Mapping[Any, Rule]) -> Handler:
     """How to answer an operator called by its own name: as the function of that name."""
     schema = getattr(func, "_schema", None)
@@ -166,7 +159,7 @@ def _overloaded(func: Any, rules: Mapping[Any, Rule]) -> Handler:
     space, _, operator = schema.name.partition("::")
     if space != "aten" or operator not in _JUDGES:
         return answers.from_below
-    kind = FREE.get(operator, _kind(operator))
+    kind = KIND[operator]
     return _judged(_by_name(_JUDGES[operator], schema), kind, operator)
 
 
@@ -258,6 +251,7 @@ _SPECIAL: Mapping[str, Handler] = {
     "register_hook": answers.hooked,
     "register_post_accumulate_grad_hook": answers.hooked,
     "share_memory_": answers.unchanged,
+    "__deepcopy__": answers.copied,
     "detach": answers.detached,
     "detach_": answers.detached,
     "_assert": answers.asserted,

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 from flopcount.tally import VIEWS, Entry, Shape
+from flopcount.trace.custom import Custom
 from flopcount.trace.twin import Twin
 
 #: Of a parameter the token is below this one; buffers and the module's other tensors have it.
@@ -22,10 +23,20 @@ _new_tuple = tuple.__new__
 
 
 #: One operator that ran: module, kind, operator, inputs, outputs, multiply-adds [MAC], weight,
-#: bias, elements under windows, and whether gradients were asked for when it ran. A kind of None
-#: says that the outputs are other names of the first input.
+#: bias, elements under windows, and whether gradients were asked for when it ran, or which function
+#: with a backward method of its own did it. A kind of None says that the outputs are other names of
+#: the first input.
 Line: TypeAlias = tuple[
-    int, "str | None", str, tuple[Any, ...], tuple[Any, ...], int, Any, Any, int, bool
+    int,
+    "str | None",
+    str,
+    tuple[Any, ...],
+    tuple[Any, ...],
+    int,
+    Any,
+    Any,
+    int,
+    "bool | Custom | None",
 ]
 
 

@@ -20,7 +20,15 @@ from flopcount.trace.functions import UNSURE
 from flopcount.trace.ledger import Ledger
 from flopcount.trace.parts import Unmade
 from flopcount.trace.records import Call, Rule, tensors
-from flopcount.trace.shortcuts import DIRECT, SAME, Direct, ShortCuts, operator_like
+from flopcount.trace.shortcuts import (
+    COUNTING,
+    DIRECT,
+    SAME,
+    Direct,
+    ShortCuts,
+    called_plainly,
+    operator_like,
+)
 from flopcount.trace.twin import NO_HOOKS, Forward
 from flopcount.trace.watch import Watch
 
@@ -37,7 +45,12 @@ class Manner:
 
     def __init__(self, watch: Watch, rules: Mapping[Any, Rule], short: bool) -> None:
         self.short = short
-        self.directs = ShortCuts(DIRECT if short else {}, short)
+        known: dict[type, Direct | None] = {}
+        if short:
+            known.update(DIRECT)
+        if watch.backward:
+            known.update(dict.fromkeys(COUNTING))
+        self.directs = ShortCuts(known, short)
         self._watch = watch
         self._classes = {key: rule for key, rule in rules.items() if isinstance(key, type)}
         directly = _directly(watch)
@@ -51,8 +64,10 @@ class Manner:
 
     def in_order(self, kind: type) -> bool:
         """Whether all that a class does is to run its parts one after the other."""
-        plain = getattr(kind, "forward", None) is nn.Sequential.forward
-        return self.short and plain and _rule(kind, self._classes) is None
+        if not self.short or not issubclass(kind, nn.Sequential) or not called_plainly(kind):
+            return False
+        plain = kind.forward is nn.Sequential.forward and kind.__iter__ is nn.Sequential.__iter__
+        return plain and _rule(kind, self._classes) is None
 
     def shortly(self, twin: nn.Module, index: int, direct: Direct | None) -> Forward:
         """What is put in the place of that of a layer with a short cut, or else of a sequence."""
@@ -117,9 +132,15 @@ def _short(
     watch: Watch, directly: Callable[..., Any], long: Callable[..., Any]
 ) -> Callable[..., Any]:
     def run(twin: nn.Module, index: int, direct: Direct, *args: Any, **kwargs: Any) -> Any:
-        out = None if kwargs else directly(twin, index, direct, args)
+        # a layer whose mode the model has changed does more or less than its class at large
+        plain = twin.training is watch.backward and not kwargs
+        out = directly(twin, index, direct, args) if plain else None
         if out is None:
-            return long(index, MethodType(type(twin).forward, twin), *args, **kwargs)
+            forward: Callable[..., Any] = MethodType(type(twin).forward, twin)
+            rule = _rule(type(twin), {})
+            if rule is not None:
+                forward = _whole(watch, twin, rule, forward)
+            return long(index, forward, *args, **kwargs)
         return out
 
     return run

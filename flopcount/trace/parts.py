@@ -81,3 +81,13 @@ class Parts(dict[str, Any]):
         """Take a part out."""
         self._make()
         return super().pop(name, *default)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Take the last part out, with its name."""
+        self._make()
+        return super().popitem()
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """The part of that name, made; or the default, which has it from here on."""
+        self._make()
+        return super().setdefault(name, default)

@@ -106,6 +106,9 @@ DIRECT: Mapping[type, Direct] = MappingProxyType(
     }
 )
 
+#: Of those, the layers that in training write on themselves: they count the batches they saw.
+COUNTING = (nn.BatchNorm2d, nn.BatchNorm3d)
+
 
 class ShortCuts(dict[type, "Direct | None"]):
     """The short cut of every class, or None; one of another's says by ``free_size`` what it makes.
@@ -115,17 +118,22 @@ class ShortCuts(dict[type, "Direct | None"]):
     type of its first input.
     """
 
-    def __init__(self, known: Mapping[type, Direct], asks: bool) -> None:
+    def __init__(self, known: Mapping[type, Direct | None], asks: bool) -> None:
         super().__init__(known)
         self._asks = asks
 
     def __missing__(self, kind: type) -> Direct | None:
         found = None
-        if self._asks and callable(getattr(kind, "free_size", None)):
+        if self._asks and callable(getattr(kind, "free_size", None)) and called_plainly(kind):
             free = getattr(kind, "free_kind", None)
             found = _free(free) if isinstance(free, str) and free not in VIEWS else None
         self[kind] = found
         return found
+
+
+def called_plainly(kind: type) -> bool:
+    """Whether a call of a module of that class comes to its forward method and nothing else."""
+    return issubclass(kind, nn.Module) and kind.__call__ is nn.Module.__call__
 
 
 def operator_like(kind: str) -> str:

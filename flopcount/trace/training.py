@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from flopcount.kinds import COUNTED
 from flopcount.tally import Entry, Shape
+from flopcount.trace.custom import Custom
 from flopcount.trace.ledger import Line
 from flopcount.trace.twin import Twin, layer_of
 
@@ -49,7 +50,8 @@ def backward(
         kind, operator, ins, outs, weight, bias, tracked = *line[1:5], line[6], line[7], line[9]
         read = tuple(x for x in (*ins, weight, bias) if x is not None)
         before = tuple(tokens.of(x) for x in read)
-        if kind is None and operator != "detach":
+        custom = isinstance(tracked, Custom)
+        if kind is None and operator != "detach" and not custom:
             for out in outs:
                 tokens.rename(read[0], out)
             continue
@@ -57,16 +59,21 @@ def backward(
             _Operand(x, t, tokens.needs[t], t in tokens.learned)
             for x, t in zip(read, before, strict=True)
         )
-        asked = tracked and kind not in _SOURCES and any(operand.needs for operand in operands)
+        flows = custom or (bool(tracked) and kind not in _SOURCES)
+        asked = flows and any(operand.needs for operand in operands)
         made = tuple(
-            tokens.make(out, asked and out.dtype.is_floating_point, any(out is x for x in read))
+            tokens.make(out, asked and _differentiable(out), any(out is x for x in read))
             for out in outs
         )
-        if kind is None and operands[0].learned:
+        if kind is None and operands[0].learned and not custom:
             tokens.learned.update(made)
         steps.append(_Step(line, operands, made))
     flowing = {tokens.of(x) for x in outputs}
     return tuple(_flow(steps, tokens.needs, flowing, twin))
+
+
+def _differentiable(tensor: Any) -> bool:
+    return bool(tensor.dtype.is_floating_point or tensor.dtype.is_complex)
 
 
 class _Tokens:
@@ -113,11 +120,17 @@ class _Tokens:
 def _flow(
     steps: list[_Step], needs: list[bool], flowing: set[int], twin: Twin | None
 ) -> Iterable[Entry]:
+    told: set[Custom] = set()
     for step in reversed(steps):
         if not any(out in flowing and needs[out] for out in step.outs):
             continue
         flowing.update(operand.token for operand in step.operands if operand.needs)
-        if step.line[5]:
+        custom = step.line[9]
+        if isinstance(custom, Custom):
+            if custom not in told:
+                yield _untold(step, custom.name, twin)
+            told.add(custom)
+        elif step.line[5]:
             yield from _gradients(step, twin)
 
 
@@ -128,7 +141,7 @@ def _gradients(step: _Step, twin: Twin | None) -> Iterable[Entry]:
         kind = "linear"
     # what is added to a product is not read again
     factors = 2 if kind in ("conv", "linear", "matmul") and operator != "deform_conv2d" else 3
-    path, layer = ("", "") if twin is None else (twin.paths[module], layer_of(twin.kinds[module]))
+    path, layer = _place(module, twin)
     if kind == "attention":
         found = _attention(step)
     elif kind == "bilinear":
@@ -138,7 +151,7 @@ def _gradients(step: _Step, twin: Twin | None) -> Iterable[Entry]:
         found = [(operand.tensor, macs) for operand in operands if operand.needs]
     else:
         # A rule of the user's says nothing of the way back.
-        yield Entry(path, "uncounted", (), (), operator=f"{operator}_backward", layer=layer)
+        yield _untold(step, operator, twin)
         return
     out = outs[0]
     for tensor, cost in found:
@@ -157,6 +170,15 @@ def _gradients(step: _Step, twin: Twin | None) -> Iterable[Entry]:
             0,
             moved,
         )
+
+
+def _untold(step: _Step, operator: str, twin: Twin | None) -> Entry:
+    path, layer = _place(step.line[0], twin)
+    return Entry(path, "uncounted", (), (), operator=f"{operator}_backward", layer=layer)
+
+
+def _place(module: int, twin: Twin | None) -> tuple[str, str]:
+    return ("", "") if twin is None else (twin.paths[module], layer_of(twin.kinds[module]))
 
 
 def _products(step: _Step) -> tuple[_Operand, ...]:

@@ -36,7 +36,7 @@ class Manner(Protocol):
 
     @property
     def directs(self) -> Mapping[type, Any]:
-        """Not None for the classes that have no parts and write nothing on themselves."""
+        """What answers for a class of modules instead of its forward method, or None."""
 
     def in_order(self, kind: type) -> bool:
         """Whether all that a class does is to run its parts one after the other."""
@@ -194,8 +194,9 @@ class Twin:
         index = len(self.paths)
         self.paths.append(path)
         self.kinds.append(kind)
-        hooked = state["_forward_hooks"] or state["_forward_pre_hooks"]
-        if not known.late or hooked or "forward" in state:
+        odd = state["_forward_hooks"] or state["_forward_pre_hooks"] or "forward" in state
+        # a layer may have been given parts, which no short cut looks at
+        if not known.late or odd or (known.direct is not None and state["_modules"]):
             return self._whole(module, path, index, known)
         part = self._twins[key] = Unmade(self._make, module, index, known.direct)
         if state["_parameters"] or state["_buffers"]:
@@ -208,10 +209,12 @@ class Twin:
 
     def _meet(self, kind: type) -> _Kind:
         direct = None if self.apart else self.manner.directs[kind]
-        late = direct is not None or (not self.apart and self.manner.in_order(kind))
+        torchs = _is_torchs(kind)
+        # another's class may write on itself when it is asked what it makes
+        late = torchs if direct is not None else not self.apart and self.manner.in_order(kind)
         odd = issubclass(kind, (torch.jit.ScriptModule, LazyModuleMixin))
         wraps = _WRAPPERS.get(kind.__name__)
-        known = _Kind(direct, late, odd, _slots_of(kind), _is_torchs(kind), wraps)
+        known = _Kind(direct, late, odd, _slots_of(kind), torchs, wraps)
         self._known[kind] = known
         return known
 

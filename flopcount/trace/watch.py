@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_map_only
 
 from flopcount.kinds import COUNTED
 from flopcount.operators import Sizes
+from flopcount.trace.custom import Customs
 from flopcount.trace.deep import Deep
 from flopcount.trace.judges import LIKE
 from flopcount.trace.ledger import Ledger
@@ -83,6 +84,7 @@ class Watch(TorchFunctionMode):
         self._sources: dict[int, Tensor] = {}
         self._ghosts: dict[int, Ghost] = {}
         self.paths: list[str] = [""]
+        self.customs = Customs()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -131,7 +133,7 @@ class Watch(TorchFunctionMode):
             self.glimpse((*ins, weight, bias))
             return out
         ledger = self.ledger
-        grad = _is_grad_enabled()
+        grad = _is_grad_enabled() or (self.backward and self.customs.running())
         line = (ledger.module, kind, operator, ins, (out,), macs, weight, bias, windows, grad)
         ledger.lines.append(line)
         return out
@@ -178,7 +180,7 @@ class Watch(TorchFunctionMode):
             bias = bias if bias is None else self.ghost(bias)
         if kind is None and not read:
             return
-        grad = _is_grad_enabled()
+        grad = _is_grad_enabled() or (self.backward and self.customs.running())
         line = (self.ledger.module, kind, operator, read, made, macs, weight, bias, windows, grad)
         self.ledger.lines.append(line)
 
@@ -211,6 +213,9 @@ class Watch(TorchFunctionMode):
         if not outs:
             return out
         macs, weight, bias, windows = gathered.macs, None, None, 0
+        if kind == "conv" and any(x.is_complex() for x in ins):
+            # torch makes three products of real parts of what is one product of complex numbers
+            macs //= 3
         if found is not None:
             kind, operator, ins = found[0], found[1], found[2]
             weight, bias, windows = found[6:9]

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from flopcount.conventions import convention as named
 from flopcount.conventions import price, price_entry
 from flopcount.report import Table
-from shufflenet.cli import options
+from shufflenet.cli import asked, options
 from shufflenet.cli.output import Form, emit
 from shufflenet.cli.proof import confirmed, verdict
 from shufflenet.figures import Priced, column_json, input_json, priced
@@ -39,7 +38,7 @@ from shufflenet.reader import load
 @click.option("--unit", type=options.UNIT, help="Unit of all stages, instead of the spec's.")
 @options.cardinality_option
 @click.option("--layers", is_flag=True, help="Every layer by its path, instead of every row.")
-@options.convention_option
+@options.own_convention_option("shufflenet-paper")
 @options.units_from_option
 @options.confirm_flag
 @options.output_options
@@ -59,7 +58,7 @@ def cost(
         raise click.UsageError("--widths and --scale exclude each other")
     proof = confirm and options.wants_proof(confirm)
     net = network(load(spec), groups, scale=scale, **choices)
-    item = priced(net, named(convention))
+    item = priced(net, asked.convention(convention))
     if proof:
         (item,) = confirmed([item])
     emit(form, path, lambda: _table(item, layers), lambda: _figures(item))

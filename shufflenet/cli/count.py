@@ -65,7 +65,7 @@ class _Result(NamedTuple):
     ),
 )
 @options.target_options
-@options.any_convention_option
+@options.own_convention_option("macs")
 @click.option(
     "--by",
     type=click.Choice(["module", "kind", "operator"]),

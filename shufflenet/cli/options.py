@@ -133,13 +133,17 @@ convention_option = click.option(
     show_default=True,
     help="How layers are priced; see `shufflecost conventions`.",
 )
-any_convention_option = click.option(
-    "--convention",
-    type=CONVENTION,
-    default="macs",
-    show_default=True,
-    help="How what ran is priced: a name (see `shufflecost conventions`), or a .toml file.",
-)
+
+
+def own_convention_option(default: str) -> Callable[[F], F]:
+    """``--convention`` where one of the user's own, in a file, does as well."""
+    return click.option(
+        "--convention",
+        type=CONVENTION,
+        default=default,
+        show_default=True,
+        help="How layers are priced: a name (see `shufflecost conventions`), or a .toml file.",
+    )
 
 
 def _from_here(

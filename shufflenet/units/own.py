@@ -40,7 +40,7 @@ def unit(name: str, units_from: Collection[str] = ()) -> Unit:
         )
     try:
         found = getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError, SyntaxError) as error:
+    except (ImportError, AttributeError, SyntaxError, OSError) as error:
         raise UnitError(f"unit {name!r} cannot be imported: {error}") from error
     if isinstance(found, Unit):
         return found._replace(name=name)
@@ -68,6 +68,7 @@ _SLIPS = (
     RuntimeError,
     AssertionError,
     ImportError,
+    OSError,
 )
 
 
