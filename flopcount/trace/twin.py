@@ -201,7 +201,10 @@ class Twin:
         part = self._twins[key] = Unmade(self._make, module, index, known.direct)
         if state["_parameters"] or state["_buffers"]:
             self._learn(state, path)
-        if known.direct is None:
+        if not known.torchs and known.direct is not None:
+            # another's class may write on itself when it is asked what it makes
+            part.made()
+        elif known.direct is None:
             prefix = f"{path}." if path else ""
             for name, child in state["_modules"].items():
                 part.parts[name] = None if child is None else self._part(child, prefix + name)
@@ -210,8 +213,7 @@ class Twin:
     def _meet(self, kind: type) -> _Kind:
         direct = None if self.apart else self.manner.directs[kind]
         torchs = _is_torchs(kind)
-        # another's class may write on itself when it is asked what it makes
-        late = torchs if direct is not None else not self.apart and self.manner.in_order(kind)
+        late = direct is not None or (not self.apart and self.manner.in_order(kind))
         odd = issubclass(kind, (torch.jit.ScriptModule, LazyModuleMixin))
         wraps = _WRAPPERS.get(kind.__name__)
         known = _Kind(direct, late, odd, _slots_of(kind), torchs, wraps)
@@ -226,8 +228,9 @@ class Twin:
         state["_parameters"] = state["_parameters"].copy()
         state["_buffers"] = state["_buffers"].copy()
         state["_modules"] = Parts(part.parts)
-        if part.direct is None:
-            self._look_at(module, twin, self._known[kind])
+        known = self._known[kind]
+        if part.direct is None or not known.torchs:
+            self._look_at(module, twin, known)
         state["forward"] = self.manner.shortly(twin, part.index, part.direct)
         return twin
 
