@@ -78,6 +78,9 @@ _FAMILIES = {
     "MobileNet": _Look(COLOURS[2], "*", 7.5),
     ALONE: _Look(COLOURS[0], "P", 5.0),
 }
+# Where most of the paper's models meet: [10^6 MAC], [%]. From that many on they are drawn apart.
+_CROWD = (35, 44), (42, 50)
+_MANY = 10
 _HOLLOW = "hollow: printed cost, as our network is not the paper's"
 
 
@@ -129,18 +132,40 @@ def error_plot(points: Sequence[ErrorPoint]) -> Figure:
     import matplotlib
 
     with matplotlib.rc_context(_STYLE):
-        for family in _FAMILIES:
-            own = [point for point in points if point.family == family]
-            for printed in (False, True):
-                _mark(axes, family, [point for point in own if point.printed == printed])
+        _mark_all(axes, points)
         axes.set_xscale("log")
         _plain_ticks(axes)
         axes.set_xlabel(_axis(named(COUNTED)))
         axes.set_ylabel("Top-1 error, as reported [%]")
         axes.grid()
         _name_those_alone(axes, [point for point in points if point.family == ALONE])
+        _enlarge(axes, points)
         _explain(figure, points)
     return figure
+
+
+def _mark_all(axes: Axes, points: Sequence[ErrorPoint]) -> None:
+    for family in _FAMILIES:
+        own = [point for point in points if point.family == family]
+        for printed in (False, True):
+            _mark(axes, family, [point for point in own if point.printed == printed])
+
+
+def _enlarge(axes: Axes, points: Sequence[ErrorPoint]) -> None:
+    """The crowd at 40 million again, where the picture is empty."""
+    (left, right), (low, high) = _CROWD
+    crowd = [p for p in points if left < p.macs / 1e6 < right and low < p.error < high]
+    if len(crowd) < _MANY:
+        return
+    inset = axes.inset_axes((0.46, 0.56, 0.53, 0.42))
+    _mark_all(inset, crowd)
+    inset.set_xlim(left, right)
+    inset.set_ylim(low, high)
+    inset.tick_params(labelsize=7)
+    inset.grid()
+    inset.spines[:].set_visible(True)
+    inset.spines[:].set_color("#999999")
+    axes.indicate_inset_zoom(inset, edgecolor="#999999")
 
 
 def _mark(axes: Axes, family: str, points: Sequence[ErrorPoint]) -> None:
@@ -159,7 +184,7 @@ def _marker(look: _Look, hollow: bool) -> dict[str, Any]:
         "marker": look.marker,
         "linestyle": "none",
         "color": look.colour,
-        "markerfacecolor": "white" if hollow else look.colour,
+        "markerfacecolor": "none" if hollow else look.colour,
         # An edge keeps markers apart that lie upon each other.
         "markeredgecolor": look.colour if hollow else "white",
         "markeredgewidth": 1.1 if hollow else 0.4,

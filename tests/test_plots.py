@@ -97,10 +97,18 @@ def test_a_nominal_figure_that_nothing_gives_stands_at_the_baseline():
     assert (point.macs, point.printed) == (by_hand(4, (272, 544, 1088)), False)
 
 
+def test_the_crowd_at_40_million_is_drawn_again_and_whole():
+    (inset,) = shown(error_plot(POINTS)).child_axes
+    crowd = {(p.macs / 1e6, float(p.error)) for p in POINTS if 35e6 < p.macs < 44e6}
+    assert set(markers(inset)) == crowd
+    assert len(crowd) > 15
+    assert shown(error_plot(POINTS[:3])).child_axes == []
+
+
 def test_hollow_markers_are_the_printed_costs_and_the_legend_says_so():
     def explained(points: Any) -> tuple[set[tuple[float, float]], list[str]]:
         figure = error_plot(points)
-        hollow = [ln for ln in shown(figure).lines if ln.get_markerfacecolor() == "white"]
+        hollow = [ln for ln in shown(figure).lines if ln.get_markerfacecolor() == "none"]
         (legend,) = figure.legends
         found = {place for line in hollow for place in zip(*line.get_data(), strict=True)}
         return found, [text.get_text() for text in legend.get_texts()]
