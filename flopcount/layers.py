@@ -234,6 +234,26 @@ Constraints: TypeAlias = Generator[tuple[str, Rule], None, Shape]
 def constraints(layer: Layer, shape: Shape, path: str = "") -> Constraints:
     """Every rule the tree must keep for an input ``(n, c, h, w)``, with the path that needs it."""
     match layer:
+        case Chain(children, rules):
+            for rule in rules:
+                yield path, rule
+            for name, child in children:
+                shape = yield from constraints(child, shape, below(path, name))
+            return shape
+        case Branches(children, join):
+            yield path, AtLeast("number of branches", len(children), 1)
+            shapes = []
+            for name, child in children:
+                shapes.append((yield from constraints(child, shape, below(path, name))))
+            yield from _join_rules(join, shapes, below(path, join))
+            return joined(layer, shapes)
+        case _:
+            yield from _leaf_rules(layer, shape, path)
+            return output(layer, shape)
+
+
+def _leaf_rules(layer: Leaf, shape: Shape, path: str) -> Iterator[tuple[str, Rule]]:
+    match layer:
         case Conv(c_in, c_out, kernel, stride, padding, groups):
             yield path, Equal("input width", c_in, "the arriving width", shape[1])
             yield path, AtLeast("output width", c_out, 1)
@@ -268,22 +288,8 @@ def constraints(layer: Layer, shape: Shape, path: str = "") -> Constraints:
             yield path, AtLeast("output features", c_out, 1)
         case Act() | Negate() | GlobalPool() | Flatten() | Identity():
             pass
-        case Chain(children, rules):
-            for rule in rules:
-                yield path, rule
-            for name, child in children:
-                shape = yield from constraints(child, shape, below(path, name))
-            return shape
-        case Branches(children, join):
-            yield path, AtLeast("number of branches", len(children), 1)
-            shapes = []
-            for name, child in children:
-                shapes.append((yield from constraints(child, shape, below(path, name))))
-            yield from _join_rules(join, shapes, below(path, join))
-            return joined(layer, shapes)
         case _:
             assert_never(layer)
-    return output(layer, shape)
 
 
 def _window(

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from flopcount.conventions import Convention, price_entry
+from flopcount.conventions import Convention, price, price_entry
+from flopcount.conventions import convention as named
 from flopcount.layers import Conv, leaves
 from shufflenet.auditing import Audit, Finding, costs_beside
+from shufflenet.candidates import network_under
 from shufflenet.claims import Claim, Sheet, Subject
 from shufflenet.figures import Priced
 
@@ -24,12 +26,16 @@ _SPECS = {
 #: Models that stand alone, each under its own name.
 ALONE = "other"
 _UNSHUFFLED = "without shuffle"
+#: The convention by which every model's cost is counted: that of Table 1.
+COUNTED = "shufflenet-paper"
+# In another picture than the paper's, "our" would be somebody else's.
+_OUR, _THEIR = "our impl.", "authors' impl."
 
 
 class ErrorPoint(NamedTuple):
     """One model of the paper: its family, its cost [MAC] and its reported error [%].
 
-    ``printed`` says that the cost is the printed one, as ours is of another network.
+    ``printed`` says that the cost is the printed one, as our network is not the paper's.
     """
 
     family: str
@@ -40,23 +46,27 @@ class ErrorPoint(NamedTuple):
 
 
 def error_points(sheets: Sequence[Sheet], found: Audit) -> tuple[ErrorPoint, ...]:
-    """Every model of Tables 2 to 6 with its reported error, each once."""
+    """Every model of Tables 2 to 6 with its reported error.
+
+    What tables repeat, one family at the same cost with the same error, is one point.
+    """
     findings = {finding.claim.key: finding for finding in found.findings}
-    points: dict[ErrorPoint, None] = {}
+    points: dict[tuple[str, int, Decimal], ErrorPoint] = {}
     for sheet in sheets:
         if sheet.page not in ERROR_TABLES:
             continue
         findings |= costs_beside(sheet, sheets)
         for claim in sheet.claims:
             if claim.says == "error":
-                points.update(dict.fromkeys(_points(sheet, claim, findings)))
-    return tuple(points)
+                for point in _points(sheet, claim, findings):
+                    points.setdefault((point.family, point.macs, point.error), point)
+    return tuple(points.values())
 
 
 def _points(sheet: Sheet, claim: Claim, findings: Mapping[str, Finding]) -> Iterator[ErrorPoint]:
     error = Decimal(claim.printed)
     if claim.subject is not None:
-        macs = findings[claim.key].macs
+        macs = _cost(findings[claim.key])
         family = _UNSHUFFLED if "no shuffle" in claim.column else _family(claim.subject)
         if macs is not None:
             yield ErrorPoint(family, claim.row, macs, error)
@@ -66,13 +76,30 @@ def _points(sheet: Sheet, claim: Claim, findings: Mapping[str, Finding]) -> Iter
             continue
         if other.nominal and (other.subject is None or other.subject.name != claim.column):
             continue
-        finding = findings[other.key]
-        # A figure that is printed for one network stands where ours is not that network.
-        ours = None if finding.verdict == "disagree" and not other.nominal else finding.macs
+        ours = _cost(findings[other.key])
         family = ALONE if other.subject is None else _family(other.subject)
-        label = claim.row if family == ALONE else f"{claim.row}, {claim.column}"
+        label = claim.row.replace(_OUR, _THEIR)
+        label = label if family == ALONE else f"{label}, {claim.column}"
         macs = int(Decimal(other.printed) * 1_000_000) if ours is None else ours
         yield ErrorPoint(family, label, macs, error, printed=ours is None)
+
+
+def _cost(finding: Finding) -> int | None:
+    """What our network of a printed complexity costs [MAC]; None where it is not the paper's.
+
+    It is the network that gives the printed figure. Where none does and the figure is nominal,
+    printed once for several networks, it is the baseline's: the first candidate of the audit.
+    """
+    claim, best = finding.claim, finding.best
+    if claim.subject is None or best is None:
+        return None
+    if finding.verdict == "disagree":
+        if not claim.nominal:
+            return None
+        best = finding.tried[0]
+    net = network_under(claim.subject, best.hypothesis)
+    # The figure may come out with the FC layer counted: all stand on one axis, counted alike.
+    return None if net is None else int(price(net.tally(memory=False), named(COUNTED)))
 
 
 def _family(subject: Subject) -> str:
@@ -144,7 +171,6 @@ def width_point(groups: int, item: Priced) -> WidthPoint:
 
 
 def unit_axis(convention: Convention) -> str:
-    """What an axis of costs is called, in millions of the convention's unit."""
-    if convention.unit == "macs":
-        return "Multiply-adds [$10^6$ MAC]"
-    return "Operations [$10^6$ FLOP]"
+    """What an axis of costs is called: the convention, in millions of its unit."""
+    unit = "MAC" if convention.unit == "macs" else "FLOP"
+    return f"Cost by the convention {convention.name} [$10^6$ {unit}]"

@@ -189,3 +189,10 @@ def fails(outcome: Outcome, code: int, *quoted: str) -> str:
 def cells(line: str) -> list[str]:
     """The cells of a row of a table that was printed to a pipe."""
     return re.split(r" {2,}", line.strip())
+
+
+def columns_of_latex(text: str) -> int:
+    """How many columns the tabular of a text declares, whether set on a line or as paragraphs."""
+    found = re.search(r"\\begin\{tabular\}\{((?:[^{}]|\{[^{}]*\})*)\}", text)
+    assert found is not None
+    return len(re.findall("[lrp]", re.sub(r"\{[^{}]*\}", "", found[1])))

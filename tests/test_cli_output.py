@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import COMMANDS, ROOT, Outcome, environment, fails, python, run, run_together
+from command import (
+    COMMANDS,
+    ROOT,
+    Outcome,
+    columns_of_latex,
+    environment,
+    fails,
+    python,
+    run,
+    run_together,
+)
 
 FORMATS = ["table", "markdown", "latex", "csv", "json"]
 each_command = pytest.mark.parametrize("command", COMMANDS)
@@ -100,7 +110,7 @@ def test_markdown_is_a_title_then_a_table_with_the_cells_of_csv(command: str):
 def test_latex_is_one_tabular_with_as_many_cells_in_every_row(command: str):
     text = shown(command, "latex").out
     inside = text.partition("\\begin{tabular}{")[2].partition("\\end{tabular}")[0]
-    columns = len(inside.partition("}")[0])
+    columns = columns_of_latex(text)
     assert columns == len(rows(command)[0])
     body = [line for line in inside.splitlines()[1:] if not line.startswith("\\")]
     assert len(body) == len(rows(command))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Outcome, fails, ran, run, run_together
+from command import Outcome, columns_of_latex, fails, ran, run, run_together
 from test_paper import by_hand
 
 from shufflenet.claim_files import load_claims
@@ -181,7 +181,7 @@ def test_latex_is_a_table_of_booktabs_in_plain_letters(number: str):
     for rule in ("\\toprule", "\\midrule", "\\bottomrule"):
         assert rule in tex
     assert "\\hline" not in tex
-    columns = len(tex.partition("\\begin{tabular}{")[2].partition("}")[0])
+    columns = columns_of_latex(tex)
     inside = tex.partition("\\begin{tabular}")[2].partition("\\end{tabular}")[0]
     body = [line for line in inside.splitlines()[1:] if not line.startswith("\\")]
     assert columns == len(grid(number)[0])
@@ -196,13 +196,18 @@ ENGINE = next((name for name in ("pdflatex", "tectonic", "lualatex") if shutil.w
 
 
 @pytest.mark.skipif(ENGINE is None, reason="no TeX engine is installed")
-def test_the_latex_of_every_table_compiles_in_a_paper(tmp_path: Path):
-    for number in TABLES:
-        (tmp_path / f"table{number}.tex").write_text(shown(number, "latex").out)
-    inputs = "\n\n".join(f"\\input{{table{number}}}" for number in TABLES)
+def test_the_latex_of_every_table_compiles_in_a_paper_and_fits_its_page(tmp_path: Path):
+    tables = [shown(number, "latex").out for number in TABLES]
+    audits = run_together(*(("audit", "--table", n, "--format", "latex") for n in "356"))
+    tables += [outcome.out for outcome in audits]
+    for place, text in enumerate(tables):
+        (tmp_path / f"table{place}.tex").write_text(text)
+    # in a section, whose paragraphs are indented, and with no package but those that are named
+    inputs = "\n\n".join(f"\\input{{table{place}}}" for place in range(len(tables)))
+    needs = {need for text in tables for need in re.findall(r"^% needs (.*)$", text, re.MULTILINE)}
     (tmp_path / "paper.tex").write_text(
-        "\\documentclass{article}\n\\usepackage{booktabs}\n"
-        f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
+        "\n".join(["\\documentclass{article}", *sorted(needs), "\\begin{document}"])
+        + f"\nBefore.\n\n{inputs}\n\\end{{document}}\n"
     )
     assert ENGINE is not None
     how: list[Any] = [] if ENGINE == "tectonic" else ["-interaction=nonstopmode", "-halt-on-error"]
@@ -211,6 +216,7 @@ def test_the_latex_of_every_table_compiles_in_a_paper(tmp_path: Path):
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "paper.pdf").exists()
+    assert re.findall(r"Overfull \\hbox.*", done.stdout) == []
 
 
 def test_an_unknown_table_is_refused():

@@ -1,20 +1,16 @@
-"""Pictures: what they show, how it is labelled, and that a file is written whole or not at all."""
+"""Pictures: what they show and how it is labelled; `test_cli_plot` has the command."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import pytest
-from command import fails, python, run, run_together
 from test_paper import by_hand
 
-from flopcount.conventions import convention
+from flopcount.conventions import CONVENTIONS, convention
 from shufflenet import load, network
 from shufflenet.auditing import audit
 from shufflenet.claim_files import load_claims
@@ -44,15 +40,21 @@ def markers(axes: Any) -> Iterator[tuple[float, float]]:
 # --- Error against cost
 
 
-def test_every_error_of_tables_2_to_6_is_a_point_once():
+def test_every_error_of_tables_2_to_6_is_a_point():
     errors = {
-        (claim.printed, claim.page)
+        claim.printed
         for sheet in SHEETS
         for claim in sheet.claims
         if claim.says == "error" and claim.page in "23456"
     }
-    assert {str(point.error) for point in POINTS} == {printed for printed, _ in errors}
-    assert len(set(POINTS)) == len(POINTS)
+    assert {str(point.error) for point in POINTS} == errors
+
+
+def test_what_several_tables_repeat_is_one_point():
+    places = [(point.family, point.macs, point.error) for point in POINTS]
+    assert len(set(places)) == len(places)
+    repeated = [p for p in POINTS if (p.family, p.error) == ("ShuffleNet", Decimal("34.1"))]
+    assert len(repeated) == 1
 
 
 def test_the_families_are_those_of_the_paper():
@@ -62,7 +64,7 @@ def test_the_families_are_those_of_the_paper():
         *("VGG-like", "ResNet", "ResNeXt", "Xception-like", "MobileNet", ALONE),
     }
     alone = {point.label for point in POINTS if point.family == ALONE}
-    assert alone == {"VGG-16", "PVANET (our impl.)", "AlexNet", "SqueezeNet"}
+    assert alone == {"VGG-16", "PVANET (authors' impl.)", "AlexNet", "SqueezeNet"}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,9 @@ def test_the_families_are_those_of_the_paper():
     [
         ("ShuffleNet", "34.1", by_hand(3, (240, 480, 960))),
         ("without shuffle", "36.4", by_hand(3, (240, 480, 960))),
-        ("ShuffleNet", "29.1", by_hand(3, (480, 960, 1920), 48) + 1920 * 1000),
+        ("ShuffleNet", "29.1", by_hand(3, (480, 960, 1920), 48)),
+        # the stem with which the audit finds the printed 13, and no other
+        ("ShuffleNet", "55.6", by_hand(3, (60, 120, 240), 12)),
         ("Xception-like", "46.1", by_hand(1, (72, 144, 288), 12)),
     ],
 )
@@ -81,8 +85,40 @@ def test_a_point_has_the_exact_cost_of_its_network(family: str, error: str, macs
 
 
 def test_a_network_that_is_not_the_papers_stands_at_the_printed_cost():
-    (pvanet,) = [point for point in POINTS if point.label.startswith("PVANET")]
-    assert (pvanet.macs, pvanet.printed) == (557_000_000, True)
+    printed = {point.label.partition(" (")[0]: point.macs for point in POINTS if point.printed}
+    assert printed == {"PVANET": 557_000_000, "ShuffleNet 0.5x": 40_000_000}
+
+
+def test_a_nominal_figure_that_nothing_gives_stands_at_the_baseline():
+    verdicts = {f.claim.key: f.verdict for f in audit(SHEETS).findings}
+    assert verdicts["2/ShuffleNet 1x/Complexity (MFLOPs)/g = 4"] == "disagree"
+    (point,) = [p for p in POINTS if p.label == "ShuffleNet 1x, g = 4"]
+    # the nearest candidate counts the FC layer; the baseline does not
+    assert (point.macs, point.printed) == (by_hand(4, (272, 544, 1088)), False)
+
+
+def test_the_crowd_at_40_million_is_drawn_again_and_whole():
+    (inset,) = shown(error_plot(POINTS)).child_axes
+    crowd = {(p.macs / 1e6, float(p.error)) for p in POINTS if 35e6 < p.macs < 44e6}
+    assert set(markers(inset)) == crowd
+    assert len(crowd) > 15
+    assert shown(error_plot(POINTS[:3])).child_axes == []
+
+
+def test_hollow_markers_are_the_printed_costs_and_the_legend_says_so():
+    def explained(points: Any) -> tuple[set[tuple[float, float]], list[str]]:
+        figure = error_plot(points)
+        hollow = [ln for ln in shown(figure).lines if ln.get_markerfacecolor() == "none"]
+        (legend,) = figure.legends
+        found = {place for line in hollow for place in zip(*line.get_data(), strict=True)}
+        return found, [text.get_text() for text in legend.get_texts()]
+
+    places, names = explained(POINTS)
+    assert places == {(p.macs / 1e6, float(p.error)) for p in POINTS if p.printed}
+    assert [name for name in names if "printed cost" in name] == names[-1:]
+    places, names = explained([point for point in POINTS if not point.printed])
+    assert places == set()
+    assert not any("printed" in name for name in names)
 
 
 def test_the_errors_are_drawn_against_the_costs():
@@ -90,17 +126,23 @@ def test_the_errors_are_drawn_against_the_costs():
     drawn_points = sorted(markers(axes))
     assert drawn_points == sorted((p.macs / 1e6, float(p.error)) for p in POINTS)
     assert axes.get_xscale() == "log"
-    assert axes.get_xlabel() == "Multiply-adds [$10^6$ MAC]"
+    name, says = axes.get_xlabel().split("\n")
+    assert name == "Cost by the convention shufflenet-paper [$10^6$ MAC]"
+    assert says == PAPER.says
     assert axes.get_ylabel() == "Top-1 error, as reported [%]"
 
 
-def test_every_family_of_the_errors_has_a_look_of_its_own_and_a_name():
-    axes = shown(error_plot(POINTS))
-    looks = {(line.get_color(), line.get_marker(), line.get_fillstyle()) for line in axes.lines}
-    names = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert len(looks) == len(names) == len({point.family for point in POINTS})
+def test_every_family_of_the_errors_has_a_marker_of_its_own_and_a_name():
+    figure = error_plot(POINTS)
+    axes = shown(figure)
+    families = {point.family for point in POINTS}
+    # by its marker alone, which print in grey keeps
+    assert len({line.get_marker() for line in axes.lines}) == len(families)
     assert {line.get_color() for line in axes.lines} <= set(COLOURS)
-    # not by colour alone: where two have one marker, they differ in more
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert set(names[:-1]) == (families - {ALONE}) | {"others"}
+    assert len(names) == len(families) + 1
     assert {text.get_text() for text in axes.texts} == {
         point.label for point in POINTS if point.family == ALONE
     }
@@ -148,7 +190,10 @@ def pictures() -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", pictures())
 def test_no_two_labels_overlap_and_none_is_cut_off(name: str):
-    figure = pictures()[name]
+    assert_whole(pictures()[name])
+
+
+def assert_whole(figure: Any) -> None:
     found = boxes(figure)
     assert len(found) > 8
     met = [
@@ -212,9 +257,18 @@ def test_the_bars_of_a_row_stand_one_behind_the_other():
             ends[place] += bar.get_width()
     for row, end in zip(rows, ends, strict=True):
         assert end == pytest.approx(sum(p.cost for p in found if p.row == row) / 1e6)
-    assert axes.get_xlabel() == "Multiply-adds [$10^6$ MAC]"
-    torch = cost_plot(found, "ShuffleNet", convention("torch"))
-    assert shown(torch).get_xlabel() == "Operations [$10^6$ FLOP]"
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_the_axis_of_costs_names_the_convention_its_unit_and_what_it_counts(name: str):
+    counted = convention(name)
+    found = parts(priced(network(load("googlenet")), PAPER))
+    figure = cost_plot(found, "GoogLeNet", counted)
+    unit = {"macs": "MAC", "flops": "FLOP"}[counted.unit]
+    first, *says = shown(figure).get_xlabel().split("\n")
+    assert first == f"Cost by the convention {name} [$10^6$ {unit}]"
+    assert " ".join(says) == counted.says
+    assert_whole(figure)
 
 
 def test_every_kind_has_a_colour_of_its_own_and_a_name():
@@ -271,6 +325,30 @@ def test_the_widths_are_drawn_against_the_groups():
     assert list(axes.get_xticks()) == [1, 3, 8]
 
 
+def test_lines_that_coincide_share_a_name_and_no_name_is_left_out():
+    widths = ((32, 48, 48, 32), (40, 40, 50, 40))
+    points = [WidthPoint(g, None, width, 0) for g, width in zip((1, 2), widths, strict=True)]
+    figure = width_plot(points[:1], "Widths", ("Conv2", "Conv3", "Conv4", "Conv5"))
+    assert [t.get_text() for t in shown(figure).texts] == ["Conv2, Conv5", "Conv3, Conv4"]
+    figure = width_plot(points, "Widths", ("Conv2", "Conv3", "Conv4", "Conv5"))
+    texts = shown(figure).texts
+    # two that only meet at the end are two lines, each with its name
+    assert [t.get_text() for t in texts] == ["Conv2, Conv5", "Conv3", "Conv4"]
+    low, high = shown(figure).get_ylim()
+    assert all(low <= text.xy[1] <= high for text in texts)
+    assert_whole(figure)
+    sizes = [line.get_markersize() for line in shown(figure).lines]
+    assert sizes == sorted(set(sizes), reverse=True)
+
+
+def test_many_names_at_the_top_are_all_drawn():
+    points = [WidthPoint(g, None, (100, 100 + g, 101 + g, 102 + g), 0) for g in (1, 2)]
+    figure = width_plot(points, "Widths", ("A", "B", "C", "D"))
+    names = [text for text, _ in boxes(figure)]
+    assert [name for name in names if name in "ABCD"] == ["A", "B", "C", "D"]
+    assert_whole(figure)
+
+
 # --- Files
 
 
@@ -284,86 +362,3 @@ def test_the_same_figure_gives_the_same_bytes(form: str):
 def test_the_letters_of_an_svg_stay_letters():
     text = drawn(error_plot(POINTS), "svg").decode()
     assert ">SqueezeNet</text>" in text
-
-
-def test_every_picture_is_written_in_every_format(tmp_path: Path):
-    kinds = {
-        "errors": ("errors",),
-        "cost": ("cost", "mobilenet_v1", "--scale", "0.5", "--convention", "macs"),
-        "widths": ("widths", "--budget", "38M", "--stem", "12", "--groups", "1,3"),
-    }
-    commands = [
-        ("plot", *args, "-o", f"{name}.{form}")
-        for name, args in kinds.items()
-        for form in SIGNATURES
-    ]
-    outcomes = run_together(*commands, cwd=tmp_path)
-    assert set(outcomes) == {(0, "", "")}
-    for name in kinds:
-        for form, signature in SIGNATURES.items():
-            assert (tmp_path / f"{name}.{form}").read_bytes().startswith(signature)
-    assert len(os.listdir(tmp_path)) == len(commands)
-
-
-def test_the_ending_may_be_in_capitals(tmp_path: Path):
-    assert run("plot", "cost", "arch2", "-o", "a.PNG", cwd=tmp_path).code == 0
-    assert (tmp_path / "a.PNG").read_bytes().startswith(SIGNATURES["png"])
-
-
-def test_bad_input_is_refused_in_one_line_and_nothing_is_written(tmp_path: Path):
-    commands = [
-        (("errors", "-o", "errors.gif"), ("errors.gif", ".png, .svg, .pdf")),
-        (("errors", "-o", "errors"), ("errors", ".png")),
-        (("errors", "-o", "missing/errors.png"), ("missing/errors.png", "No such file")),
-        (("errors",), ("--output",)),
-        (("errors", "-o", ""), ("empty",)),
-        (("cost", "nope", "-o", "a.png"), ("'nope'",)),
-        (("cost", "shufflenet", "--groups", "7", "-o", "a.png"), ("g = 7",)),
-        (("widths", "--budget", "40m", "-o", "a.png"), ("'40m'", "milli")),
-        (("pie", "-o", "a.png"), ("'pie'",)),
-    ]
-    outcomes = run_together(*(("plot", *args) for args, _ in commands), cwd=tmp_path)
-    for outcome, (_, quotes) in zip(outcomes, commands, strict=True):
-        fails(outcome, 2, *quotes)
-    assert os.listdir(tmp_path) == []
-
-
-def test_an_earlier_picture_is_kept_where_the_new_one_cannot_be_drawn(tmp_path: Path):
-    (tmp_path / "kept.png").write_bytes(b"an earlier picture")
-    outcome = run("plot", "widths", "--groups", "7,16", "-o", "kept.png", cwd=tmp_path)
-    assert outcome.code == 1
-    assert [line for line in outcome.err.splitlines() if "no width is legal" in line]
-    assert (tmp_path / "kept.png").read_bytes() == b"an earlier picture"
-
-
-def test_groups_without_a_legal_width_are_left_out_and_told(tmp_path: Path):
-    outcome = run("plot", "widths", "--groups", "1,3,16", "-o", "w.svg", cwd=tmp_path)
-    assert outcome.code == 1
-    assert re.fullmatch(r"shufflecost: shufflenet, g=16: no width is legal.*\n", outcome.err)
-    assert (tmp_path / "w.svg").exists()
-
-
-_HIDDEN = """
-import sys
-sys.modules["matplotlib"] = None
-from shufflenet.cli import main
-main(sys.argv[1:])
-"""
-
-
-@pytest.mark.parametrize("kind", [("errors",), ("cost", "shufflenet"), ("widths",)])
-def test_without_matplotlib_the_extra_is_named(kind: tuple[str, ...], tmp_path: Path):
-    outcome = python("-c", _HIDDEN, "plot", *kind, "-o", "a.png", cwd=tmp_path)
-    fails(outcome, 2, "matplotlib", "shufflecost[plot]")
-    assert os.listdir(tmp_path) == []
-
-
-def test_without_matplotlib_everything_else_works():
-    assert python("-c", _HIDDEN, "paper", "7").code == 0
-
-
-@pytest.mark.parametrize("kind", ["errors", "cost", "widths"])
-def test_every_picture_has_help_with_an_example_and_the_exit_codes(kind: str):
-    said = run("plot", kind, "--help").out
-    assert f"shufflecost plot {kind}" in said
-    assert "Exit codes:" in said

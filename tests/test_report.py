@@ -126,6 +126,22 @@ def test_latex_sets_a_table_between_rules():
     assert rows[2] < rules[2] < rows[3]
 
 
+def test_latex_of_a_wide_table_breaks_texts_and_headers_and_is_shrunk_to_the_line():
+    prose, path = "one text of many short words " * 3, "stage2.unit1.residual.body.compress"
+    headers = ("says", "path", "Complexity (MFLOPs)", "A_b")
+    table = Table("t", headers, ((prose, path, 1, 2),), left=2)
+    lines = render(table, "latex").splitlines()
+    assert lines[1] == "% needs \\usepackage{array,booktabs,graphicx}"
+    box, begin, columns = lines[2].partition("\\begin{tabular}")
+    fit = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
+    assert box == r"\noindent" + fit
+    # a path breaks nowhere, and figures stay on their line
+    assert (begin, columns) == ("\\begin{tabular}", r"{>{\raggedright\arraybackslash}p{11em}lrr}")
+    heads = [head.strip() for head in lines[4].removesuffix(r"\\").split("&")]
+    assert heads == ["says", "path", r"\shortstack[r]{Complexity\\(MFLOPs)}", r"A\_b"]
+    assert lines[-1] == r"\end{tabular}}"
+
+
 @pytest.mark.parametrize(
     ("text", "escaped"),
     [

@@ -50,9 +50,12 @@ def plot() -> None:
 )
 @_output
 def errors(path: str) -> int:
-    """The reported error against our cost, for every model of Tables 2 to 6.
+    """The reported error against the cost, for every model of Tables 2 to 6.
 
-    Where ours is not the network that the paper trained, the cost is the printed one.
+    The cost is the multiply-adds of the convolutions, as Table 1 counts them: of the network that
+    gives the printed complexity (see `shufflecost audit`), and of the baseline's where none does
+    but the figure is printed once for several networks. Where ours is not the network that the
+    paper trained, a hollow marker stands at the printed complexity.
     """
 
     def draw() -> Figure:
@@ -97,8 +100,10 @@ def cost(
         from shufflenet.tables import scale_title
 
         net = item.network
+        # A network that is printed at one scale only has no "1x" in its name.
+        name = net.spec.title if net.scale == 1 and not net.spec.hints else scale_title(net)
         column = f", g = {net.groups}" if len(net.spec.groups) > 1 else ""
-        title = f"{scale_title(net)}{column}: {as_printed(item.cost)}"
+        title = f"{name}{column}: {as_printed(item.cost)}"
         return cost_plot(parts(item), title, item.convention)
 
     return _draw(path, draw)
@@ -115,6 +120,7 @@ def cost(
 @options.spec_option
 @click.option("--stem", type=options.STEM, help="A width, several, or auto. Default: the spec's.")
 @click.option("--unit", type=options.UNIT, help="Unit of all stages, instead of the spec's.")
+@options.cardinality_option
 @options.size_option
 @options.convention_option
 @options.units_from_option
@@ -149,7 +155,8 @@ def widths(
         from shufflenet.plots import width_plot
 
         stages = [row.layer for row in stage_rows(loaded)]
-        title = f"{loaded.title}: widths nearest to {as_printed(budget)}"
+        unit = "MAC" if named(convention).unit == "macs" else "FLOP"
+        title = f"{loaded.title}: widths nearest to {as_printed(budget)} {unit} ({convention})"
         return width_plot(points, title, stages)
 
     return _draw(path, draw) or code
