@@ -22,12 +22,12 @@ Verdict: TypeAlias = Literal["exact", "under", "disagree", "reported"]
 # The axes on which the figures of a claim can vary.
 _AXES: Mapping[Says, tuple[str, ...]] = {
     "complexity": ("counted", "digits", "stem", "image", "widths"),
-    "channels": ("counted", "digits", "stem", "image", "widths"),
-    "output": ("digits", "image"),
-    "layers": ("digits",),
-    "share": ("digits",),
-    "difference": ("digits", "figures", "pairs"),
-    "ratio": ("digits", "figures", "pairs"),
+    "channels": ("counted", "stem", "image", "widths"),
+    "output": ("image",),
+    "layers": (),
+    "share": (),
+    "difference": ("figures", "pairs"),
+    "ratio": ("figures", "pairs"),
 }
 # How many printed digits must stay where zeros at the end are left out.
 _LEAST_DIGITS = 2
@@ -170,13 +170,16 @@ def _gives(candidate: Candidate, printed: str) -> bool:
 
 
 def _candidates(claim: Claim, known: dict[str, Finding]) -> Iterator[Candidate]:
-    """The distinct candidates of a claim, each under the first hypothesis that gives it."""
-    seen: set[tuple[tuple[Fraction, ...], Fraction]] = set()
+    """The distinct candidates of a claim, each under the first hypothesis that gives it.
+
+    Which digits are meant makes another candidate whatever is printed, so that what is tried does
+    not depend on it.
+    """
+    seen: set[tuple[tuple[Fraction, ...], Digits]] = set()
     for hypothesis in hypotheses(*_AXES[claim.says]):
-        place = _last_place(claim.printed, hypothesis.digits)
         figures = _figures(claim, hypothesis, known)
-        if figures and (figures, place) not in seen:
-            seen.add((figures, place))
+        if figures and (figures, hypothesis.digits) not in seen:
+            seen.add((figures, hypothesis.digits))
             yield Candidate(hypothesis, figures)
 
 
