@@ -17,7 +17,7 @@ from test_paper import by_hand
 from shufflenet import SpecError
 from shufflenet.audit_tables import decimal_text
 from shufflenet.auditing import Audit, Finding, Verdict, audit, costs_beside, prints_as
-from shufflenet.candidates import network_under
+from shufflenet.candidates import network_under, refusal
 from shufflenet.claim_files import load_claims
 from shufflenet.claims import Claim, ClaimError, Sheet, Subject
 from shufflenet.hypotheses import AXES, BASELINE, MOST_DEPARTURES, Hypothesis, hypotheses
@@ -175,6 +175,38 @@ def test_the_share_of_a_resnext_unit_is_128_of_137():
     assert finding.best is not None
     # c*c of 1x1 at m = c/2, and 9*m*m/32 of 3x3
     assert (finding.verdict, finding.best.figures) == ("exact", (Fraction(12800, 137),))
+
+
+@pytest.mark.parametrize(("unit", "m"), [("ResNet", (12, 24, 48)), ("ResNeXt", (16, 48, 96))])
+def test_widths_that_sec_4_2_prints_are_costed_and_not_solved_for(unit: str, m: tuple[int, ...]):
+    finding = BY_KEY[f"4/38/{CX}/{unit}"]
+    subject = finding.claim.subject
+    assert subject is not None
+    assert subject.stage == ("Stage4", 192)
+    assert {candidate.hypothesis.widths for candidate in finding.tried} == {"given"}
+    # 48, 96, 192 behind a stem of 12: a projection leads every stage; 16 groups split ResNeXt's 3x3
+    split = 16 if unit == "ResNeXt" else 1
+    macs, before, side = 27 * 12 * 112**2, 12, 56
+    for c, width, units in zip((48, 96, 192), m, (4, 8, 4), strict=True):
+        half = side // 2
+        macs += (
+            before * width * side**2 + (9 * width**2 // split + width * c + before * c) * half**2
+        )
+        macs += (units - 1) * (2 * c * width + 9 * width**2 // split) * half**2
+        before, side = c, half
+    assert (finding.verdict, finding.macs) == ("exact", macs)
+
+
+def test_a_stage_that_leaves_no_whole_widths_is_refused():
+    subject = with_stage(50)
+    assert network_under(subject, BASELINE) is None
+    assert "leave no whole widths in the ratio 1:2:4" in refusal(subject)
+
+
+def with_stage(width: int) -> Subject:
+    subject = BY_KEY[f"4/38/{CX}/ResNet"].claim.subject
+    assert subject is not None
+    return subject._replace(stage=("Stage4", width))
 
 
 # --- No false figure is explained

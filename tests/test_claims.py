@@ -137,10 +137,11 @@ stub = "Model"
 claims = [
   { row = "a", column = "cost", says = "complexity", printed = "137", network = { spec = "shufflenet", groups = 3, scale = "1" } },
   { row = "b", column = "cost", says = "complexity", printed = "40", network = { spec = "arch2", groups = 3, like = "2/a/cost" } },
+  { row = "d", column = "cost", says = "complexity", printed = "40", network = { spec = "arch2", groups = 3, like = "2/a/cost", widths = "2/b/wide" } },
   { row = "a", column = "err", says = "error", printed = "34.1" },
   { row = "b", column = "err", says = "error", printed = "43.8" },
   { row = "b", column = "more", says = "difference", printed = "9.7", pairs = [["2/b/err", "2/a/err"]] },
-  { row = "b", column = "wide", says = "channels", printed = "528", network = { spec = "arch2", layer = "Stage4", budget = "40M" } },
+  { row = "b", column = "wide", says = "channels", printed = "528", network = { spec = "arch2", groups = 3, layer = "Stage4", budget = "40M" } },
 ]
 """
 A = 'printed = "137", network = { spec = "shufflenet", groups = 3, scale = "1" }'
@@ -149,7 +150,7 @@ FAULTS = {
     "no claims": (GOOD[GOOD.index("claims") :], "", ("0 claims",)),
     "a typo in a key of the file": ("title =", "titel =", ("'titel'", "unknown key", "title")),
     "a typo in a key": ("says =", "sais =", ("claim 1", "'sais'", "unknown key")),
-    "a missing key": ('says = "error", ', "", ("claim 3 (a, err)", "'says'", "missing")),
+    "a missing key": ('says = "error", ', "", ("claim 4 (a, err)", "'says'", "missing")),
     "an unknown sort": ('says = "error"', 'says = "eror"', ("(a, err)", "'eror'", "difference")),
     "no number": ('"34.1"', '"~34"', ("(a, err)", "'~34'", "plain number")),
     "a number that is not as printed": ('"34.1"', "34.1", ("'printed'", "34.1", "text")),
@@ -182,6 +183,31 @@ FAULTS = {
     ),
     "like nothing": ('like = "2/a/cost"', 'like = "2/c/cost"', ("(b, cost)", "'2/c/cost'")),
     "like an error": ('like = "2/a/cost"', 'like = "2/a/err"', ("'2/a/err'", "complexity")),
+    "widths of nothing": (
+        'like = "2/a/cost"',
+        'widths = "2/c/wide"',
+        ("(b, cost)", "'widths'", "'2/c/wide'", "no claim of its channels"),
+    ),
+    "widths of another network": (
+        'groups = 3, scale = "1"',
+        'groups = 3, widths = "2/b/wide"',
+        ("(a, cost)", "'2/b/wide'", "no claim of its channels"),
+    ),
+    "widths and a scale": (
+        'like = "2/a/cost"',
+        'scale = "1", widths = "2/b/wide"',
+        ("(b, cost)", "takes no scale"),
+    ),
+    "widths that are no whole number": (
+        'printed = "528"',
+        'printed = "528.5"',
+        ("(d, cost)", "'2/b/wide'", "528.5", "no whole number"),
+    ),
+    "widths of a width": (
+        'budget = "40M"',
+        'widths = "2/b/wide"',
+        ("(b, wide)", "their own proof"),
+    ),
     "like itself": ('like = "2/a/cost"', 'like = "2/b/cost"', ("'2/b/cost'", "itself")),
     "a pair of nothing": ('"2/a/err"', '"2/c/err"', ("(b, more)", "'2/c/err'")),
     "a pair of three": ('"2/a/err"]', '"2/a/err", "2/a/err"]', ("(b, more)", "not two claims")),
@@ -214,13 +240,14 @@ def test_the_good_claims_are_good(tmp_path: Path):
     (sheet,) = load_claims(file)
     assert (sheet.page, sheet.rows, sheet.columns) == (
         "2",
-        ("a", "b"),
+        ("a", "b", "d"),
         ("cost", "err", "more", "wide"),
     )
-    first, second, *_ = sheet.claims
+    first, second, third, *_ = sheet.claims
     assert first.subject == Subject("shufflenet", 3, Decimal(1))
     assert second.subject is not None
     assert second.subject.like == first.subject
+    assert third.subject == second.subject._replace(stage=("Stage4", 528))
 
 
 @pytest.mark.parametrize(("old", "new", "quotes"), FAULTS.values(), ids=FAULTS)
