@@ -55,7 +55,7 @@ def figure(claim: Claim, hypothesis: Hypothesis) -> Fraction | None:
                 return None
             channels, side = _layer(net, claim.subject.layer)
             return Fraction(channels if claim.says == "channels" else side)
-        case "difference" | "ratio" | "error" | "map" | "time":
+        case "difference" | "ratio" | "error" | "map" | "time" | "rule":
             raise ValueError(f"{claim.key}: {claim.says} is no figure of a network alone")
         case _:
             assert_never(claim.says)
@@ -308,7 +308,7 @@ def _layer(net: Network, layer: str) -> tuple[int, int]:
         if placed.row.layer == layer:
             return placed.channels, placed.output[0]
     known = ", ".join(dict.fromkeys(placed.row.layer for placed in net.rows))
-    raise SpecError(f"{net.spec.where}: no layer {layer!r}; there are {known}")
+    raise SpecError(f"'layer' {layer!r}: {net.spec.where} has none; there are {known}")
 
 
 def _pointwise_share(subject: Subject) -> Fraction:

@@ -26,6 +26,7 @@ Says: TypeAlias = Literal[
     "error",
     "map",
     "time",
+    "rule",
 ]
 
 #: What a claim of each sort is a figure of, and the unit in which it is printed.
@@ -40,9 +41,10 @@ MEANINGS: dict[Says, tuple[str, str]] = {
     "error": ("classification error, measured", "%"),
     "map": ("mean average precision, measured", "%"),
     "time": ("time of one run, measured", "ms"),
+    "rule": ("factor of a rule of thumb, of no networks in particular", "x"),
 }
-#: What is measured, so that no arithmetic reaches it.
-REPORTED: frozenset[Says] = frozenset({"error", "map", "time"})
+#: What is measured or said in general, so that no arithmetic reaches it.
+REPORTED: frozenset[Says] = frozenset({"error", "map", "time", "rule"})
 #: What follows from other claims.
 DERIVED: frozenset[Says] = frozenset({"difference", "ratio"})
 
