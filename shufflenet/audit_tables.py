@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any, assert_never, get_args
 
 from flopcount.report import Cell, Table
-from shufflenet.auditing import PLANTED, Audit, Finding, Verdict
+from shufflenet.auditing import PLANTED, Audit, Candidate, Finding, Verdict
 from shufflenet.claims import MEANINGS, Claim
 from shufflenet.hypotheses import AXES, MOST_DEPARTURES, Hypothesis
 
@@ -16,6 +16,7 @@ from shufflenet.hypotheses import AXES, MOST_DEPARTURES, Hypothesis
 VERDICTS: dict[Verdict, str] = {
     "exact": "exact",
     "under": "exact under",
+    "nominal": "nominal",
     "disagree": "not reproducible",
     "reported": "reported only",
 }
@@ -28,7 +29,7 @@ def audit_table(whole: Audit, title: str, only: Verdict | None = None) -> Table:
     """
     shown = [f for f in whole.findings if f.verdict == only or (only is None and f.best)]
     rows = tuple(_row(finding) for finding in shown)
-    headers = ("Where", "Claim", "Verdict", "Hypothesis", "Printed", "Ours", "Tried")
+    headers = ("Where", "Claim", "Verdict", "Hypothesis, or why not", "Printed", "Ours", "Tried")
     return Table(title, headers, rows, tuple(_notes(whole, shown)), left=4)
 
 
@@ -52,35 +53,60 @@ def _notes(whole: Audit, shown: Sequence[Finding]) -> list[str]:
         f"of {false} false figures planted in place of the printed ones ({PLANTED[0]} to"
         f" {PLANTED[-1]} units of the last digit off, either way), {passed} would pass"
     )
+    reached = (
+        f"of the {whole.judged} that arithmetic reaches {whole.distinct} differ in network,"
+        " quantity or figure; nominal: not reproducible, but one figure for several networks"
+    )
     order = (
         f"hypotheses, the baseline of each axis first, at most {MOST_DEPARTURES} departures at"
         " once, fewest first; tried: the distinct figures they give"
     )
     axes = (f"{axis.says}: {'; '.join(axis.choices.values())}" for axis in AXES.values())
-    remarks = (f for f in shown if f.claim.note)
+    # A note that is a reason stands in its row already.
+    remarks = [(f, text) for f in shown for text in f.remarks if text not in f.why]
     return [
         f"score of {len(whole.findings)} claims: {counts}",
+        reached,
         planted,
         order,
         *axes,
-        *(f"{f.claim.where}, {f.claim.what}: {f.claim.note}" for f in remarks),
+        *(f"{f.claim.where}, {f.claim.what}: {text}" for f, text in remarks),
     ]
 
 
 def hypothesis_text(finding: Finding) -> str:
-    """Under what the figure comes out, or under what it comes nearest."""
+    """Under what the figure comes out, or why it does not and what comes nearest."""
     if finding.best is None:
         return ""
     said = str(finding.best.hypothesis)
     match finding.verdict:
-        case "exact" | "reported":
+        case "exact":
+            return f"also under: {' or '.join(finding.alike)}" if finding.alike else ""
+        case "reported":
             return ""
         case "under":
             return said
-        case "disagree":
-            return f"nearest: {said}"
+        case "nominal" | "disagree":
+            under = (f"ours: {said}",) if finding.best.hypothesis.departures else ()
+            return "; ".join((*finding.why, *under, *_nearest(finding)))
         case _:
             assert_never(finding.verdict)
+
+
+def _nearest(finding: Finding) -> Iterator[str]:
+    """What comes nearer to the printed figure than ours, where anything does."""
+    near, best = finding.nearest, finding.best
+    if near is None or best is None or near.figures == best.figures:
+        return
+    further = [d for d in near.hypothesis.departures if d not in best.hypothesis.departures]
+    yield f"nearest {_figures_text(finding, near)}: {'; '.join(further)}"
+
+
+def _figures_text(finding: Finding, candidate: Candidate) -> str:
+    macs = finding.cost_of(candidate)
+    if macs is not None:
+        return f"{macs:,}"
+    return ", ".join(decimal_text(value, finding.claim) for value in candidate.figures)
 
 
 def printed_text(claim: Claim) -> str:
@@ -115,6 +141,7 @@ def audit_json(whole: Audit, only: Verdict | None = None) -> dict[str, Any]:
     passed, false = whole.planted()
     return {
         "score": {verdict: whole.count(verdict) for verdict in get_args(Verdict)},
+        "judged": {"claims": whole.judged, "distinct": whole.distinct},
         "planted": {"passed": passed, "of": false},
         "most_departures": MOST_DEPARTURES,
         "axes": [
@@ -148,6 +175,23 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         "departures": list(best.hypothesis.departures) if best else [],
         "tried": len(finding.tried),
         "note": claim.note or None,
+        "alike": list(finding.alike),
+        "why": list(finding.why),
+        "nearest": nearest_json(finding),
+        "remarks": list(finding.remarks),
+    }
+
+
+def nearest_json(finding: Finding) -> dict[str, Any] | None:
+    """What comes nearest to a figure that nothing gives, as figures."""
+    near = finding.nearest
+    if near is None:
+        return None
+    return {
+        "macs": finding.cost_of(near),
+        "figures": [decimal_text(value, finding.claim) for value in near.figures],
+        "hypothesis": hypothesis_json(near.hypothesis),
+        "departures": list(near.hypothesis.departures),
     }
 
 

@@ -12,22 +12,26 @@ from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias, assert_never
 
 from shufflenet.candidates import figure, refusal
-from shufflenet.claims import DERIVED, REPORTED, Claim, ClaimError, Says, Sheet, Subject
+from shufflenet.claims import DERIVED, REPORTED, Claim, ClaimError, Says, Sheet
 from shufflenet.hypotheses import BASELINE, Digits, Hypothesis, hypotheses
+from shufflenet.reasons import bare, costs_printed, remarks, why
+from shufflenet.spec import SpecError
+from shufflenet.units import UnitError
 
 #: ``exact``: to the printed digits under the baseline; ``under``: under a named hypothesis;
-#: ``disagree``: under none; ``reported``: measured, and out of arithmetic's reach.
-Verdict: TypeAlias = Literal["exact", "under", "disagree", "reported"]
+#: ``nominal``: under none, but one figure is printed for several networks; ``disagree``: under
+#: none; ``reported``: measured or a rule of thumb, and out of arithmetic's reach.
+Verdict: TypeAlias = Literal["exact", "under", "nominal", "disagree", "reported"]
 
 # The axes on which the figures of a claim can vary.
 _AXES: Mapping[Says, tuple[str, ...]] = {
     "complexity": ("counted", "digits", "stem", "image", "widths"),
-    "channels": ("counted", "digits", "stem", "image", "widths"),
-    "output": ("digits", "image"),
-    "layers": ("digits",),
-    "share": ("digits",),
-    "difference": ("digits", "figures", "pairs"),
-    "ratio": ("digits", "figures", "pairs"),
+    "channels": ("counted", "stem", "image", "widths"),
+    "output": ("image",),
+    "layers": (),
+    "share": (),
+    "difference": ("figures", "pairs"),
+    "ratio": ("figures", "pairs"),
 }
 # How many printed digits must stay where zeros at the end are left out.
 _LEAST_DIGITS = 2
@@ -45,21 +49,53 @@ class Candidate(NamedTuple):
 class Finding(NamedTuple):
     """What the audit finds of a claim.
 
-    ``best`` is the candidate that gives the printed figure, or where none does the nearest one;
-    None where the figure is reported only. ``tried`` are all distinct candidates, in order.
+    ``best`` is the candidate that gives the printed figure, or where none does the one that
+    departs least from the baseline; None where the figure is reported only. ``tried`` are all
+    distinct candidates, in order; ``why`` says why none gives the figure, ``remarks`` what else is
+    to be said.
     """
 
     claim: Claim
     verdict: Verdict
     best: Candidate | None = None
     tried: tuple[Candidate, ...] = ()
+    why: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def macs(self) -> int | None:
         """The exact cost that stands against a printed complexity [MAC]."""
-        if self.claim.says != "complexity" or self.best is None:
+        return None if self.best is None else self.cost_of(self.best)
+
+    def cost_of(self, candidate: Candidate) -> int | None:
+        """The cost that a candidate gives [MAC]; None where the claim is of no complexity."""
+        return int(candidate.figures[0] * 1_000_000) if self.claim.says == "complexity" else None
+
+    @property
+    def out(self) -> bool:
+        """Whether the figure comes out."""
+        return self.verdict in ("exact", "under")
+
+    @property
+    def nearest(self) -> Candidate | None:
+        """What comes nearest to a figure that nothing gives; None where it comes out."""
+        if self.best is None or self.out:
             return None
-        return int(self.best.figures[0] * 1_000_000)
+        target = Fraction(self.claim.printed)
+        return min(self.tried, key=lambda c: max(abs(value - target) for value in c.figures))
+
+    @property
+    def alike(self) -> tuple[str, ...]:
+        """The departures that print an exact figure as well, though ours would be another."""
+        if self.best is None or self.verdict != "exact":
+            return ()
+        return tuple(
+            str(other.hypothesis)
+            for other in self.tried
+            if len(other.hypothesis.departures) == 1
+            and other.figures != self.best.figures
+            and _gives(other, self.claim.printed)
+        )
 
 
 class Audit(NamedTuple):
@@ -70,6 +106,16 @@ class Audit(NamedTuple):
     def count(self, verdict: Verdict) -> int:
         """How many claims have a verdict."""
         return sum(finding.verdict == verdict for finding in self.findings)
+
+    @property
+    def judged(self) -> int:
+        """How many claims arithmetic reaches."""
+        return len(self.findings) - self.count("reported")
+
+    @property
+    def distinct(self) -> int:
+        """How many of those differ in network, quantity or figure."""
+        return len({_identity(f.claim) for f in self.findings if f.verdict != "reported"})
 
     def planted(self) -> tuple[int, int]:
         """How many false figures would pass, and of how many.
@@ -85,14 +131,25 @@ class Audit(NamedTuple):
         return passed, tried
 
 
-def audit(sheets: Iterable[Sheet]) -> Audit:
+def _identity(claim: Claim) -> tuple[object, ...]:
+    """What a claim says of which network, wherever it stands."""
+    if claim.subject is not None:
+        layer = claim.subject.layer
+        return claim.says, claim.printed, bare(claim.subject), layer
+    if claim.pairs:
+        return claim.says, claim.printed, *(_identity(other) for p in claim.pairs for other in p)
+    return (claim.key,)
+
+
+def audit(sheets: Iterable[Sheet], beside: Iterable[Sheet] = ()) -> Audit:
     """Every claim of the sheets with its verdict.
 
-    Raises ClaimError for a claim to which no hypothesis gives a figure, and SpecError where one
-    names a layer that its network has not.
+    ``beside`` are other sheets of the same paper, to which a reason may point. Raises ClaimError,
+    which quotes file and claim, for a claim to which no hypothesis gives a figure.
     """
-    known: dict[str, Finding] = {}
-    return Audit(tuple(_found(claim, known) for sheet in sheets for claim in sheet.claims))
+    sheets = tuple(sheets)
+    judge = _Judge((*sheets, *beside))
+    return Audit(tuple(judge.of(claim) for sheet in sheets for claim in sheet.claims))
 
 
 def costs_beside(sheet: Sheet, sheets: Iterable[Sheet]) -> dict[str, Finding]:
@@ -101,23 +158,12 @@ def costs_beside(sheet: Sheet, sheets: Iterable[Sheet]) -> dict[str, Finding]:
     The cost is that of the first printed complexity of the same network, wherever it stands; a
     claim whose network has none is left out.
     """
-    printed: dict[Subject, Claim] = {}
-    for other in sheets:
-        for claim in other.claims:
-            if claim.says == "complexity" and claim.subject is not None:
-                printed.setdefault(_bare(claim.subject), claim)
+    judge = _Judge(sheets)
     found = {}
-    known: dict[str, Finding] = {}
     for claim in sheet.claims:
-        if claim.says in REPORTED and claim.subject and _bare(claim.subject) in printed:
-            found[claim.key] = _found(printed[_bare(claim.subject)], known)
+        if claim.says in REPORTED and claim.subject and bare(claim.subject) in judge.costs:
+            found[claim.key] = judge.of(judge.costs[bare(claim.subject)][0])
     return found
-
-
-def _bare(subject: Subject) -> Subject:
-    """The network alone, without the name that it has in a row."""
-    like = None if subject.like is None else _bare(subject.like)
-    return subject._replace(name="", layer="", like=like)
 
 
 def prints_as(value: Fraction, printed: str, digits: Digits = "all") -> bool:
@@ -139,78 +185,103 @@ def _last_place(printed: str, digits: Digits) -> Fraction:
     return Fraction(10) ** (max(zeros, 0) - len(decimals))
 
 
-def _found(claim: Claim, known: dict[str, Finding]) -> Finding:
-    if claim.key not in known:
-        known[claim.key] = _judged(claim, known)
-    return known[claim.key]
-
-
-def _judged(claim: Claim, known: dict[str, Finding]) -> Finding:
-    if not claim.computable:
-        return Finding(claim, "reported")
-    tried = tuple(_candidates(claim, known))
-    for candidate in tried:
-        if _gives(candidate, claim.printed):
-            base = candidate.hypothesis == BASELINE
-            return Finding(claim, "exact" if base else "under", candidate, tried)
-    if not tried:
-        why = refusal(claim.subject) if claim.subject else "a pair of it divides by zero"
-        raise ClaimError(f"{claim.key}: no hypothesis gives a figure: {why}")
-    target = Fraction(claim.printed)
-    nearest = min(
-        tried, key=lambda c: max(abs(value - target) for value in c.figures), default=None
-    )
-    return Finding(claim, "disagree", nearest, tried)
-
-
 def _gives(candidate: Candidate, printed: str) -> bool:
     return all(
         prints_as(value, printed, candidate.hypothesis.digits) for value in candidate.figures
     )
 
 
-def _candidates(claim: Claim, known: dict[str, Finding]) -> Iterator[Candidate]:
-    """The distinct candidates of a claim, each under the first hypothesis that gives it."""
-    seen: set[tuple[tuple[Fraction, ...], Fraction]] = set()
-    for hypothesis in hypotheses(*_AXES[claim.says]):
-        place = _last_place(claim.printed, hypothesis.digits)
-        figures = _figures(claim, hypothesis, known)
-        if figures and (figures, place) not in seen:
-            seen.add((figures, place))
-            yield Candidate(hypothesis, figures)
+class _Judge:
+    """Findings, each made once: a derived claim asks for those that it follows from."""
 
+    def __init__(self, sheets: Iterable[Sheet]) -> None:
+        # By their keys, since a sheet may be given twice.
+        placed = {claim.key: (claim, sheet.file) for sheet in sheets for claim in sheet.claims}
+        self.files = {key: file for key, (_, file) in placed.items()}
+        self.costs = costs_printed(claim for claim, _ in placed.values())
+        self.known: dict[str, Finding] = {}
 
-def _figures(
-    claim: Claim, hypothesis: Hypothesis, known: dict[str, Finding]
-) -> tuple[Fraction, ...]:
-    if claim.says not in DERIVED:
-        found = figure(claim, hypothesis)
-        return () if found is None else (found,)
-    values = []
-    for pair in claim.pairs:
-        first, second = (_taken(other, hypothesis, known) for other in pair)
-        if first is None or second is None or (claim.says == "ratio" and not second):
-            return ()
-        values.append(first / second if claim.says == "ratio" else first - second)
-    match hypothesis.pairs:
-        case "each":
-            return tuple(values)
-        case "mean":
-            return (sum(values, Fraction(0)) / len(values),)
-        case _:
-            assert_never(hypothesis.pairs)
+    def of(self, claim: Claim) -> Finding:
+        """What is found of a claim."""
+        if claim.key not in self.known:
+            try:
+                self.known[claim.key] = self._judged(claim)
+            except ClaimError:
+                raise
+            except (SpecError, UnitError) as error:
+                raise ClaimError(f"{self._where(claim)}: {error}") from error
+        return self.known[claim.key]
 
+    def _where(self, claim: Claim) -> str:
+        file = self.files.get(claim.key)
+        name = claim.subject.name if claim.nominal and claim.subject else ""
+        at = ", ".join(part for part in (claim.row, claim.column, name) if part)
+        return f"{file}: ({at})" if file else claim.key
 
-def _taken(claim: Claim, hypothesis: Hypothesis, known: dict[str, Finding]) -> Fraction | None:
-    """The figure of a claim that another one follows from."""
-    match hypothesis.figures:
-        case "printed":
-            return Fraction(claim.printed)
-        case "computed":
-            best = _found(claim, known).best
-            return None if best is None else best.figures[0]
-        case _:
-            assert_never(hypothesis.figures)
+    def _judged(self, claim: Claim) -> Finding:
+        if not claim.computable:
+            return Finding(claim, "reported", remarks=(claim.note,) if claim.note else ())
+        tried = tuple(self._candidates(claim))
+        if not tried:
+            reason = refusal(claim.subject) if claim.subject else "a pair of it divides by zero"
+            raise ClaimError(f"{self._where(claim)}: no hypothesis gives a figure: {reason}")
+        for candidate in tried:
+            if _gives(candidate, claim.printed):
+                said = remarks(claim, candidate.hypothesis)
+                base = candidate.hypothesis == BASELINE
+                return Finding(claim, "exact" if base else "under", candidate, tried, (), said)
+        least = tried[0]
+        same = self.costs.get(bare(claim.subject), ()) if claim.subject else ()
+        return Finding(
+            claim,
+            "nominal" if claim.nominal else "disagree",
+            least,
+            tried,
+            why(claim, least.hypothesis, same),
+            remarks(claim, least.hypothesis),
+        )
+
+    def _candidates(self, claim: Claim) -> Iterator[Candidate]:
+        """The distinct candidates of a claim, each under the first hypothesis that gives it.
+
+        Which digits are meant makes another candidate whatever is printed, so that what is tried
+        does not depend on it.
+        """
+        seen: set[tuple[tuple[Fraction, ...], Digits]] = set()
+        for hypothesis in hypotheses(*_AXES[claim.says]):
+            figures = self._figures(claim, hypothesis)
+            if figures and (figures, hypothesis.digits) not in seen:
+                seen.add((figures, hypothesis.digits))
+                yield Candidate(hypothesis, figures)
+
+    def _figures(self, claim: Claim, hypothesis: Hypothesis) -> tuple[Fraction, ...]:
+        if claim.says not in DERIVED:
+            found = figure(claim, hypothesis)
+            return () if found is None else (found,)
+        values = []
+        for pair in claim.pairs:
+            first, second = (self._taken(other, hypothesis) for other in pair)
+            if first is None or second is None or (claim.says == "ratio" and not second):
+                return ()
+            values.append(first / second if claim.says == "ratio" else first - second)
+        match hypothesis.pairs:
+            case "each":
+                return tuple(values)
+            case "mean":
+                return (sum(values, Fraction(0)) / len(values),)
+            case _:
+                assert_never(hypothesis.pairs)
+
+    def _taken(self, claim: Claim, hypothesis: Hypothesis) -> Fraction | None:
+        """The figure of a claim that another one follows from."""
+        match hypothesis.figures:
+            case "printed":
+                return Fraction(claim.printed)
+            case "computed":
+                best = self.of(claim).best
+                return None if best is None else best.figures[0]
+            case _:
+                assert_never(hypothesis.figures)
 
 
 def _false(printed: str) -> Iterator[str]:

@@ -55,7 +55,7 @@ def figure(claim: Claim, hypothesis: Hypothesis) -> Fraction | None:
                 return None
             channels, side = _layer(net, claim.subject.layer)
             return Fraction(channels if claim.says == "channels" else side)
-        case "difference" | "ratio" | "error" | "map" | "time":
+        case "difference" | "ratio" | "error" | "map" | "time" | "rule":
             raise ValueError(f"{claim.key}: {claim.says} is no figure of a network alone")
         case _:
             assert_never(claim.says)
@@ -106,7 +106,12 @@ def _settled(subject: Subject, hypothesis: Hypothesis) -> Network | None:
 def _network(subject: Subject, hypothesis: Hypothesis) -> Network | None:
     match hypothesis.widths:
         case "given":
+            if subject.stage is not None:
+                return _as_printed(subject, subject.stage, hypothesis)
             return None if subject.scale is None else _scaled(subject, subject.scale, hypothesis)
+        case "solved" | "halved" if subject.stage is not None:
+            # Where the paper prints the widths nothing is left to solve for.
+            return None
         case "solved":
             return _solved(subject, hypothesis)
         case "halved":
@@ -161,6 +166,42 @@ def _scaled(subject: Subject, scale: Decimal, hypothesis: Hypothesis) -> Network
             assert_never(hypothesis.stem)
 
 
+def _as_printed(subject: Subject, stage: tuple[str, int], hypothesis: Hypothesis) -> Network | None:
+    """The network whose width in one stage is printed, the others in the spec's ratio.
+
+    Its stem is that of the network whose cost it keeps.
+    """
+    spec = load(subject.spec)
+    groups = spec.first_choice if subject.groups is None else subject.groups
+    frame = Frame(spec, groups, spec.image)
+    rows = stage_rows(spec)
+    ratio = in_proportion([frame.fixed(row) for row in rows])
+    layer, width = stage
+    part = {row.layer: part for row, part in zip(rows, ratio, strict=True)}.get(layer)
+    if part is None or width % part:
+        raise SpecError(
+            f"{spec.where}: {width} channels in {layer} leave no whole widths in the ratio"
+            f" {':'.join(map(str, ratio))}"
+        )
+    stem = None
+    if subject.like is not None:
+        like = _like(subject.like, hypothesis)
+        if like is None:
+            return None
+        stem = like.stem
+    elif hypothesis.stem != BASELINE.stem:
+        return None
+    return network(
+        spec,
+        groups,
+        size=_size(subject, hypothesis),
+        stem=stem,
+        widths=[width // part * other for other in ratio],
+        unit=subject.unit,
+        cardinality=subject.cardinality,
+    )
+
+
 def _own_stem(spec: Spec, subject: Subject) -> int | None:
     row = stem_row(spec)
     groups = spec.first_choice if subject.groups is None else subject.groups
@@ -171,14 +212,18 @@ def _goal(subject: Subject, hypothesis: Hypothesis) -> tuple[int, int | None] | 
     """The cost to keep or to reach [MAC], and the stem [channels] of the network it is of."""
     if subject.like is None:
         return None if subject.budget is None else (subject.budget, None)
-    theirs = hypothesis
-    if subject.like.scale is not None:
-        theirs = hypothesis._replace(widths=BASELINE.widths)
-    like = network_under(subject.like, theirs)
+    like = _like(subject.like, hypothesis)
     if like is None:
         return None
     kept = price(like.tally(memory=False), _CONVENTION[hypothesis.counted])
     return (int(kept) if subject.budget is None else subject.budget), like.stem
+
+
+def _like(subject: Subject, hypothesis: Hypothesis) -> Network | None:
+    """The network whose cost another one keeps, from widths of its own where it has them."""
+    if subject.scale is not None or subject.stage is not None:
+        hypothesis = hypothesis._replace(widths=BASELINE.widths)
+    return network_under(subject, hypothesis)
 
 
 def _solved(subject: Subject, hypothesis: Hypothesis) -> Network | None:
@@ -263,7 +308,7 @@ def _layer(net: Network, layer: str) -> tuple[int, int]:
         if placed.row.layer == layer:
             return placed.channels, placed.output[0]
     known = ", ".join(dict.fromkeys(placed.row.layer for placed in net.rows))
-    raise SpecError(f"{net.spec.where}: no layer {layer!r}; there are {known}")
+    raise SpecError(f"'layer' {layer!r}: {net.spec.where} has none; there are {known}")
 
 
 def _pointwise_share(subject: Subject) -> Fraction:

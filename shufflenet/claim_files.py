@@ -32,8 +32,10 @@ _CLAIM_KEYS = (
 )
 _NETWORK_KEYS = (
     *("name", "spec", "groups", "scale", "unit", "cardinality"),
-    *("layer", "width", "budget", "image", "like"),
+    *("layer", "width", "widths", "budget", "image", "like"),
 )
+# What settles the widths of a network that has no scale.
+_SETTLING = {"like", "budget", "width", "widths"}
 _MOST_CLAIMS = 2_000
 _MOST_TABLES = 99
 _LONGEST = 200
@@ -59,6 +61,7 @@ class _Draft(NamedTuple):
     claim: Claim
     where: str
     like: tuple[str, ...]
+    widths: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
 
 
@@ -93,9 +96,7 @@ def _settled(read: list[tuple[Sheet, list[_Draft]]]) -> tuple[Sheet, ...]:
     for key in drafts:
         _resolve(key, drafts, subjects, ())
     claims = {
-        key: replace(draft.claim, subject=subjects[key])
-        for key, draft in drafts.items()
-        if not draft.pairs
+        key: _with_subject(draft, subjects[key]) for key, draft in drafts.items() if not draft.pairs
     }
     for key, draft in drafts.items():
         if draft.pairs:
@@ -109,6 +110,13 @@ def _settled(read: list[tuple[Sheet, list[_Draft]]]) -> tuple[Sheet, ...]:
         for sheet, found in read
     ]
     return tuple(sorted(sheets, key=_order))
+
+
+def _with_subject(draft: _Draft, subject: Subject | None) -> Claim:
+    try:
+        return replace(draft.claim, subject=subject)
+    except ClaimError as error:
+        raise ClaimError(f"{draft.where}: {error}") from error
 
 
 def _order(sheet: Sheet) -> tuple[bool, int]:
@@ -135,8 +143,28 @@ def _resolve(
                 )
             assert subject is not None
             subject = subject._replace(like=_resolve(name, drafts, done, (*asked, key)))
+        for name in draft.widths:
+            assert subject is not None
+            subject = subject._replace(stage=_stage(draft, name, drafts))
         done[key] = subject
     return done[key]
+
+
+def _stage(draft: _Draft, name: str, drafts: Mapping[str, _Draft]) -> tuple[str, int]:
+    """The row and the width [channels] that another claim prints of the network of a claim."""
+    ours, other = draft.claim.subject, drafts.get(name)
+    theirs = other.claim.subject if other is not None and other.claim.says == "channels" else None
+    if other is None or ours is None or theirs is None or _made_of(ours) != _made_of(theirs):
+        raise ClaimError(f"{draft.where}: 'widths' {_shown(name)} is no claim of its channels")
+    if not other.claim.printed.isdecimal():
+        raise ClaimError(
+            f"{draft.where}: 'widths' {_shown(name)}: {other.claim.printed} is no whole number"
+        )
+    return theirs.layer, int(other.claim.printed)
+
+
+def _made_of(subject: Subject) -> tuple[object, ...]:
+    return subject.spec, subject.groups, subject.unit, subject.cardinality
 
 
 def _other(
@@ -173,10 +201,12 @@ class _Reader(NamedTuple):
             networks = [reader.below("network")]
         for network in networks:
             subject = None if network is None else network.subject(nominal)
-            like = () if network is None or subject is None else network.texts_of("like")
+            like, widths = (
+                () if network is None else network.texts_of(key) for key in ("like", "widths")
+            )
             pairs = reader.pairs()
             draft = reader.claim(page, subject, nominal, pairs)
-            yield _Draft(draft, reader.where, like, pairs)
+            yield _Draft(draft, reader.where, like, widths, pairs)
 
     def claim(
         self,
@@ -214,7 +244,7 @@ class _Reader(NamedTuple):
                 f"{self.at('spec')}: unknown spec {_shown(spec)}; bundled are"
                 f" {', '.join(bundled())}"
             )
-        if "scale" not in self.table and not {"like", "budget", "width"} & set(self.table):
+        if "scale" not in self.table and not _SETTLING & set(self.table):
             raise ClaimError(
                 f"{self.where}: neither a 'scale' nor a 'like' or 'budget' settles its widths"
             )

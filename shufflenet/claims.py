@@ -26,6 +26,7 @@ Says: TypeAlias = Literal[
     "error",
     "map",
     "time",
+    "rule",
 ]
 
 #: What a claim of each sort is a figure of, and the unit in which it is printed.
@@ -40,9 +41,10 @@ MEANINGS: dict[Says, tuple[str, str]] = {
     "error": ("classification error, measured", "%"),
     "map": ("mean average precision, measured", "%"),
     "time": ("time of one run, measured", "ms"),
+    "rule": ("factor of a rule of thumb, of no networks in particular", "x"),
 }
-#: What is measured, so that no arithmetic reaches it.
-REPORTED: frozenset[Says] = frozenset({"error", "map", "time"})
+#: What is measured or said in general, so that no arithmetic reaches it.
+REPORTED: frozenset[Says] = frozenset({"error", "map", "time", "rule"})
 #: What follows from other claims.
 DERIVED: frozenset[Says] = frozenset({"difference", "ratio"})
 
@@ -57,10 +59,11 @@ class Subject(NamedTuple):
     """The network that a claim is of, as the paper describes it.
 
     ``scale`` multiplies the spec's own widths; where it is None the widths are solved for: to keep
-    the cost of ``like``, or to reach ``budget`` [MAC]. ``unit`` replaces the unit of all stages.
-    ``image`` is its side [px] where the paper states it, else None. ``layer`` is the row that
-    channels or a size are asked of; ``width`` [channels] that of a unit by itself. ``name`` tells
-    the networks of one printed figure apart.
+    the cost of ``like``, or to reach ``budget`` [MAC]. ``stage`` is a row and its width [channels]
+    where the paper prints it elsewhere: nothing is solved for then. ``unit`` replaces the unit of
+    all stages. ``image`` is its side [px] where the paper states it, else None. ``layer`` is the
+    row that channels or a size are asked of; ``width`` [channels] that of a unit by itself.
+    ``name`` tells the networks of one printed figure apart.
     """
 
     spec: str = ""
@@ -73,6 +76,7 @@ class Subject(NamedTuple):
     budget: int | None = None
     image: int | None = None
     like: Subject | None = None
+    stage: tuple[str, int] | None = None
     name: str = ""
 
 
@@ -160,6 +164,14 @@ def _faults(claim: Claim) -> tuple[tuple[bool, str], ...]:
         (
             subject is not None and subject.budget is not None and says != "channels",
             "takes no budget: a cost solved for would be its own proof",
+        ),
+        (
+            subject is not None and subject.stage is not None and says != "complexity",
+            "takes no widths printed elsewhere: they would be their own proof",
+        ),
+        (
+            subject is not None and subject.stage is not None and subject.scale is not None,
+            "takes no scale where its widths are printed elsewhere",
         ),
     )
 

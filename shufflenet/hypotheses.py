@@ -5,7 +5,8 @@ first: what Table 1 of the ShuffleNet paper does. A hypothesis takes one choice 
 are tried in order: the fewer departures from the baseline the sooner, then in the order of the
 axes and of their choices; never more than two departures at once. The first that gives the printed
 figure is the verdict. An axis is open only where the paper is silent: it states the image of its
-own networks, and the widths of those in Table 1.
+own networks, and the widths of those in Table 1 and of those that Sec. 4.2 compares. Widths, layers
+and sizes are whole numbers, of which every digit is meant.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ AXES: Mapping[str, Axis] = {
         {"convolutions": "convolutions only", "with-fc": "FC layers counted too"},
     ),
     "digits": Axis(
-        "which printed digits are meant (behind two of them at least)",
+        "which printed digits of a complexity are meant (behind two of them at least)",
         {"all": "every printed digit", "leading": "zeros at the end not significant"},
     ),
     "stem": Axis(
@@ -80,7 +81,7 @@ AXES: Mapping[str, Axis] = {
     "widths": Axis(
         "where the widths come from (the stages double)",
         {
-            "given": "widths of the spec, scaled",
+            "given": "widths of the spec, scaled, or printed elsewhere",
             "solved": "widths solved for the complexity",
             "halved": "widths solved, the first stage's rounded down",
         },

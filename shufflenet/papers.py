@@ -41,13 +41,16 @@ class _Notes:
     def verdict(self, finding: Finding) -> str:
         """A verdict as a cell; what it depends on goes into a footnote."""
         match finding.verdict:
+            case "exact" if finding.alike:
+                return f"exact {self.mark(f'exact; {hypothesis_text(finding)}')}"
             case "exact" | "reported":
                 return VERDICTS[finding.verdict]
             case "under":
                 return f"under {self.mark(f'exact under: {hypothesis_text(finding)}')}"
+            case "nominal":
+                return f"nominal {self.mark(f'not reproducible; {hypothesis_text(finding)}')}"
             case "disagree":
-                text = f"{VERDICTS['disagree']}; {hypothesis_text(finding)}"
-                return f"no {self.mark(text)}"
+                return f"no {self.mark(f'not reproducible; {hypothesis_text(finding)}')}"
             case _:
                 assert_never(finding.verdict)
 
@@ -72,7 +75,7 @@ def read_page(number: str, sheets: Sequence[Sheet]) -> Page:
     """The table of that number, judged. Raises ClaimError where the sheets hold none."""
     for sheet in sheets:
         if sheet.page == number:
-            return Page(sheet, audit([sheet]), costs_beside(sheet, sheets))
+            return Page(sheet, audit([sheet], sheets), costs_beside(sheet, sheets))
     raise ClaimError(f"no claims of table {number}")
 
 
@@ -97,18 +100,19 @@ def _table_one(sheet: Sheet, findings: dict[str, Finding]) -> Table:
     cells: list[Finding] = []
     for header in headers:
         cells += [findings[claim.key] for claim in sheet.at("Complexity", header)]
-    notes = _Notes()
     extra: list[tuple[str, Sequence[Cell]]] = [
         ("Complexity, printed", [printed_text(finding.claim) for finding in cells]),
-        ("Verdict", [notes.verdict(finding) for finding in cells]),
+        ("Verdict", [VERDICTS[finding.verdict] for finding in cells]),
     ]
-    return table_one(_title(sheet), columns, headers, extra, [*_widths(sheet, findings)])
+    said = ((finding.claim.column, hypothesis_text(finding)) for finding in cells)
+    notes = [*_widths(sheet, findings), *(f"{column}: {text}" for column, text in said if text)]
+    return table_one(_title(sheet), columns, headers, extra, notes)
 
 
 def _widths(sheet: Sheet, findings: dict[str, Finding]) -> Iterator[str]:
     for says, what in (("output", "output sizes"), ("channels", "widths")):
         found = [findings[claim.key] for claim in sheet.claims if claim.says == says]
-        same = [finding for finding in found if finding.verdict in ("exact", "under")]
+        same = [finding for finding in found if finding.out]
         under = "; ".join(dict.fromkeys(str(f.best.hypothesis) for f in same if f.best))
         yield f"{what}: {len(same)} of {len(found)} printed ones come out ({under})"
 
@@ -160,8 +164,11 @@ class _Layout:
             yield f"as reported: {'; '.join(c for c in self.columns if c in reported)}"
         if self.judged or self.nominal or self.costs:
             yield "ours: exact; multiply-adds of convolutions only, unless a note says otherwise"
-        remarks = (claim for claim in self.sheet.claims if claim.note)
-        yield from (f"{claim.row}: {claim.note}" for claim in remarks)
+        for finding in self.findings.values():
+            # A note that is a reason stands among the footnotes already.
+            for text in finding.remarks:
+                if text not in finding.why:
+                    yield f"{finding.claim.what}: {text}"
 
     def _headers(self) -> Iterator[str]:
         for column in self.columns:
@@ -191,7 +198,7 @@ class _Layout:
         finding = self.findings[claim.key]
         if claim.says == "complexity":
             return ours(finding), self.notes.verdict(finding)
-        same = finding.verdict == "exact"
+        same = finding.verdict == "exact" and not finding.alike
         return (ours(finding) if same else f"{ours(finding)} {self.notes.verdict(finding)}",)
 
     def _beside(self, label: str) -> tuple[Cell, Cell]:
@@ -200,10 +207,9 @@ class _Layout:
         found = [self.beside[claim.key] for claim in claims if claim.key in self.beside]
         if len({finding.macs for finding in found}) != 1:
             return None, None
-        best = found[0].best
-        assert best is not None
-        under = best.hypothesis.departures
-        return found[0].macs, self.notes.mark(str(best.hypothesis)) if under else "baseline"
+        if found[0].verdict == "exact":
+            return found[0].macs, "baseline"
+        return found[0].macs, self.notes.verdict(found[0])
 
     def _below(self, label: str) -> Iterator[tuple[Cell, ...]]:
         """Ours for each network of a nominal complexity, under the column that it is named for."""
@@ -250,4 +256,5 @@ def _cell(claim: Claim, page: Page) -> dict[str, Any]:
         figures["macs"] = beside.macs
         figures["hypothesis"] = hypothesis_json(beside.best.hypothesis)
         figures["departures"] = list(beside.best.hypothesis.departures)
+        figures["cost_verdict"] = beside.verdict
     return figures

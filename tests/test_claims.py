@@ -11,6 +11,7 @@ import pytest
 from command import ROOT
 
 from shufflenet import SpecError, load
+from shufflenet.auditing import audit
 from shufflenet.claim_files import load_claims
 from shufflenet.claims import DERIVED, REPORTED, Claim, ClaimError, Sheet, Subject
 
@@ -43,7 +44,7 @@ def test_claims_are_no_specs():
     ("page", "figures"),
     [
         # rows x columns that are printed, a nominal figure being one
-        ("1", 7 + 3 * 5 + 5),
+        ("1", 6 + 3 * 5 + 5),
         ("2", 5 * (1 + 5)),
         ("3", 6 * 3),
         ("4", 5 + 5 * 5 - 4),
@@ -118,7 +119,11 @@ def test_what_is_measured_is_reported_only_and_the_rest_is_computable():
 
 
 def test_a_figure_that_the_text_repeats_says_where():
-    assert "Abstract" in KEYS["5/ShuffleNet 0.5x (arch2, g = 8)/Δ err. (%)"].also
+    model = "5/ShuffleNet 0.5x (arch2, g = 8)"
+    for column in ("Δ err. (%)", "Complexity (MFLOPs)"):
+        assert KEYS[f"{model}/{column}"].also == ("Abstract", "Sec. 1", "Sec. 4.3")
+    assert KEYS["6/PVANET (our impl.)/Cls err. (%)"].also == ("Sec. 4.2",)
+    assert KEYS["4/38/Complexity (MFLOPs)/ResNet"].also == ("Sec. 4.2",)
 
 
 def test_no_cost_is_solved_for_its_own_budget():
@@ -140,7 +145,8 @@ claims = [
   { row = "a", column = "err", says = "error", printed = "34.1" },
   { row = "b", column = "err", says = "error", printed = "43.8" },
   { row = "b", column = "more", says = "difference", printed = "9.7", pairs = [["2/b/err", "2/a/err"]] },
-  { row = "b", column = "wide", says = "channels", printed = "528", network = { spec = "arch2", layer = "Stage4", budget = "40M" } },
+  { row = "b", column = "wide", says = "channels", printed = "528", network = { spec = "arch2", groups = 3, layer = "Stage4", budget = "40M" } },
+  { row = "d", column = "cost", says = "complexity", printed = "40", network = { spec = "arch2", groups = 3, like = "2/a/cost", widths = "2/b/wide" } },
 ]
 """
 A = 'printed = "137", network = { spec = "shufflenet", groups = 3, scale = "1" }'
@@ -182,6 +188,46 @@ FAULTS = {
     ),
     "like nothing": ('like = "2/a/cost"', 'like = "2/c/cost"', ("(b, cost)", "'2/c/cost'")),
     "like an error": ('like = "2/a/cost"', 'like = "2/a/err"', ("'2/a/err'", "complexity")),
+    "widths of nothing": (
+        'like = "2/a/cost"',
+        'widths = "2/c/wide"',
+        ("(b, cost)", "'widths'", "'2/c/wide'", "no claim of its channels"),
+    ),
+    "widths of another network": (
+        'groups = 3, scale = "1"',
+        'groups = 3, widths = "2/b/wide"',
+        ("(a, cost)", "'2/b/wide'", "no claim of its channels"),
+    ),
+    "widths and a scale": (
+        'like = "2/a/cost"',
+        'scale = "1", widths = "2/b/wide"',
+        ("(b, cost)", "takes no scale"),
+    ),
+    "widths that are no whole number": (
+        'printed = "528"',
+        'printed = "528.5"',
+        ("(d, cost)", "'2/b/wide'", "528.5", "no whole number"),
+    ),
+    "widths of a width": (
+        'budget = "40M"',
+        'widths = "2/b/wide"',
+        ("(b, wide)", "their own proof"),
+    ),
+    "a layer that its network has not": (
+        'layer = "Stage4"',
+        'layer = "Stage9"',
+        ("(b, wide)", "'layer'", "'Stage9'", "Stage4"),
+    ),
+    "groups that its spec has not": (
+        "groups = 3, scale",
+        "groups = 5, scale",
+        ("(a, cost)", "g = 5"),
+    ),
+    "a unit that is none": (
+        'groups = 3, scale = "1"',
+        'groups = 3, scale = "1", unit = "nope"',
+        ("(a, cost)", "'nope'", "resnet"),
+    ),
     "like itself": ('like = "2/a/cost"', 'like = "2/b/cost"', ("'2/b/cost'", "itself")),
     "a pair of nothing": ('"2/a/err"', '"2/c/err"', ("(b, more)", "'2/c/err'")),
     "a pair of three": ('"2/a/err"]', '"2/a/err", "2/a/err"]', ("(b, more)", "not two claims")),
@@ -212,15 +258,17 @@ def test_the_good_claims_are_good(tmp_path: Path):
     file = tmp_path / "own.toml"
     file.write_text(GOOD)
     (sheet,) = load_claims(file)
+    assert len(audit([sheet]).findings) == len(sheet.claims)
     assert (sheet.page, sheet.rows, sheet.columns) == (
         "2",
-        ("a", "b"),
+        ("a", "b", "d"),
         ("cost", "err", "more", "wide"),
     )
-    first, second, *_ = sheet.claims
+    first, second, *_, last = sheet.claims
     assert first.subject == Subject("shufflenet", 3, Decimal(1))
     assert second.subject is not None
     assert second.subject.like == first.subject
+    assert last.subject == second.subject._replace(stage=("Stage4", 528))
 
 
 @pytest.mark.parametrize(("old", "new", "quotes"), FAULTS.values(), ids=FAULTS)
@@ -231,7 +279,7 @@ def test_a_fault_is_refused_with_its_file_claim_value_and_rule(
     file = tmp_path / "own.toml"
     file.write_text(GOOD.replace(old, new, 1))
     with pytest.raises(ClaimError) as refused:
-        load_claims(file)
+        audit(load_claims(file))
     text = str(refused.value)
     assert text.startswith(f"{file}: ")
     for quote in quotes:

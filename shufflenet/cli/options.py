@@ -207,16 +207,21 @@ Exit codes:
   0  done, and every figure agreed
   1  sound input, but figures disagree, nothing legal fits, or a limit is broken
   2  usage, bad input, or a file that cannot be read or written"""
+_FINDINGS = """\b
+Exit codes:
+  0  done, whatever the figures are found to be
+  2  usage, bad input, or a file that cannot be read or written"""
 _OWN_CODE = ", or your code failed"
 
 
-def epilog(*examples: str, own: bool = False) -> str:
+def epilog(*examples: str, own: bool = False, findings: bool = False) -> str:
     """The end of a help text: examples, line by line, and the exit codes.
 
-    ``own`` says that the command runs code of the user's, which can fail too.
+    ``own`` says that the command runs code of the user's, which can fail too; ``findings`` that
+    figures which disagree are what it is asked for.
     """
     shown = "".join(f"  {example}\n" for example in examples)
-    codes = f"{_EXIT_CODES}{_OWN_CODE}" if own else _EXIT_CODES
+    codes = _FINDINGS if findings else f"{_EXIT_CODES}{_OWN_CODE}" if own else _EXIT_CODES
     return f"\b\nExamples:\n{shown}\n{codes}"
 
 
