@@ -91,12 +91,8 @@ def _cost(finding: Finding) -> int | None:
     printed once for several networks, it is the baseline's: the first candidate of the audit.
     """
     claim, best = finding.claim, finding.best
-    if claim.subject is None or best is None:
+    if claim.subject is None or best is None or finding.verdict == "disagree":
         return None
-    if finding.verdict == "disagree":
-        if not claim.nominal:
-            return None
-        best = finding.tried[0]
     net = network_under(claim.subject, best.hypothesis)
     # The figure may come out with the FC layer counted: all stand on one axis, counted alike.
     return None if net is None else int(price(net.tally(memory=False), named(COUNTED)))

@@ -210,6 +210,7 @@ Exit codes:
 _FINDINGS = """\b
 Exit codes:
   0  done, whatever the figures are found to be
+  1  never: figures that disagree are what is asked for
   2  usage, bad input, or a file that cannot be read or written"""
 _OWN_CODE = ", or your code failed"
 
