@@ -67,8 +67,8 @@ def settle(lines: Iterable[Line], twin: Twin | None, ends: tuple[Sequence[Any], 
 
 
 #: One tensor under one of its names: token, its shape alone in a tuple, elements, bytes. Of a
-#: parameter the token is below `_APART`.
-_Facts: TypeAlias = tuple[int, tuple[Shape], int, int]
+#: parameter the token is below `_APART`, and there is no shape.
+_Facts: TypeAlias = tuple[int, tuple[Shape, ...], int, int]
 
 
 class _Settling:
@@ -179,23 +179,26 @@ class _Settling:
         key = id(tensor)
         if key in self.names:
             self.called.append(key)
-            token = _APART - len(self.called)
-        elif key in self.owned:
-            token = _APART
-        else:
+            elements = tensor.numel()
+            # of a parameter nobody asks the shape
+            size = elements * tensor.element_size()
+            learned: _Facts = (_APART - len(self.called), (), elements, size)
+            self.facts[key] = learned
+            return learned
+        if key not in self.owned:
             self.unseen = self.unseen or bool(tensor.is_meta)
             # of those that torch.func wraps, shapes tell but a part
             self.wrapped = self.wrapped or (
                 isinstance(tensor, Tensor) and is_functorch_wrapped_tensor(tensor)
             )
             return self._new(tensor, 0)
-        facts = self.facts[key] = (token, *self._measured(tensor))
+        facts = self.facts[key] = (_APART, *self._measured(tensor))
         return facts
 
     def _new(self, tensor: Any, at: int) -> _Facts:
-        measured = self._measured(tensor)
-        facts = self.facts[id(tensor)] = (len(self.bytes), *measured)
-        self.bytes.append(measured[2])
+        alone, elements, size = self._measured(tensor)
+        facts = self.facts[id(tensor)] = (len(self.bytes), alone, elements, size)
+        self.bytes.append(size)
         self.born.append(at)
         self.last.append(at)
         return facts
