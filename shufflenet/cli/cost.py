@@ -26,12 +26,8 @@ from shufflenet.reader import load
     ),
 )
 @click.argument("spec", type=options.SPEC)
-@click.option(
-    "--groups", type=options.GROUP, help="Column to take. Default: the spec's default_groups."
-)
-@click.option(
-    "--scale", type=options.SCALE, default="1", show_default=True, help="Multiplier of all widths."
-)
+@options.group_option
+@options.scale_option
 @options.size_option
 @click.option("--stem", type=options.WIDTH, help="Width of the stem, instead of the scaled one.")
 @click.option("--widths", type=options.WIDTHS, help="Of the stages, instead of the scaled ones.")

@@ -35,12 +35,8 @@ def _side(text: str) -> int:
     ),
 )
 @click.argument("spec", type=options.SPEC)
-@click.option(
-    "--groups", type=options.GROUP, help="Column to take. Default: the spec's default_groups."
-)
-@click.option(
-    "--scale", type=options.SCALE, default="1", show_default=True, help="Multiplier of all widths."
-)
+@options.group_option
+@options.scale_option
 @click.option(
     "--sizes",
     type=options.Exactly("px,...", options.listed(_side)),

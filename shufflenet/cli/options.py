@@ -122,6 +122,12 @@ UNITS = Exactly("unit,...", listed(_name))
 spec_option = click.option(
     "--spec", type=SPEC, default="shufflenet", show_default=True, help="Bundled name or own file."
 )
+group_option = click.option(
+    "--groups", type=GROUP, help="Column to take. Default: the spec's default_groups."
+)
+scale_option = click.option(
+    "--scale", type=SCALE, default="1", show_default=True, help="Multiplier of all widths."
+)
 size_option = click.option(
     "--size", type=SIZE, help="Image: a side, or height x width (480x640). Default: the spec's."
 )

@@ -75,12 +75,8 @@ def errors(path: str) -> int:
     epilog=options.epilog("shufflecost plot cost shufflenet --groups 3 -o cost.svg"),
 )
 @click.argument("spec", type=options.SPEC)
-@click.option(
-    "--groups", type=options.GROUP, help="Column to take. Default: the spec's default_groups."
-)
-@click.option(
-    "--scale", type=options.SCALE, default="1", show_default=True, help="Multiplier of all widths."
-)
+@options.group_option
+@options.scale_option
 @options.size_option
 @click.option("--stem", type=options.WIDTH, help="Width of the stem, instead of the scaled one.")
 @click.option("--unit", type=options.UNIT, help="Unit of all stages, instead of the spec's.")

@@ -27,9 +27,7 @@ from shufflenet.reader import load
     ),
 )
 @options.spec_option
-@click.option(
-    "--scale", type=options.SCALE, default="1", show_default=True, help="Multiplier of all widths."
-)
+@options.scale_option
 @click.option("--groups", type=options.GROUPS, help="Columns to show. Default: all of the spec's.")
 @options.size_option
 @click.option("--stem", type=options.WIDTH, help="Width of the stem, instead of the scaled one.")
