@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 from flopcount import toml_files
 from flopcount.pricing import BACKWARD, FREE, KINDS, PRODUCTS, WORDS, Convention, Fact, Price
-from flopcount.toml_files import TomlError
+from flopcount.toml_files import TomlError, shown
 
 _MAX_NAME = 60
 _MAX_UNITS = 1_000_000
@@ -40,11 +40,6 @@ def load_convention(path: str | os.PathLike[str]) -> Convention:
         raise ConventionError(f"{file}: {error}") from error
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 class _Reader(NamedTuple):
     """One TOML table, and where it stands."""
 
@@ -55,13 +50,13 @@ class _Reader(NamedTuple):
         self.only(_KEYS, "no such key")
         name = self.text("name", stem)
         if not 0 < len(name) <= _MAX_NAME or not name.isprintable():
-            raise ConventionError(f"name: {_shown(name)} is not 1 to {_MAX_NAME} printable letters")
+            raise ConventionError(f"name: {shown(name)} is not 1 to {_MAX_NAME} printable letters")
         prices = self.below("prices").prices(KINDS)
         free = self.free(prices)
         operators = self.below("operators")
         for operator in operators.table:
             if not operator.isidentifier():
-                raise ConventionError(f"operators: {_shown(operator)} is not the name of one")
+                raise ConventionError(f"operators: {shown(operator)} is not the name of one")
         modules = self.below("modules")
         return Convention(
             name,
@@ -86,7 +81,7 @@ class _Reader(NamedTuple):
     def text(self, key: str, default: str) -> str:
         value = self.table.get(key, default)
         if not isinstance(value, str):
-            raise ConventionError(f"{self.at(key)}: {_shown(value)} is not a text")
+            raise ConventionError(f"{self.at(key)}: {shown(value)} is not a text")
         return value
 
     def choice(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
@@ -94,40 +89,40 @@ class _Reader(NamedTuple):
         if value is None:
             raise ConventionError(f"{self.at(key)}: missing; it is one of {', '.join(known)}")
         if value not in known:
-            raise ConventionError(f"{self.at(key)}: {_shown(value)} is none of {', '.join(known)}")
+            raise ConventionError(f"{self.at(key)}: {shown(value)} is none of {', '.join(known)}")
         return cast(str, value)
 
     def below(self, key: str) -> _Reader:
         value = self.table.get(key, {})
         if not isinstance(value, dict):
-            raise ConventionError(f"{self.at(key)}: {_shown(value)} is not a table")
+            raise ConventionError(f"{self.at(key)}: {shown(value)} is not a table")
         return _Reader(value, self.at(key))
 
     def free(self, prices: Collection[str]) -> frozenset[str]:
         value = self.table.get("free", [])
         if not isinstance(value, list):
-            raise ConventionError(f"free: {_shown(value)} is not a list of kinds")
+            raise ConventionError(f"free: {shown(value)} is not a list of kinds")
         for place, kind in enumerate(value):
             if not isinstance(kind, str) or kind not in {_REST, *KINDS}:
-                raise ConventionError(f"free: {_shown(kind)} is no kind; {_kinds()}")
+                raise ConventionError(f"free: {shown(kind)} is no kind; {_kinds()}")
             if kind in value[:place]:
-                raise ConventionError(f"free: {_shown(kind)} stands there twice")
+                raise ConventionError(f"free: {shown(kind)} stands there twice")
             if kind in prices:
-                raise ConventionError(f"free: {_shown(kind)} has a price, too")
+                raise ConventionError(f"free: {shown(kind)} has a price, too")
         named = frozenset(value) - {_REST}
         return named | (FREE - set(prices)) if _REST in value else named
 
     def prices(self, kinds: Collection[str] | None) -> dict[str, Price]:
         for key in self.table:
             if kinds is not None and key not in kinds:
-                raise ConventionError(f"{self.at(key)}: {_shown(key)} is no kind; {_kinds()}")
+                raise ConventionError(f"{self.at(key)}: {shown(key)} is no kind; {_kinds()}")
         return {key: self.below(key).price() for key in self.table}
 
     def price(self) -> Price:
         self.only(WORDS, "no such fact")
         for fact, units in self.table.items():
             if type(units) is not int:
-                raise ConventionError(f"{self.at(fact)}: {_shown(units)} is not a whole number")
+                raise ConventionError(f"{self.at(fact)}: {shown(units)} is not a whole number")
             if abs(units) > _MAX_UNITS:
                 raise ConventionError(f"{self.at(fact)}: {units} is more than {_MAX_UNITS}")
         return cast("dict[Fact, int]", dict(self.table))

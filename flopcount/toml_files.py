@@ -44,3 +44,9 @@ def parsed(data: bytes) -> dict[str, Any]:
         raise TomlError(f"not UTF-8 at byte {error.start}") from error
     except (ValueError, RecursionError) as error:
         raise TomlError(f"not TOML: {error}") from error
+
+
+def shown(value: object) -> str:
+    """A value as an error quotes it: cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

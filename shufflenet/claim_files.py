@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 from flopcount import toml_files
-from flopcount.toml_files import TomlError
+from flopcount.toml_files import TomlError, shown
 from shufflenet.claims import DERIVED, Claim, ClaimError, Says, Sheet, Subject
 from shufflenet.quantities import (
     QuantityError,
@@ -139,7 +139,7 @@ def _resolve(
             other = drafts.get(name)
             if other is None or other.claim.says != "complexity" or other.claim.subject is None:
                 raise ClaimError(
-                    f"{draft.where}: 'like' {_shown(name)} is no claim of a network's complexity"
+                    f"{draft.where}: 'like' {shown(name)} is no claim of a network's complexity"
                 )
             assert subject is not None
             subject = subject._replace(like=_resolve(name, drafts, done, (*asked, key)))
@@ -155,10 +155,10 @@ def _stage(draft: _Draft, name: str, drafts: Mapping[str, _Draft]) -> tuple[str,
     ours, other = draft.claim.subject, drafts.get(name)
     theirs = other.claim.subject if other is not None and other.claim.says == "channels" else None
     if other is None or ours is None or theirs is None or _made_of(ours) != _made_of(theirs):
-        raise ClaimError(f"{draft.where}: 'widths' {_shown(name)} is no claim of its channels")
+        raise ClaimError(f"{draft.where}: 'widths' {shown(name)} is no claim of its channels")
     if not other.claim.printed.isdecimal():
         raise ClaimError(
-            f"{draft.where}: 'widths' {_shown(name)}: {other.claim.printed} is no whole number"
+            f"{draft.where}: 'widths' {shown(name)}: {other.claim.printed} is no whole number"
         )
     return theirs.layer, int(other.claim.printed)
 
@@ -171,15 +171,10 @@ def _other(
     draft: _Draft, name: str, drafts: Mapping[str, _Draft], claims: Mapping[str, Claim]
 ) -> Claim:
     if name not in drafts:
-        raise ClaimError(f"{draft.where}: 'pairs' {_shown(name)} is no claim")
+        raise ClaimError(f"{draft.where}: 'pairs' {shown(name)} is no claim")
     if drafts[name].claim.says in DERIVED:
-        raise ClaimError(f"{draft.where}: 'pairs' {_shown(name)} is derived itself")
+        raise ClaimError(f"{draft.where}: 'pairs' {shown(name)} is derived itself")
     return claims[name]
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 class _Reader(NamedTuple):
@@ -241,8 +236,7 @@ class _Reader(NamedTuple):
         spec = self.text("spec", "" if "unit" in self.table else None)
         if spec and spec not in bundled():
             raise ClaimError(
-                f"{self.at('spec')}: unknown spec {_shown(spec)}; bundled are"
-                f" {', '.join(bundled())}"
+                f"{self.at('spec')}: unknown spec {shown(spec)}; bundled are {', '.join(bundled())}"
             )
         if "scale" not in self.table and not _SETTLING & set(self.table):
             raise ClaimError(
@@ -271,7 +265,7 @@ class _Reader(NamedTuple):
         found = []
         for item in self.list("pairs"):
             if not isinstance(item, list) or len(item) != 2:
-                raise ClaimError(f"{self.at('pairs')}: {_shown(item)} is not two claims")
+                raise ClaimError(f"{self.at('pairs')}: {shown(item)} is not two claims")
             found.append((self.checked("pairs", item[0]), self.checked("pairs", item[1])))
         return tuple(found)
 
@@ -290,7 +284,7 @@ class _Reader(NamedTuple):
     def checked(self, key: str, value: object) -> str:
         if not isinstance(value, str) or len(value) > _LONGEST or not value.isprintable():
             raise ClaimError(
-                f"{self.at(key)}: {_shown(value)} is not a printable text of at most"
+                f"{self.at(key)}: {shown(value)} is not a printable text of at most"
                 f" {_LONGEST} characters"
             )
         return value
@@ -298,26 +292,26 @@ class _Reader(NamedTuple):
     def whole(self, key: str, default: int) -> int:
         value = self.table.get(key, default)
         if type(value) is not int or value.bit_length() > 63:
-            raise ClaimError(f"{self.at(key)}: {_shown(value)} is not a whole number of 63 bits")
+            raise ClaimError(f"{self.at(key)}: {shown(value)} is not a whole number of 63 bits")
         return value
 
     def list(self, key: str) -> list[Any]:
         value = self.table.get(key, [])
         if not isinstance(value, list):
-            raise ClaimError(f"{self.at(key)}: {_shown(value)} is not a list")
+            raise ClaimError(f"{self.at(key)}: {shown(value)} is not a list")
         return value
 
     def below(self, key: str) -> _Reader:
         value = self.table[key]
         if not isinstance(value, dict):
-            raise ClaimError(f"{self.at(key)}: {_shown(value)} is not a table")
+            raise ClaimError(f"{self.at(key)}: {shown(value)} is not a table")
         return _Reader(value, f"{self.where}: {key!r}")
 
     def tables(self, key: str) -> Iterator[_Reader]:
         word = key.removesuffix("s")
         for number, item in enumerate(self.list(key), 1):
             if not isinstance(item, dict):
-                raise ClaimError(f"{self.at(key)}: {_shown(item)} is not a table")
+                raise ClaimError(f"{self.at(key)}: {shown(item)} is not a table")
             at = f"{word} {number}"
             yield _Reader(item, f"{self.where}: {at}" if self.where else at)
 
@@ -325,7 +319,7 @@ class _Reader(NamedTuple):
         for key in self.table:
             if key not in known:
                 raise ClaimError(
-                    f"{self.at(_shown(key)[1:-1])}: unknown key; known are {', '.join(known)}"
+                    f"{self.at(shown(key)[1:-1])}: unknown key; known are {', '.join(known)}"
                 )
 
     def at(self, key: str) -> str:
