@@ -25,8 +25,9 @@ CARDINALITY = 16
 class Frame(NamedTuple):
     """What stays while widths vary: the spec, its column, the image (h, w) [px], the units.
 
-    ``unit`` replaces the unit of every stage row where it is given; ``units_from`` names the
-    packages whose own units may be imported.
+    ``unit`` replaces the unit of every stage row where it is given, and ``bottleneck`` the 1:ratio
+    of every stage's unit that has one; ``units_from`` names the packages whose own units may be
+    imported.
     """
 
     spec: Spec
@@ -35,6 +36,7 @@ class Frame(NamedTuple):
     unit: str | None = None
     cardinality: int = CARDINALITY
     units_from: Collection[str] = ()
+    bottleneck: int | None = None
 
     @property
     def image(self) -> Shape:
@@ -63,10 +65,14 @@ class Frame(NamedTuple):
         chosen = unit(row.unit, self.units_from)
         row = self._with_options(row, chosen)
         chosen.check(row)
-        if self.unit is None or not chosen.stage:
+        if not chosen.stage:
             return chosen, row
-        chosen = stage_unit(self.unit, self.units_from)
-        return chosen, chosen.adopt(row)
+        if self.unit is not None:
+            chosen = stage_unit(self.unit, self.units_from)
+            row = chosen.adopt(row)
+        if self.bottleneck is not None and chosen.ratio is not None:
+            row = replace(row, ratio=self.bottleneck)
+        return chosen, row
 
     def _with_options(self, row: Row, chosen: Unit) -> Row:
         """The row with the options that the spec gives to all, where its unit takes them.
