@@ -286,6 +286,13 @@ def halved(place: Place) -> Layer:
     return Chain((("in", Conv(place.c_in, inner)), ("out", Conv(inner, place.c_out))))
 
 
+def joins(place: Place) -> Layer:
+    """A unit that joins its branches otherwise at another width than its spec's."""
+    same = (("one", Conv(place.c_in, place.c_in)), ("other", Conv(place.c_in, place.c_in)))
+    joined = Branches(same, "add" if place.c_out == place.own else "mul")
+    return Chain((("joined", joined), ("out", Conv(place.c_in, place.c_out))))
+
+
 says = Unit("says", halved, "", options=MappingProxyType({"inside": int}), inside=("inside",))
 paths = Unit("paths", follows, "", splits="cardinality", ratio=2, rounds="down")
 refuses = Unit("refuses", free, "")
@@ -307,6 +314,12 @@ def test_a_unit_that_may_have_widths_in_its_options_is_refused_at_another_width(
         " another layer of options for width 16 than of the same for its own",
     ):
         written(net)
+
+
+def test_a_unit_that_joins_otherwise_at_another_width_is_refused_though_its_leaves_stay() -> None:
+    written_again(network(mine("joins"), units_from=[HERE]))
+    with pytest.raises(SpecError, match="makes another layer"):
+        written(network(mine("joins"), scale=2, units_from=[HERE]))
 
 
 def test_a_unit_whose_options_do_not_follow_its_width_is_written_at_any() -> None:
