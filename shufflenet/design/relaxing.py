@@ -12,6 +12,7 @@ import numpy as np
 
 from shufflenet.design.asking import Asked, above_ratio
 from shufflenet.design.chain import Chain
+from shufflenet.design.folding import own_rules
 from shufflenet.design.parts import Part, cut, frames, repeated
 from shufflenet.design.problem import Bound, Goal, Problem, Sense, Space
 from shufflenet.design.ranking import Field, Hit, Key, Limits
@@ -195,6 +196,11 @@ def _samples(
     frame: Frame, parts: Sequence[Part]
 ) -> Iterator[tuple[dict[str, int], tuple[Row, ...]]]:
     """Some candidates of a frame, spread over the widths of every part."""
+    # Widths that break a rule by themselves would hide the one that none of the others keeps.
+    masks = [own_rules(frame, part, frame.image) for part in parts]
+    parts = [
+        part.kept(mask) if mask.any() else part for part, mask in zip(parts, masks, strict=True)
+    ]
     places = [np.unique(np.linspace(0, part.size - 1, _EACH).astype(np.int64)) for part in parts]
     for chosen in islice(product(*places), _MOST_NETWORKS):
         widths: dict[str, int] = {}
