@@ -135,9 +135,9 @@ def judged(
     wish: Wish,
     *,
     limit: float = 300,
-    layout: Layout = "tables",
+    layout: Layout = "products",
     split: bool = True,
-    workers: int = 1,
+    seed: int = 1,
 ) -> Verdict:
     """The optimum by CP-SAT: a model for each g in turn, or one of all of them."""
     parts: Iterable[tuple[int, ...]] = [(g,) for g in room.groups] if split else [room.groups]
@@ -150,7 +150,8 @@ def judged(
                 break
             model.better_than(wish.key(figures(best)))
         solver = cp_model.CpSolver()
-        solver.parameters.num_workers = workers
+        solver.parameters.num_workers = 1
+        solver.parameters.random_seed = seed
         solver.parameters.max_time_in_seconds = limit
         status = solver.solve(model.model)
         limit = max(0.01, limit - solver.wall_time)

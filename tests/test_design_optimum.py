@@ -22,6 +22,8 @@ TABLE_1 = {
     4: ((272, 544, 1088), 133_251_776),
     8: ((384, 768, 1536), 136_829_952),
 }
+#: Of how many solutions the network itself is counted too; a front may have hundreds.
+MADE = 10
 NEAREST = Goal("macs", "nearest", 140_000_000)
 BUNDLED = Book(load("shufflenet"))
 
@@ -64,7 +66,7 @@ def check(problem: Problem, points: list[Point]) -> None:
         for found in outcome.solutions
     ]
     assert got == [stated(problem, best) for best in expected]
-    for found, best in zip(outcome.solutions, expected, strict=True):
+    for found, best in zip(outcome.solutions[:MADE], expected, strict=False):
         assert facts_of(found.network) == best.point.facts
 
 
@@ -77,31 +79,31 @@ def check_all(case: Case) -> None:
 # Against brute force
 
 
-@examples(250)
+@examples(200)
 @given(cases(FRAMES, "free", goals=1))
 def test_free_stages_give_the_optimum_and_the_ties_of_brute_force(case: Case) -> None:
     check_all(case)
 
 
-@examples(250)
+@examples(200)
 @given(cases(FRAMES, "ratio", goals=1))
 def test_stages_in_ratio_give_the_optimum_and_the_ties_of_brute_force(case: Case) -> None:
     check_all(case)
 
 
-@examples(200)
+@examples(150)
 @given(cases(FRAMES, "scales"))
 def test_scales_give_the_optimum_the_ties_and_the_front_of_brute_force(case: Case) -> None:
     check_all(case)
 
 
-@examples(200)
+@examples(150)
 @given(cases(FRAMES, "free", goals=2))
 def test_two_goals_of_free_stages_give_the_front_of_brute_force(case: Case) -> None:
     check_all(case)
 
 
-@examples(150)
+@examples(100)
 @given(cases(FRAMES, "free", goals=3))
 def test_three_goals_of_free_stages_give_the_front_of_brute_force(case: Case) -> None:
     check_all(case)
@@ -113,7 +115,7 @@ def test_two_goals_of_stages_in_ratio_give_the_front_of_brute_force(case: Case) 
     check_all(case)
 
 
-@examples(250)
+@examples(150)
 @given(own_cases())
 def test_any_spec_gives_the_optimum_and_the_front_of_brute_force(case: Case) -> None:
     check_all(case)
