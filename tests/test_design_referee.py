@@ -1,7 +1,7 @@
 """The exact solver against OR-tools' CP-SAT, on spaces too large for brute force.
 
-The model and the figures of a design are those of `referee`, written out from the paper. They are
-held against brute force and against the project's own networks first.
+The figures of a design are written out from the paper in `paper_designs`, the model is that of
+`referee`. Both are held against the project's own networks and against brute force as well.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 pytest.importorskip("ortools")
 
-from referee import REFERENCE, Design, Figures, Layout, Room, Wish, figures, judged, legal
+from design_questions import design, problem
+from paper_designs import REFERENCE, Design, Figures, Room, Wish, figures, legal
+from referee import Layout, judged
 
 from flopcount.conventions import price
-from shufflenet.design.problem import Bound, Goal, Problem, Space
-from shufflenet.network import Network, network
+from shufflenet.network import network
 from shufflenet.reader import load
 
 GROUPS = (1, 2, 3, 4, 8)
@@ -107,33 +108,6 @@ WISHES = (
     Wish("memory", "least", 0, (("macs", 90_000_000),), (("channels", 1_500),)),
 )
 each_question = pytest.mark.parametrize("question", QUESTIONS, ids=lambda asked: asked.name)
-
-
-def problem(room: Room, wish: Wish) -> Problem:
-    """The same question to the solver under test."""
-    space = Space(
-        load("shufflenet"),
-        groups=room.groups,
-        repeats=room.units,
-        stems=room.stems,
-        free=True,
-        widest=room.widest,
-    )
-    most, least = dict(wish.at_most), dict(wish.at_least)
-    bounds = tuple(
-        Bound(name, least.get(name), most.get(name)) for name in dict.fromkeys([*most, *least])
-    )
-    return Problem(space, (Goal(wish.figure, wish.sense, wish.target or None),), bounds)
-
-
-def design(net: Network) -> Design:
-    """A network in the referee's words."""
-    units = {
-        name: sum(len(row.paths) for row in net.rows if row.row.layer == name)
-        for name in ("Stage2", "Stage3", "Stage4")
-    }
-    assert net.stem is not None
-    return Design(net.groups, net.stem, net.stage_widths, tuple(units.values()))
 
 
 @each_question
