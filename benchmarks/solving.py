@@ -26,10 +26,10 @@ from shufflenet import build, load, network
 from shufflenet.design.optimum import optimise
 from shufflenet.design.problem import Outcome, Problem
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from design_questions import design, problem  # noqa: E402
-from paper_designs import Room, Wish, figures  # noqa: E402
+from design_questions import design, problem
+from paper_designs import Room, Wish, figures
 
 SPACE = Room(
     groups=(1, 2, 3, 4, 8),
