@@ -119,6 +119,10 @@ FLOORS = [
         "shufflenet.network",
     ],
     [
+        "shufflenet.design.problem",
+        "shufflenet.design.words",
+        "shufflenet.design.request",
+        "shufflenet.design.problem_files",
         "shufflenet.sweep",
         "shufflenet.solver",
         "shufflenet.builder",
@@ -139,6 +143,8 @@ FLOORS = [
     ],
     [
         "shufflenet.audit_tables",
+        "shufflenet.design.answers",
+        "shufflenet.design.tables",
         "shufflenet.detection_tables",
         "shufflenet.papers",
         "shufflenet.plot_points",
