@@ -31,7 +31,9 @@ from shufflenet.spec import Spec
 #: ``params`` [params]; ``memory`` the peak of activations [B]; ``moved`` the bytes moved [B];
 #: ``intensity`` macs over moved [MAC/B]; ``layers`` those with weights on the longest path;
 #: ``channels`` the sum of the stages' widths.
-Figure: TypeAlias = Literal["macs", "params", "memory", "moved", "intensity", "layers", "channels"]
+Figure: TypeAlias = Literal[
+    "macs", "params", "memory", "moved", "intensity", "layers", "channels"
+]
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 Sense: TypeAlias = Literal["least", "most", "nearest"]
 #: What is wanted of a figure where only its name is given.
@@ -125,7 +127,9 @@ class Space:
         for row, counts in zip(rows, self.repeats, strict=False):
             for count in counts:
                 if not 1 <= count <= 1_000:
-                    raise QuantityError(f"repeats {count} of {row.layer} is not between 1 and 1000")
+                    raise QuantityError(
+                        f"repeats {count} of {row.layer} is not between 1 and 1000"
+                    )
         if self.ratio is not None:
             in_proportion([check_width(part) for part in self.ratio])
         clash = [name for name in ("ratio", "free", "widths", "stems") if getattr(self, name)]

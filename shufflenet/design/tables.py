@@ -236,8 +236,20 @@ def _proof(item: Answer) -> Iterator[str]:
     else:
         yield f"proven the best of {covered}"
         if not item.outcome.best.unique:
-            yield f"others are as good; {_ORDER}; --top lists more"
+            tied = _tied(item)
+            every = tied < len(item.shown) or listed < item.outcome.problem.top
+            said = f"the first {tied} are equally good" if every else "others are as good"
+            yield f"{said}: {_ORDER}{'' if every else '; --top lists more'}"
     space = item.outcome.problem.space
     wider = "--scales" if space.scales else "--widths" if space.widths else "--widest or --widths"
     for layer in item.outcome.edge:
         yield f"{layer} is as wide as the space allows; {wider} can allow more"
+
+
+def _tied(item: Answer) -> int:
+    """How many of those shown are as good as the best."""
+    goal = item.outcome.problem.goals[0]
+    values = [shown.figure(goal.figure, goal.convention) for shown in item.shown]
+    if goal.target is not None:
+        values = [abs(value - goal.target) for value in values]
+    return values.count(values[0])
