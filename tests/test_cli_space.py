@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def test_a_budget_alone_is_answered_as_ever(args: tuple[str, ...]):
     "more",
     [
         ("--free-stages",),
-        ("--repeats", "3,1-2"),
+        ("--repeats", "2-3,1"),
         ("--bottleneck", "1:4"),
         ("--unit", "resnet,shufflenet"),
         ("--size", "96,64"),
@@ -134,7 +134,8 @@ def test_a_bound_holds_to_the_unit():
     kept = (*SMALL, "--objective", "most-macs", "--max-params")
     assert best(*kept, str(least))["params"] == least
     outcome = run(*SOLVE, *kept, str(least - 1))
-    fails(outcome, 1, f"{least:,}")
+    line = fails(outcome, 1, "params")
+    assert str(least) in line.replace(",", "")
 
 
 def test_intensity_is_bounded_exactly():
@@ -197,7 +198,7 @@ def test_of_each_groups_what_fits_is_shown_beside_what_does_not():
     assert outcome.code == 1
     assert "g = 3" in outcome.out.splitlines()[0]
     assert "g = 8" not in outcome.out.splitlines()[0]
-    assert "g=8" in outcome.err or "g = 8" in outcome.err
+    assert "shufflecost: g = 8: " in outcome.err
 
 
 FRONT = (*SMALL, "--pareto", "macs,params,channels")
@@ -231,7 +232,7 @@ def test_a_long_front_is_shown_evenly_spread_with_both_ends():
     ranks = [net["rank"] for net in found["solutions"]]
     assert len(ranks) == 7
     assert (ranks[0], ranks[-1]) == (1, len(whole))
-    steps = {b - a for a, b in zip(ranks, ranks[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(ranks)}
     assert max(steps) - min(steps) <= 1
     assert found["solutions"] == [whole[rank - 1] for rank in ranks]
 
@@ -259,14 +260,13 @@ def test_few_networks_of_the_same_rows_stand_as_table_1():
 
 
 def test_networks_of_other_repeats_stand_in_a_list():
-    args = ("--spec", TINY, "--repeats", "2-4,1/3", "--widest", "1", "--objective", "layers")
-    shown = ran(*SOLVE, *args, "--top", "3").out
+    args = ("--spec", TINY, "--repeats", "2-4,1", "--widest", "1", "--objective", "macs")
+    shown = ran(*SOLVE, *args, "--top", "4").out
     head, _, *rows = shown.splitlines()[2:]
     assert cells(head)[:4] == ["#", "g", "Stem", "Widths"]
     assert "Repeats" in cells(head)
-    assert cells(rows[0])[4] == "4, 3"
-    found = solved(*args, "--top", "3")["solutions"]
-    assert [net["repeats"] for net in found][0] == [4, 3]
+    assert cells(rows[0])[4] == "2, 1"
+    found = solved(*args, "--top", "4")["solutions"]
     assert len({tuple(net["repeats"]) for net in found}) > 1
 
 

@@ -84,7 +84,7 @@ def _answers(
         try:
             outcome = optimise(replace(asked, groups=(g,)).problem(units_from))
         except NothingLegalError as error:
-            say(f"shufflecost: {error}")
+            say(f"shufflecost: g = {g}: {error}")
             code = 1
         else:
             answers.append(answer(outcome, most, g))
