@@ -7,7 +7,8 @@ import stat
 import tomllib
 from typing import Any
 
-_MAX_BYTES = 1_000_000
+#: The largest file that is read [B].
+MAX_BYTES = 1_000_000
 _MAX_DOTS = 2_000
 
 
@@ -22,14 +23,14 @@ def read(path: str) -> bytes:
         # A pipe or a device could hang or never end.
         if stat.S_ISREG(os.stat(path).st_mode):
             with open(path, "rb") as stream:
-                data = stream.read(_MAX_BYTES + 1)
+                data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise TomlError(f"cannot be read: {reason}") from error
     if data is None:
         raise TomlError("not a regular file")
-    if len(data) > _MAX_BYTES:
-        raise TomlError(f"more than {_MAX_BYTES} bytes")
+    if len(data) > MAX_BYTES:
+        raise TomlError(f"more than {MAX_BYTES} bytes")
     return data
 
 

@@ -6,7 +6,7 @@ legal; every placed unit can say which rules it needs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
@@ -147,12 +147,21 @@ def walk(frame: Frame, widths: Mapping[str, Count]) -> Iterator[Placed]:
     SpecError, with the row that is at fault, for a unit that is unknown or does not fit.
     """
     frame.check_options()
+    yield from follow(frame, frame.spec.rows[1:], frame.image, widths)
+
+
+def follow(
+    frame: Frame, rows: Sequence[Row], shape: Shape, widths: Mapping[str, Count]
+) -> Generator[Placed, None, Shape]:
+    """Place the units of some rows behind a shape ``(n, c, h, w)``; what leaves them is returned.
+
+    Raises SpecError as `walk` does.
+    """
     totals: dict[str, int] = {}
-    for row in frame.spec.rows[1:]:
+    for row in rows:
         totals[row.path] = totals.get(row.path, 0) + row.repeat
     done = dict.fromkeys(totals, 0)
-    shape = frame.image
-    for row in frame.spec.rows[1:]:
+    for row in rows:
         try:
             chosen, taken = frame.unit_of(row)
             placed: Placed | None = None
@@ -167,6 +176,7 @@ def walk(frame: Frame, widths: Mapping[str, Count]) -> Iterator[Placed]:
                     shape = placed.after
         except UnitError as error:
             raise SpecError(f"{frame.where(row)}: {error}") from error
+    return shape
 
 
 def distinct(units: Iterable[Placed]) -> Iterator[Placed]:

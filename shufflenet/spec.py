@@ -7,7 +7,7 @@ unit that builds it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -83,6 +83,10 @@ class Row:
             raise SpecError(f"{self.layer}: {error}") from error
         path = "".join(c if c.isalnum() else "_" for c in self.layer.lower())
         object.__setattr__(self, "path", path)
+
+    def with_repeat(self, repeat: int) -> Row:
+        """The row with another number of units. Raises SpecError for a number out of range."""
+        return self if repeat == self.repeat else replace(self, repeat=repeat)
 
 
 def check_options(options: Mapping[str, Option]) -> None:

@@ -117,6 +117,7 @@ FLOORS = [
         "shufflenet.placing",
         "shufflenet.scaling",
         "shufflenet.network",
+        "shufflenet.writing",
     ],
     [
         "shufflenet.design.problem",

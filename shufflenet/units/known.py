@@ -65,6 +65,7 @@ _STAGES = (
             gate=_FUNCTIONS,
             eps=Decimal,
         ),
+        inside=("hidden", "se"),
     ),
     Unit(
         "xception_block",
@@ -79,6 +80,7 @@ _STAGES = (
         "towers of 1x1 and 3x3s beside a pool (GoogLeNet)",
         options=_takes(towers=tuple, pool=int, eps=Decimal),
         needs=("towers",),
+        inside=("towers", "pool"),
     ),
     Unit(
         "pvanet_inception",
@@ -86,6 +88,7 @@ _STAGES = (
         "Inception, a 1x1 behind it, and a shortcut (PVANET)",
         options=_takes(towers=tuple, pool=int, eps=Decimal),
         needs=("towers",),
+        inside=("towers", "pool"),
     ),
     Unit(
         "crelu_block",
@@ -93,6 +96,7 @@ _STAGES = (
         "1x1, 3x3 with C.ReLU, 1x1, and a shortcut (PVANET)",
         options=_takes(inner=int, eps=Decimal),
         needs=("inner",),
+        inside=("inner",),
     ),
 )
 _PLAIN = (

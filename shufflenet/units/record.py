@@ -26,7 +26,8 @@ class Unit(NamedTuple):
     bottleneck is kept exact (a rule) or rounded down to a multiple of g (a footnote); ``stage``
     whether stages can be made of it; ``kernel`` whether a row gives a ksize; ``widens`` and
     ``strides`` whether it may change the width, or stride and repeat; ``options`` what each is,
-    and ``needs`` those that a row must give.
+    ``needs`` those that a row must give, and ``inside`` those that are widths inside the unit, in
+    proportion to the row's.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Unit(NamedTuple):
     strides: bool = True
     options: Mapping[str, Takes] = MappingProxyType({})
     needs: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
 
     def check(self, row: Row) -> None:
         """Check that a row gives what the unit takes. Raises UnitError where it does not."""

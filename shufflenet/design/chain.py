@@ -1,0 +1,191 @@
+"""A frame of a space, priced: every unit once for each pair of neighbouring widths.
+
+What a network costs is the sum of a few table entries (its memory the largest of them), and it is
+legal where each of them is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from flopcount.integers import MAX, FigureTooLargeError, MixedWidthsError
+from flopcount.tally import Shape
+from shufflenet.design.folding import (
+    Mask,
+    Names,
+    Tables,
+    Walk,
+    figured,
+    joined,
+    own_rules,
+    pairs,
+    rest,
+)
+from shufflenet.design.parts import Cut, Part, repeated
+from shufflenet.network import Network, assemble
+from shufflenet.placing import Frame
+from shufflenet.quantities import QuantityError
+from shufflenet.spec import Row, SpecError
+
+# Pairs of widths in one table at most: a quarter of a gigabyte for each figure.
+_MOST_PAIRS = 30_000_000
+
+
+class Link(NamedTuple):
+    """One part priced: tables over (i, j) = (width before, own width) and (j, r) = (own, repeats).
+
+    ``pair`` holds the figures of its first unit, ``own`` those of all behind it; ``legal`` and
+    ``allowed`` say which entries keep every rule.
+    """
+
+    part: Part
+    legal: Mask
+    allowed: Mask
+    pair: Tables
+    own: Tables
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A frame with its parts priced; ``start`` are the figures of what stands before them.
+
+    A chain of which no network is legal has no links.
+    """
+
+    frame: Frame
+    start: dict[str, int]
+    links: tuple[Link, ...]
+
+    def candidates(self) -> int:
+        """How many legal networks it holds, exactly."""
+        if not self.links:
+            return 0
+        counts = np.ones(1, object)
+        for link in self.links:
+            arrived = counts.dot(link.legal.astype(object))
+            counts = arrived * link.allowed.sum(axis=1).astype(object)
+        return int(counts.sum())
+
+    def network(self, widths: Sequence[int], repeats: Sequence[int]) -> Network:
+        """The network at one entry of each part's widths and repeats.
+
+        Raises SpecError where it breaks a rule of the whole, such as a printed size.
+        """
+        rows: tuple[Row, ...] = self.frame.spec.rows
+        settled: dict[str, int] = {}
+        for link, j, r in zip(self.links, widths, repeats, strict=True):
+            part = link.part
+            settled |= {p: int(c[j]) for p, c in zip(part.paths, part.widths, strict=True)}
+            for path, count in zip(part.stages, part.repeats[r], strict=True):
+                rows = repeated(rows, path, count)
+        spec = self.frame.spec
+        if rows != spec.rows:
+            spec = replace(spec, rows=rows)
+        return assemble(self.frame._replace(spec=spec), settled)
+
+
+def chain(space_cut: Cut, names: Names) -> Chain:
+    """Price the parts of a frame; only widths that some legal network has are kept.
+
+    Raises FigureTooLargeError past 2**63 - 1, QuantityError for too many pairs of widths, and
+    SpecError where units depend on more than their neighbours.
+    """
+    frame = space_cut.frame
+    frame.check_options()
+    start, shape, legal = _scalar(frame, space_cut.before, names)
+    links: list[Link] = []
+    for part in space_cut.parts if legal else ():
+        wide = links[-1].part.size if links else 1
+        try:
+            found = _link(frame, part, shape, wide, names)
+        except MixedWidthsError as error:
+            raise SpecError(
+                f"{frame.spec.where}: a unit gives its input a width of its own, which the solver"
+                f" does not follow: {error}"
+            ) from error
+        if found is None:
+            return Chain(frame, start, ())
+        link, shape = found
+        links.append(link)
+    made = Chain(frame, start, _reachable(links))
+    _check(made, names)
+    return made
+
+
+def _scalar(
+    frame: Frame, rows: tuple[Row, ...], names: Names
+) -> tuple[dict[str, int], Shape, bool]:
+    """What the rows before the first part cost, and whether they are legal."""
+    totals = dict.fromkeys(names, 0)
+    walk = Walk(frame, rows, frame.image, {})
+    for placed in walk:
+        if not all(rule.holds() for _, rule in placed.rules()):
+            return totals, frame.image, False
+        for name, value in figured(placed, names).items():
+            totals[name] = int(joined(name, totals[name], value))
+    return totals, walk.shape, True
+
+
+def _link(
+    frame: Frame, part: Part, before: Shape, wide: int, names: Names
+) -> tuple[Link, Shape] | None:
+    """One part behind a shape whose width is a column of so many, or a plain number."""
+    if not part.size or not part.repeats:
+        return None
+    part = part.kept(own_rules(frame, part, before))
+    if wide * part.size > _MOST_PAIRS:
+        raise QuantityError(
+            f"{frame.spec.where}: {part.rows[0].layer}: {wide:,} x {part.size:,} pairs of widths"
+            f" are more than {_MOST_PAIRS:,}; allow fewer, or align them"
+        )
+    first = pairs(frame, part, before, wide, names)
+    if not first.legal.any():
+        return None
+    behind = rest(frame, part, first.after, names)
+    return Link(part, first.legal, behind.allowed, first.tables, behind.tables), behind.after
+
+
+def _reachable(links: Sequence[Link]) -> tuple[Link, ...]:
+    """The links with only those widths that some legal network has."""
+    forward: list[Mask] = []
+    alive: Any = np.ones(1, np.bool_)
+    for link in links:
+        alive = link.legal[alive].any(axis=0) & link.allowed.any(axis=1)
+        forward.append(alive)
+    kept: list[Mask] = []
+    after: Any = None
+    for link, mask in zip(reversed(links), reversed(forward), strict=True):
+        alive = mask if after is None else mask & after
+        kept.append(alive)
+        after = link.legal[:, alive].any(axis=1)
+    kept.reverse()
+    if not all(mask.any() for mask in kept):
+        return ()
+    found = []
+    ahead: Any = np.ones(1, np.bool_)
+    for link, mask in zip(links, kept, strict=True):
+        found.append(
+            Link(
+                link.part.kept(mask),
+                link.legal[ahead][:, mask],
+                link.allowed[mask],
+                {name: table[ahead][:, mask] for name, table in link.pair.items()},
+                {name: table[mask] for name, table in link.own.items()},
+            )
+        )
+        ahead = mask
+    return tuple(found)
+
+
+def _check(made: Chain, names: Names) -> None:
+    """Check that no sum of entries can wrap."""
+    for name in names:
+        largest = made.start[name]
+        for link in made.links:
+            largest += int(link.pair[name].max()) + int(link.own[name].max())
+        if largest > MAX:
+            raise FigureTooLargeError

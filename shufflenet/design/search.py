@@ -1,0 +1,415 @@
+"""The networks of a chain whose figures lie within windows: all of them, in the stated order.
+
+A prefix of a network is followed only while some completion can bring every figure into its
+window; the last part is not tried entry by entry but looked up in sorted tables. What is left out
+is proven to be outside, so that what is found is all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flopcount.integers import MAX, FigureTooLargeError
+from shufflenet.design.chain import Chain
+from shufflenet.design.parts import Column
+
+#: A weighted sum of figures by their names; a figure alone has the weight 1.
+Term: TypeAlias = tuple[tuple[str, int], ...]
+#: Beyond every figure: sums of two of these do not wrap.
+FAR = 2**61
+
+# Entries of one column looked at together: at first, and at most.
+_FIRST_COLUMN = 2**14
+_COLUMN = 2**20
+# Entries of the last part's sorted tables at most.
+_MOST_SORTED = 8_000_000
+# Entries looked at in one search at most: some minutes.
+_MOST_WORK = 20_000_000_000
+
+
+class SpaceTooLargeError(ValueError):
+    """A proof would take too long; the text says what to narrow."""
+
+
+class Block(NamedTuple):
+    """Networks, or prefixes of them: the entry of each part, and the terms summed so far.
+
+    ``widths`` and ``repeats`` are (n, parts), ``values`` is (terms, n), ``memory`` is (n,) [B].
+    """
+
+    widths: NDArray[np.int32]
+    repeats: NDArray[np.int32]
+    values: Column
+    memory: Column
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return len(self.widths)
+
+    def part(self, start: int, stop: int) -> Block:
+        """Some of them."""
+        return Block(
+            self.widths[start:stop],
+            self.repeats[start:stop],
+            self.values[:, start:stop],
+            self.memory[start:stop],
+        )
+
+
+class Windows(NamedTuple):
+    """What each term may be, from ``least`` to ``most``, and what the memory must be at least."""
+
+    least: tuple[int, ...]
+    most: tuple[int, ...]
+    memory: int = 0
+
+
+class Search:
+    """A chain made ready for terms, and a most for its memory [B] (None: any)."""
+
+    def __init__(self, chain: Chain, terms: Sequence[Term], memory: int | None = None) -> None:
+        self.chain = chain
+        self.terms = tuple(terms)
+        self.remembers = "memory" in chain.start
+        self.possible = bool(chain.links) and (
+            memory is None or chain.start.get("memory", 0) <= memory
+        )
+        if not self.possible:
+            return
+        self.legal = [link.legal for link in chain.links]
+        self.allowed = [link.allowed for link in chain.links]
+        if memory is not None:
+            self.legal = [m & (k.pair["memory"] <= memory) for m, k in self._with(self.legal)]
+            self.allowed = [m & (k.own["memory"] <= memory) for m, k in self._with(self.allowed)]
+        self.start = np.array([self._sum(term, chain.start) for term in terms], np.int64)
+        self.pair = [np.stack([self._sum(t, k.pair) for t in terms]) for k in chain.links]
+        self.own = [np.stack([self._sum(t, k.own) for t in terms]) for k in chain.links]
+        self._check()
+        self._bound()
+        self._sorted: dict[int, _Sorted] = {}
+        self._floats: dict[int, tuple[Any, Any]] = {}
+        self._common: dict[int, tuple[int, int]] = {}
+        self.possible = self.least[0] < FAR
+
+    def _with(self, masks: list[Any]) -> Iterator[tuple[Any, Any]]:
+        return zip(masks, self.chain.links, strict=True)
+
+    @staticmethod
+    def _sum(term: Term, tables: Any) -> Any:
+        return sum(weight * tables[name] for name, weight in term)
+
+    def _check(self) -> None:
+        """Check that no sum of a term can reach what stands for infinity."""
+        self.largest = [abs(int(value)) for value in self.start]
+        for table in (*self.pair, *self.own):
+            for index, one in enumerate(table):
+                self.largest[index] += max(int(one.max()), -int(one.min()))
+        if max(self.largest) >= FAR // 4:
+            raise FigureTooLargeError
+
+    def _bound(self) -> None:
+        """The least and most that is still to come, for each width on arriving and on leaving."""
+        count = len(self.terms)
+        size = self.legal[-1].shape[1]
+        least, most = np.zeros((count, size), np.int64), np.zeros((count, size), np.int64)
+        peak = np.zeros(size, np.int64)
+        self.tail_least, self.tail_most, self.tail_peak = [], [], []
+        self.arrive_least, self.arrive_most, self.arrive_peak = [], [], []
+        for p in reversed(range(len(self.legal))):
+            self.tail_least.append(least)
+            self.tail_most.append(most)
+            self.tail_peak.append(peak)
+            allowed = self.allowed[p]
+            # (terms, own, repeats) -> (terms, own)
+            first = np.where(allowed, self.own[p], FAR).min(axis=2)
+            last = np.where(allowed, self.own[p], -FAR).max(axis=2)
+            least = np.where((first < FAR) & (least < FAR), first + least, FAR)
+            most = np.where((last > -FAR) & (most > -FAR), last + most, -FAR)
+            if self.remembers:
+                own = np.where(allowed, self.chain.links[p].own["memory"], 0).max(axis=1)
+                peak = np.maximum(own, peak)
+            self.arrive_least.append(least)
+            self.arrive_most.append(most)
+            self.arrive_peak.append(peak)
+            legal = self.legal[p] & (least[0] < FAR)
+            self.legal[p] = legal
+            # (terms, before, own) -> (terms, before)
+            least = np.where(legal, self.pair[p] + least[:, None, :], FAR).min(axis=2)
+            most = np.where(legal, self.pair[p] + most[:, None, :], -FAR).max(axis=2)
+            if self.remembers:
+                ahead = np.maximum(self.chain.links[p].pair["memory"], peak[None, :])
+                peak = np.where(legal, ahead, 0).max(axis=1)
+        for bounds in (self.tail_least, self.tail_most, self.tail_peak):
+            bounds.reverse()
+        for bounds in (self.arrive_least, self.arrive_most, self.arrive_peak):
+            bounds.reverse()
+        self.least = [int(self.start[t] + least[t, 0]) for t in range(count)]
+        self.most = [int(self.start[t] + most[t, 0]) for t in range(count)]
+        self.peak = int(max(peak[0], self.chain.start.get("memory", 0)))
+
+    def run(self, windows: Windows) -> Iterator[Block]:
+        """Every network within the windows, in the stated order, some at a time.
+
+        Raises SpaceTooLargeError once that has taken too long.
+        """
+        if not self.possible or self.misses(windows):
+            return
+        root = Block(
+            np.zeros((1, 0), np.int32),
+            np.zeros((1, 0), np.int32),
+            self.start[:, None],
+            np.full(1, self.chain.start.get("memory", 0)),
+        )
+        yield from _Run(self, windows).follow(root)
+
+    def misses(self, windows: Windows) -> bool:
+        """Whether the bounds, or what all values have in common, leave a window empty."""
+        if self.remembers and self.peak < windows.memory:
+            return True
+        for t, (least, most) in enumerate(zip(windows.least, windows.most, strict=True)):
+            least, most = max(least, self.least[t]), min(most, self.most[t])
+            if least > most or (most - least < _FIRST_COLUMN and self.above(t, least) > most):
+                return True
+        return False
+
+    def above(self, term: int, value: int) -> int:
+        """The first number from a value on that sums of the term can be, by their common divisor.
+
+        The differences of its table entries have a greatest common divisor; all sums are alike
+        but for multiples of it.
+        """
+        rest, step = self._steps(term)
+        return value + (rest - value) % step if step else max(rest, value)
+
+    def below(self, term: int, value: int) -> int:
+        """The last number up to a value that sums of the term can be, as `above`."""
+        rest, step = self._steps(term)
+        return value - (value - rest) % step if step else min(rest, value)
+
+    def _steps(self, term: int) -> tuple[int, int]:
+        if term not in self._common:
+            rest, step = int(self.start[term]), 0
+            for mask, tables in (*zip(self.legal, self.pair), *zip(self.allowed, self.own)):
+                entries = tables[term][mask]
+                rest += int(entries[0])
+                step = int(np.gcd.reduce(np.append(entries - entries[0], step)))
+            self._common[term] = rest, step
+        return self._common[term]
+
+    def floats(self, part: int) -> tuple[Any, Any]:
+        """The tables of a part in floating point, for what needs no exactness."""
+        if part not in self._floats:
+            pair, own = self.pair[part], self.own[part]
+            self._floats[part] = pair.astype(np.float64), own.astype(np.float64)
+        return self._floats[part]
+
+    def sorted_last(self, term: int) -> _Sorted | None:
+        """The entries of the last part, sorted by a term for each width before it, if they fit."""
+        if term not in self._sorted:
+            before, own = self.legal[-1].shape
+            if before * own * self.allowed[-1].shape[1] > _MOST_SORTED:
+                return None
+            self._sorted[term] = _Sorted(self, term)
+        return self._sorted[term]
+
+
+class _Sorted:
+    """The last part's entries (own width, repeats), sorted by one term for each width before it."""
+
+    def __init__(self, search: Search, term: int) -> None:
+        pair, own = search.pair[-1], search.own[-1]
+        legal = search.legal[-1][:, :, None] & search.allowed[-1][None, :, :]
+        # (terms, before, own, repeats) -> (terms, before, own * repeats)
+        values = (pair[:, :, :, None] + own[:, None, :, :]).reshape(len(pair), len(legal), -1)
+        legal = legal.reshape(len(legal), -1)
+        self.values = values
+        self.count = legal.sum(axis=1)
+        entries = values[term][legal]
+        self.low = int(entries.min()) if len(entries) else 0
+        self.high = int(entries.max()) if len(entries) else 0
+        ranked = np.where(legal, values[term], FAR)
+        self.order = np.argsort(ranked, axis=1, kind="stable")
+        self.start = np.arange(len(legal), dtype=np.int64) * legal.shape[1]
+        # One sorted list for all widths before: each has a range of numbers of its own.
+        self.span = self.high - self.low + 3
+        self.joint = len(legal) * self.span < FAR
+        keys = np.take_along_axis(ranked, self.order, axis=1)
+        keys = np.minimum(keys, self.high + 1) - self.low + 1
+        if self.joint:
+            keys = keys + (np.arange(len(legal), dtype=np.int64) * self.span)[:, None]
+        self.keys = keys
+
+    def between(self, node: Any, least: Column, most: Column) -> tuple[Column, Column]:
+        """Where the entries from least to most begin and how many there are, for each prefix."""
+        least = np.clip(least, self.low, self.high + 1) - self.low + 1
+        most = np.clip(most, self.low - 1, self.high) - self.low + 1
+        if self.joint:
+            base = node * self.span
+            flat = self.keys.reshape(-1)
+            begin = np.searchsorted(flat, base + least, "left")
+            end = np.searchsorted(flat, base + most, "right")
+            begin, end = begin - self.start[node], end - self.start[node]
+        else:
+            begin, end = np.zeros_like(least), np.zeros_like(least)
+            for one in np.unique(node):
+                here = np.flatnonzero(node == one)
+                begin[here] = np.searchsorted(self.keys[one], least[here], "left")
+                end[here] = np.searchsorted(self.keys[one], most[here], "right")
+        return begin, np.maximum(end - begin, 0)
+
+
+class _Run:
+    """One enumeration: prefixes in order, extended part by part."""
+
+    def __init__(self, search: Search, windows: Windows) -> None:
+        self.search = search
+        self.windows = windows
+        self.column = _FIRST_COLUMN
+        self.work = 0
+        self.last = len(search.legal) - 1
+        # Only what is not certain is looked at.
+        self.open = [
+            t
+            for t in range(len(search.terms))
+            if windows.least[t] > search.least[t] or windows.most[t] < search.most[t]
+        ]
+        self.pivot = min(self.open, key=self._width) if self.open else None
+
+    def _width(self, t: int) -> float:
+        least = max(self.windows.least[t], self.search.least[t])
+        most = min(self.windows.most[t], self.search.most[t])
+        return (most - least) / max(self.search.most[t] - self.search.least[t], 1)
+
+    def follow(self, block: Block) -> Iterator[Block]:
+        """Every network that begins with one of the prefixes."""
+        part = block.widths.shape[1]
+        if part > self.last:
+            if block.size:
+                yield block
+            return
+        tables = None
+        if part == self.last and self.pivot is not None:
+            tables = self.search.sorted_last(self.pivot)
+        own = self.search.legal[part].shape[1]
+        start = 0
+        while start < block.size:
+            each = 1 if tables is not None else own * self.search.allowed[part].shape[1]
+            stop = start + max(1, self.column // each)
+            self.column = min(2 * self.column, _COLUMN)
+            piece = block.part(start, stop)
+            self._worked(piece.size * (1 if tables is not None else own))
+            if tables is not None:
+                yield from self._looked_up(piece, tables)
+            else:
+                yield from self.follow(self._extended(piece, part))
+            start = stop
+
+    def _worked(self, entries: int) -> None:
+        self.work += entries
+        if self.work > _MOST_WORK:
+            raise SpaceTooLargeError(
+                f"{self.search.chain.frame.spec.where}, g={self.search.chain.frame.groups}: after"
+                f" {_MOST_WORK:,} entries no proof is at hand; narrow the widths or align them"
+            )
+
+    def _node(self, block: Block) -> Any:
+        part = block.widths.shape[1]
+        return block.widths[:, -1].astype(np.int64) if part else np.zeros(block.size, np.int64)
+
+    def _fits(self, t: int, values: Any, least: Any, most: Any) -> Any:
+        """Where a term can still come into its window, with what is still to come."""
+        fits = values + least <= self.windows.most[t]
+        fits &= values + most >= self.windows.least[t]
+        return fits
+
+    def _extended(self, block: Block, part: int) -> Block:
+        """The prefixes with every width and every repeats of one more part."""
+        s, node = self.search, self._node(block)
+        mask = s.legal[part][node]
+        for t in self.open:
+            values = block.values[t][:, None] + s.pair[part][t][node]
+            mask &= self._fits(t, values, s.arrive_least[part][t], s.arrive_most[part][t])
+        memory = block.memory
+        if s.remembers:
+            ahead = s.chain.links[part].pair["memory"]
+            if self.windows.memory:
+                most = np.maximum(ahead[node], s.arrive_peak[part])
+                mask &= np.maximum(memory[:, None], most) >= self.windows.memory
+        a, j = np.nonzero(mask)
+        values = block.values[:, a] + s.pair[part][:, node[a], j]
+        memory = np.maximum(memory[a], ahead[node[a], j]) if s.remembers else memory[a]
+        widths = np.concatenate([block.widths[a], j[:, None].astype(np.int32)], axis=1)
+        return self._repeated(Block(widths, block.repeats[a], values, memory), part)
+
+    def _repeated(self, block: Block, part: int) -> Block:
+        s, node = self.search, self._node(block)
+        mask = s.allowed[part][node]
+        for t in self.open:
+            values = block.values[t][:, None] + s.own[part][t][node]
+            least, most = s.tail_least[part][t][node], s.tail_most[part][t][node]
+            mask &= self._fits(t, values, least[:, None], most[:, None])
+        memory = block.memory
+        if s.remembers:
+            own = s.chain.links[part].own["memory"]
+            if self.windows.memory:
+                peak = np.maximum(own[node], s.tail_peak[part][node][:, None])
+                mask &= np.maximum(memory[:, None], peak) >= self.windows.memory
+        a, r = np.nonzero(mask)
+        values = block.values[:, a] + s.own[part][:, node[a], r]
+        memory = np.maximum(memory[a], own[node[a], r]) if s.remembers else memory[a]
+        repeats = np.concatenate([block.repeats[a], r[:, None].astype(np.int32)], axis=1)
+        return Block(block.widths[a], repeats, values, memory)
+
+    def _looked_up(self, block: Block, tables: _Sorted) -> Iterator[Block]:
+        """The prefixes with those entries of the last part that bring them into the windows."""
+        t, node = self.pivot, self._node(block)
+        assert t is not None
+        done = block.values[t]
+        begin, count = tables.between(node, self.windows.least[t] - done, self.windows.most[t] - done)
+        found = np.flatnonzero(count)
+        ends = np.cumsum(count[found])
+        start = 0
+        while start < len(found):
+            before = int(ends[start - 1]) if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, before + self.column, "right")))
+            self.column = min(2 * self.column, _COLUMN)
+            rows = found[start:stop]
+            self._worked(int(count[rows].sum()))
+            hits = self._hits(block, tables, node, rows, begin, count)
+            if hits.size:
+                yield hits
+            start = stop
+
+    def _hits(
+        self, block: Block, tables: _Sorted, node: Any, rows: Any, begin: Column, count: Column
+    ) -> Block:
+        s, repeats = self.search, self.search.allowed[-1].shape[1]
+        a = np.repeat(rows, count[rows])
+        first = np.cumsum(count[rows]) - count[rows]
+        at = np.arange(len(a)) - np.repeat(first, count[rows]) + begin[a]
+        entry = tables.order[node[a], at]
+        mask = np.ones(len(a), np.bool_)
+        for t in self.open:
+            values = block.values[t][a] + tables.values[t][node[a], entry]
+            mask &= self._fits(t, values, 0, 0)
+        j, r = np.divmod(entry, repeats)
+        memory = block.memory[a]
+        if s.remembers:
+            link = s.chain.links[-1]
+            memory = np.maximum(memory, link.pair["memory"][node[a], j])
+            memory = np.maximum(memory, link.own["memory"][j, r])
+            mask &= memory >= self.windows.memory
+        kept = np.flatnonzero(mask)
+        kept = kept[np.lexsort((entry[kept], a[kept]))]
+        a, j, r, entry = a[kept], j[kept], r[kept], entry[kept]
+        return Block(
+            np.concatenate([block.widths[a], j[:, None].astype(np.int32)], axis=1),
+            np.concatenate([block.repeats[a], r[:, None].astype(np.int32)], axis=1),
+            block.values[:, a] + tables.values[:, node[a], entry],
+            memory[kept],
+        )
