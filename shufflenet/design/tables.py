@@ -255,7 +255,8 @@ def _proof(item: Answer) -> Iterator[str]:
 def _tied(item: Answer) -> int:
     """How many of those shown are as good as the best."""
     goal = item.outcome.problem.goals[0]
-    values = [shown.figure(goal.figure, goal.convention) for shown in item.shown]
     if goal.target is not None:
-        values = [abs(value - goal.target) for value in values]
+        misses = [abs(shown.residual(goal)) for shown in item.shown]
+        return misses.count(misses[0])
+    values = [shown.figure(goal.figure, goal.convention) for shown in item.shown]
     return values.count(values[0])
