@@ -88,6 +88,17 @@ def _cut(parts: dict[str, Any], most: int) -> dict[str, Any]:
     return {**parts, **cut}
 
 
+def _counts(spec: Spec) -> list[st.SearchStrategy[tuple[Any, ...]]]:
+    """Numbers of units for each stage; only its own where each more would halve the image."""
+    found: list[st.SearchStrategy[tuple[Any, ...]]] = []
+    for stage_row, least in zip(stage_rows(spec), needed_units(spec), strict=True):
+        rows = [row for row in spec.rows if row.path == stage_row.path]
+        own = sum(row.repeat for row in rows)
+        halves = rows[-1].stride != 1
+        found.append(st.just((own,)) if halves else some(range(least, least + 3), 3, 1))
+    return found
+
+
 @st.composite
 def _varied(draw: st.DrawFn, spec: Spec, *, scaled: bool) -> dict[str, Any]:
     """Up to three things that vary beside the widths; the spec's own of all others."""
@@ -104,7 +115,7 @@ def _varied(draw: st.DrawFn, spec: Spec, *, scaled: bool) -> dict[str, Any]:
         "units": some(STAGE_UNITS, 3, 1),
         "sizes": some(_SIZES, 2, 1),
         "bottlenecks": some((4, 2, 1, 3, 8), 2, 1),
-        "repeats": st.tuples(*(some(range(n, n + 3), 3, 1) for n in needed_units(spec))),
+        "repeats": st.tuples(*_counts(spec)),
     }
     return {
         **{name: draw(each) if name in vary else () for name, each in values.items()},

@@ -8,8 +8,10 @@ import pytest
 from design_oracle import Best, Book, Point, answer, asked, badness, facts_of, named
 from design_strategies import FRAMES, Case, cases, own_cases
 from hypothesis import HealthCheck, given, settings
+from strategies import head, own_spec, stage
 
 from shufflenet.design.problem import Bound, Goal, Outcome, Problem, Space
+from shufflenet.quantities import QuantityError
 from shufflenet.reader import load
 from shufflenet.scaling import NothingLegalError
 from shufflenet.solver import solve
@@ -183,3 +185,12 @@ def best_of(goal: Goal, found: list[Best], problem: Problem) -> int:
     """The least miss of a goal among some solutions."""
     assert isinstance(problem.convention, str)
     return min(badness(best.point, goal, problem.convention) for best in found)
+
+
+def test_repeats_of_a_row_that_strides_are_refused_and_its_own_number_is_not() -> None:
+    rows = (*FRAMES[0].spec.rows[:3], stage("Stage2", "resnet", (8,) * 3), *head(5, 3))
+    spec = own_spec(*rows, groups=(1, 2, 3))
+    goals = (Goal("params", "least"),)
+    assert optimum(Problem(Space(spec, repeats=((1,),)), goals)).candidates
+    with pytest.raises(QuantityError, match="Stage2: repeats 1, 2: .* there can only be 1"):
+        optimum(Problem(Space(spec, repeats=((1, 2),)), goals))
