@@ -86,7 +86,7 @@ def check_all(case: Case) -> None:
 # Against brute force
 
 
-@examples(120)
+@examples(100)
 @given(cases(FRAMES, "free", goals=1))
 def test_free_stages_give_the_optimum_and_the_ties_of_brute_force(case: Case) -> None:
     check_all(case)
@@ -98,7 +98,7 @@ def test_stages_in_ratio_give_the_optimum_and_the_ties_of_brute_force(case: Case
     check_all(case)
 
 
-@examples(120)
+@examples(80)
 @given(cases(FRAMES, "scales"))
 def test_scales_give_the_optimum_the_ties_and_the_front_of_brute_force(case: Case) -> None:
     check_all(case)
@@ -122,7 +122,7 @@ def test_two_goals_of_stages_in_ratio_give_the_front_of_brute_force(case: Case) 
     check_all(case)
 
 
-@examples(80)
+@examples(200)
 @given(own_cases())
 def test_any_spec_gives_the_optimum_and_the_front_of_brute_force(case: Case) -> None:
     check_all(case)
