@@ -11,7 +11,7 @@ from fractions import Fraction
 from math import lcm, prod
 from typing import Any, NamedTuple
 
-from design_oracle import CHARGES, Book, Point, column, figure, needed_units
+from design_oracle import CHARGES, Book, Point, column, figure, needed_units, units_in_all
 from hypothesis import strategies as st
 from strategies import STAGE_UNITS, head, image, own_spec, specs, stage
 
@@ -88,6 +88,7 @@ def _cut(parts: dict[str, Any], most: int) -> dict[str, Any]:
     return {**parts, **cut}
 
 
+<<<<<<< HEAD
 def _counts(spec: Spec) -> list[st.SearchStrategy[tuple[Any, ...]]]:
     """Numbers of units for each stage; only its own where each more would halve the image."""
     found: list[st.SearchStrategy[tuple[Any, ...]]] = []
@@ -96,6 +97,15 @@ def _counts(spec: Spec) -> list[st.SearchStrategy[tuple[Any, ...]]]:
         own = sum(row.repeat for row in rows)
         halves = rows[-1].stride != 1
         found.append(st.just((own,)) if halves else some(range(least, least + 3), 3, 1))
+=======
+def _units(spec: Spec) -> list[range]:
+    """How many units each stage may have: its own, where one more makes the image smaller."""
+    found = []
+    counts = zip(stage_rows(spec), needed_units(spec), units_in_all(spec), strict=True)
+    for first, needed, own in counts:
+        last = [row for row in spec.rows if row.path == first.path][-1]
+        found.append(range(needed, needed + 3) if last.stride == 1 else range(own, own + 1))
+>>>>>>> referee
     return found
 
 
@@ -115,7 +125,11 @@ def _varied(draw: st.DrawFn, spec: Spec, *, scaled: bool) -> dict[str, Any]:
         "units": some(STAGE_UNITS, 3, 1),
         "sizes": some(_SIZES, 2, 1),
         "bottlenecks": some((4, 2, 1, 3, 8), 2, 1),
+<<<<<<< HEAD
         "repeats": st.tuples(*_counts(spec)),
+=======
+        "repeats": st.tuples(*(some(units, 3, 1) for units in _units(spec))),
+>>>>>>> referee
     }
     return {
         **{name: draw(each) if name in vary else () for name, each in values.items()},
