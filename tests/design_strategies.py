@@ -88,16 +88,6 @@ def _cut(parts: dict[str, Any], most: int) -> dict[str, Any]:
     return {**parts, **cut}
 
 
-<<<<<<< HEAD
-def _counts(spec: Spec) -> list[st.SearchStrategy[tuple[Any, ...]]]:
-    """Numbers of units for each stage; only its own where each more would halve the image."""
-    found: list[st.SearchStrategy[tuple[Any, ...]]] = []
-    for stage_row, least in zip(stage_rows(spec), needed_units(spec), strict=True):
-        rows = [row for row in spec.rows if row.path == stage_row.path]
-        own = sum(row.repeat for row in rows)
-        halves = rows[-1].stride != 1
-        found.append(st.just((own,)) if halves else some(range(least, least + 3), 3, 1))
-=======
 def _units(spec: Spec) -> list[range]:
     """How many units each stage may have: its own, where one more makes the image smaller."""
     found = []
@@ -105,7 +95,6 @@ def _units(spec: Spec) -> list[range]:
     for first, needed, own in counts:
         last = [row for row in spec.rows if row.path == first.path][-1]
         found.append(range(needed, needed + 3) if last.stride == 1 else range(own, own + 1))
->>>>>>> referee
     return found
 
 
@@ -125,11 +114,7 @@ def _varied(draw: st.DrawFn, spec: Spec, *, scaled: bool) -> dict[str, Any]:
         "units": some(STAGE_UNITS, 3, 1),
         "sizes": some(_SIZES, 2, 1),
         "bottlenecks": some((4, 2, 1, 3, 8), 2, 1),
-<<<<<<< HEAD
-        "repeats": st.tuples(*_counts(spec)),
-=======
         "repeats": st.tuples(*(some(units, 3, 1) for units in _units(spec))),
->>>>>>> referee
     }
     return {
         **{name: draw(each) if name in vary else () for name, each in values.items()},
