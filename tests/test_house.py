@@ -63,6 +63,20 @@ MADE_OF_TORCH = [
     "shufflenet.detection",
     "shufflenet.programs",
 ]
+# The rooms that search a design space, all of them over arrays.
+TABLES = [
+    "shufflenet.design.parts",
+    "shufflenet.design.folding",
+    "shufflenet.design.chain",
+    "shufflenet.design.search",
+    "shufflenet.design.enumerating",
+    "shufflenet.design.multipliers",
+    "shufflenet.design.ranking",
+    "shufflenet.design.asking",
+    "shufflenet.design.front",
+    "shufflenet.design.relaxing",
+    "shufflenet.design.optimum",
+]
 # Who alone may import what.
 ONLY = {
     "shufflenet.cli": ["shufflenet.cli", "shufflenet.__main__"],
@@ -77,7 +91,7 @@ ONLY = {
 }
 # What is costly is imported where it is used; but these rooms are made of it.
 LATE = {
-    "numpy": ["shufflenet.solver", "shufflenet.sweep"],
+    "numpy": ["shufflenet.solver", "shufflenet.sweep", *TABLES],
     "sympy": [],
     "rich": [],
     "tabulate": [],
@@ -87,6 +101,7 @@ LATE = {
     "torchvision": [],
     "timm": [],
     **dict.fromkeys(("onnx", "flopcount.onnx_graph"), ONLY["onnx"]),
+    **dict.fromkeys(TABLES, TABLES),
     "shufflenet.solver": ["shufflenet.solver"],
     "shufflenet.sweep": ["shufflenet.solver", "shufflenet.sweep"],
 }
@@ -124,6 +139,7 @@ FLOORS = [
         "shufflenet.design.words",
         "shufflenet.design.request",
         "shufflenet.design.problem_files",
+        *TABLES,
         "shufflenet.sweep",
         "shufflenet.solver",
         "shufflenet.builder",
