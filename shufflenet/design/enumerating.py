@@ -67,17 +67,15 @@ class _Sorted:
     """The last part's entries (own width, repeats), sorted by one term for each width before it."""
 
     def __init__(self, search: Search, term: int) -> None:
-        pair, own = search.pair[-1], search.own[-1]
+        pair, own = search.pair[-1][term], search.own[-1][term]
         legal = search.legal[-1][:, :, None] & search.allowed[-1][None, :, :]
-        # (terms, before, own, repeats) -> (terms, before, own * repeats)
-        values = (pair[:, :, :, None] + own[:, None, :, :]).reshape(len(pair), len(legal), -1)
+        # (before, own, repeats) -> (before, own * repeats)
+        values = (pair[:, :, None] + own[None, :, :]).reshape(len(legal), -1)
         legal = legal.reshape(len(legal), -1)
-        self.values = values
-        self.count = legal.sum(axis=1)
-        entries = values[term][legal]
+        entries = values[legal]
         self.low = int(entries.min()) if len(entries) else 0
         self.high = int(entries.max()) if len(entries) else 0
-        ranked = np.where(legal, values[term], FAR)
+        ranked = np.where(legal, values, FAR)
         self.order = np.argsort(ranked, axis=1, kind="stable")
         self.start = np.arange(len(legal), dtype=np.int64) * legal.shape[1]
         # One sorted list for all widths before: each has a range of numbers of its own.
@@ -114,7 +112,7 @@ class _Run:
     def __init__(self, search: Search, windows: Windows) -> None:
         self.search = search
         self.windows = windows
-        self.column = _FIRST_COLUMN
+        self.column = self.listed = _FIRST_COLUMN
         self.work = 0
         self.last = len(search.legal) - 1
         # Only what is not certain is looked at.
@@ -137,25 +135,32 @@ class _Run:
             if block.size:
                 yield block
             return
-        tables = None
-        if part == self.last and self.pivot is not None:
-            tables = _sorted_last(self.search, self.pivot)
-        for piece in self.pieces(block, part, looked_up=tables is not None):
+        for piece in self.pieces(block, part):
+            tables = self._tables() if part == self.last else None
             if tables is not None:
                 yield from self._looked_up(piece, tables)
             else:
                 yield from self.follow(self.extended(piece, part))
 
-    def pieces(self, block: Block, part: int, *, looked_up: bool = False) -> Iterator[Block]:
+    def _tables(self) -> _Sorted | None:
+        """The sorted lists, once as many entries were tried as have to be sorted for them."""
+        if self.pivot is None or (
+            self.pivot not in self.search.lists and self.work < self.search.legal[-1].size
+        ):
+            return None
+        return _sorted_last(self.search, self.pivot)
+
+    def pieces(self, block: Block, part: int) -> Iterator[Block]:
         """The prefixes some at a time: few at first, since those may be enough."""
         own = self.search.legal[part].shape[1]
-        each = 1 if looked_up else own * self.search.allowed[part].shape[1]
         start = 0
         while start < block.size:
+            looked_up = part == self.last and self.pivot in self.search.lists
+            each = 1 if looked_up else own * self.search.allowed[part].shape[1]
             stop = start + max(1, self.column // each)
             self.column = min(2 * self.column, _COLUMN)
             piece = block.part(start, stop)
-            self._worked(piece.size * (1 if looked_up else own))
+            self._worked(piece.size * each)
             yield piece
             start = stop
 
@@ -228,8 +233,8 @@ class _Run:
         start = 0
         while start < len(found):
             before = int(ends[start - 1]) if start else 0
-            stop = max(start + 1, int(np.searchsorted(ends, before + self.column, "right")))
-            self.column = min(2 * self.column, _COLUMN)
+            stop = max(start + 1, int(np.searchsorted(ends, before + self.listed, "right")))
+            self.listed = min(2 * self.listed, _COLUMN)
             rows = found[start:stop]
             self._worked(int(count[rows].sum()))
             hits = self._hits(block, tables, node, rows, begin, count)
@@ -246,10 +251,10 @@ class _Run:
         at = np.arange(len(a)) - np.repeat(first, count[rows]) + begin[a]
         entry = tables.order[node[a], at]
         mask = np.ones(len(a), np.bool_)
-        for t in self.open:
-            values = block.values[t][a] + tables.values[t][node[a], entry]
-            mask &= self._fits(t, values, 0, 0)
         j, r = np.divmod(entry, repeats)
+        for t in self.open:
+            values = block.values[t][a] + s.pair[-1][t][node[a], j] + s.own[-1][t][j, r]
+            mask &= self._fits(t, values, 0, 0)
         memory = block.memory[a]
         if s.remembers:
             link = s.chain.links[-1]
@@ -258,10 +263,10 @@ class _Run:
             mask &= memory >= self.windows.memory
         kept = np.flatnonzero(mask)
         kept = kept[np.lexsort((entry[kept], a[kept]))]
-        a, j, r, entry = a[kept], j[kept], r[kept], entry[kept]
+        a, j, r = a[kept], j[kept], r[kept]
         return Block(
             np.concatenate([block.widths[a], j[:, None].astype(np.int32)], axis=1),
             np.concatenate([block.repeats[a], r[:, None].astype(np.int32)], axis=1),
-            block.values[:, a] + tables.values[:, node[a], entry],
+            block.values[:, a] + s.pair[-1][:, node[a], j] + s.own[-1][:, j, r],
             memory[kept],
         )

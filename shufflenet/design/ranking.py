@@ -16,7 +16,7 @@ import numpy as np
 from shufflenet.design.chain import Chain
 from shufflenet.design.enumerating import networks
 from shufflenet.design.multipliers import Cut, Side, cut, sides
-from shufflenet.design.search import FAR, Search, Term, Windows
+from shufflenet.design.search import FAR, Search, Sums, Term, Windows
 
 #: A term's place in the list of terms that stands for the memory.
 MEMORY = -1
@@ -77,6 +77,7 @@ class Field:
     def __init__(self, chains: Sequence[Chain], terms: Sequence[Term]) -> None:
         self.chains = tuple(chains)
         self.terms = tuple(terms)
+        self._sums: dict[tuple[int, tuple[Term, ...]], Sums] = {}
         self._searches: dict[tuple[int, int | None, tuple[Term, ...]], Search] = {}
 
     def ranked(
@@ -124,8 +125,17 @@ class Field:
         if key not in self._searches:
             if len(self._searches) >= 4 * len(self.chains):
                 self._searches.clear()
-            self._searches[key] = Search(self.chains[number], terms, memory)
+            sums = self._summed(number, terms)
+            self._searches[key] = Search(self.chains[number], terms, sums, memory)
         return self._searches[key]
+
+    def _summed(self, number: int, terms: tuple[Term, ...]) -> Sums:
+        key = number, terms
+        if key not in self._sums:
+            if len(self._sums) >= 4 * len(self.chains):
+                self._sums.clear()
+            self._sums[key] = Sums.of(self.chains[number], terms)
+        return self._sums[key]
 
     def hits(self, number: int, limits: Limits, cuts: Sequence[Cut]) -> Iterator[Hit]:
         """The networks of one chain within the limits, in the order of the space."""
@@ -327,11 +337,14 @@ class _Ranking:
         for number, bound in enumerate(self.bounds):
             if bound is None or bound > top:
                 continue
+            before = len(found)
             for hit in self.field.hits(number, inside, self.cuts[number]):
                 if key.value(hit.values[key.term]) > low:
                     found.append(hit)
                     if len(found) >= most:
                         return found, False
+            if len(found) == before:
+                self.bounds[number] = top + 1
         return found, True
 
     def _rank(self, hit: Hit) -> tuple[int, ...]:

@@ -77,13 +77,50 @@ class Windows(NamedTuple):
     memory: int = 0
 
 
-class Search:
-    """A chain made ready for terms, and a most for its memory [B] (None: any)."""
+class Sums(NamedTuple):
+    """The tables of a chain summed into terms: (terms, before, own) and (terms, own, repeats).
 
-    def __init__(self, chain: Chain, terms: Sequence[Term], memory: int | None = None) -> None:
+    ``start`` is what stands before the first part, ``largest`` what no sum of a term exceeds.
+    """
+
+    start: Column
+    pair: tuple[Column, ...]
+    own: tuple[Column, ...]
+    largest: tuple[int, ...]
+
+    @classmethod
+    def of(cls, chain: Chain, terms: Sequence[Term]) -> Sums:
+        """The sums of a chain. Raises FigureTooLargeError where one could pass for infinity."""
+        start = np.array([_sum(term, chain.start) for term in terms], np.int64)
+        pair = tuple(np.stack([_sum(t, link.pair) for t in terms]) for link in chain.links)
+        own = tuple(np.stack([_sum(t, link.own) for t in terms]) for link in chain.links)
+        largest = [abs(int(value)) for value in start]
+        for table in (*pair, *own):
+            for index, one in enumerate(table):
+                largest[index] += max(int(one.max()), -int(one.min()))
+        if max(largest) >= FAR // 4:
+            raise FigureTooLargeError
+        return cls(start, pair, own, tuple(largest))
+
+
+def _sum(term: Term, tables: Any) -> Any:
+    return sum(weight * tables[name] for name, weight in term)
+
+
+class Search:
+    """A chain made ready for the sums of its terms, and a most for its memory [B] (None: any)."""
+
+    def __init__(
+        self, chain: Chain, terms: Sequence[Term], sums: Sums, memory: int | None = None
+    ) -> None:
         self.chain = chain
         self.terms = tuple(terms)
         self.remembers = "memory" in chain.start
+        self.start, self.pair, self.own, self.largest = sums
+        #: The last part's entries sorted, by the term: kept by whoever looks them up.
+        self.lists: dict[int, Any] = {}
+        self._floats: dict[int, tuple[Any, Any]] = {}
+        self._common: dict[int, tuple[int, int]] = {}
         self.possible = bool(chain.links) and (
             memory is None or chain.start.get("memory", 0) <= memory
         )
@@ -94,32 +131,11 @@ class Search:
         if memory is not None:
             self.legal = [m & (k.pair["memory"] <= memory) for m, k in self._with(self.legal)]
             self.allowed = [m & (k.own["memory"] <= memory) for m, k in self._with(self.allowed)]
-        self.start = np.array([self._sum(term, chain.start) for term in terms], np.int64)
-        self.pair = [np.stack([self._sum(t, k.pair) for t in terms]) for k in chain.links]
-        self.own = [np.stack([self._sum(t, k.own) for t in terms]) for k in chain.links]
-        self._check()
         self._bound()
-        #: The last part's entries sorted, by the term: kept by whoever looks them up.
-        self.lists: dict[int, Any] = {}
-        self._floats: dict[int, tuple[Any, Any]] = {}
-        self._common: dict[int, tuple[int, int]] = {}
         self.possible = self.least[0] < FAR
 
     def _with(self, masks: list[Any]) -> Iterator[tuple[Any, Any]]:
         return zip(masks, self.chain.links, strict=True)
-
-    @staticmethod
-    def _sum(term: Term, tables: Any) -> Any:
-        return sum(weight * tables[name] for name, weight in term)
-
-    def _check(self) -> None:
-        """Check that no sum of a term can reach what stands for infinity."""
-        self.largest = [abs(int(value)) for value in self.start]
-        for table in (*self.pair, *self.own):
-            for index, one in enumerate(table):
-                self.largest[index] += max(int(one.max()), -int(one.min()))
-        if max(self.largest) >= FAR // 4:
-            raise FigureTooLargeError
 
     def _bound(self) -> None:
         """The least and most that is still to come, for each width on arriving and on leaving."""
