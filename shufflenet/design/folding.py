@@ -195,8 +195,9 @@ def rest(frame: Frame, part: Part, after: Shape, names: Names) -> Rest:
     channels: Column | int = 0
     last = after
     for group in _alike(frame, part):
-        widths = {p: column[group] for p, column in zip(part.paths, part.widths, strict=True)}
-        folded = _Folded(frame, plan, arriving(after, widths[part.paths[0]]), widths, names)
+        group, folded = _folded(frame, part, plan, after, group, names)
+        if folded is None:
+            continue
         allowed[group] = folded.allowed()
         for name in names:
             tables[name][group] = folded.table(name)
@@ -227,6 +228,31 @@ def _alike(frame: Frame, part: Part) -> Iterator[Column]:
         yield np.flatnonzero(pattern == found)
 
 
+class _IllegalError(Exception):
+    """Some candidates break a rule of a unit that none of them goes without."""
+
+    def __init__(self, legal: Mask) -> None:
+        super().__init__()
+        self.legal = legal
+
+
+def _folded(
+    frame: Frame, part: Part, plan: _Plan, after: Shape, group: Column, names: Names
+) -> tuple[Column, _Folded | None]:
+    """A group of candidates folded, without those that are illegal anyway; None if all are.
+
+    Behind a broken rule widths are not what the rows say, and trees not alike.
+    """
+    while len(group):
+        widths = {p: column[group] for p, column in zip(part.paths, part.widths, strict=True)}
+        shape = arriving(after, widths[part.paths[0]])
+        try:
+            return group, _Folded(frame, plan, shape, widths, names)
+        except _IllegalError as error:
+            group = group[error.legal]
+    return group, None
+
+
 class _Folded:
     """The units behind the first, over one column of candidates; stages by number of units."""
 
@@ -235,7 +261,6 @@ class _Folded:
     ) -> None:
         self.size = len(next(iter(widths.values())))
         self.plan = plan
-        self.mask = np.ones(self.size, np.bool_)
         self.masks: dict[int, dict[int, Mask]] = {}
         self.fixed: dict[str, Any] = dict.fromkeys(names, 0)
         self.grown: dict[int, dict[int, dict[str, Any]]] = {}
@@ -252,14 +277,19 @@ class _Folded:
             if last is None or placed.layer is not last.layer:
                 rules = [rule for _, rule in placed.rules()]
                 held = np.logical_and.reduce([np.broadcast_to(r.holds(), self.size) for r in rules])
+                if not held.all() and self._needed(run, number):
+                    raise _IllegalError(held)
                 figures = figured(placed, names)
             last = placed
             if run.stage is None:
-                self.mask &= held
                 self.fixed = {n: joined(n, self.fixed[n], v) for n, v in figures.items()}
             else:
                 self._grow(frame, run, number, placed, held, figures)
         self.shape = walk.shape
+
+    def _needed(self, run: _Run, number: int) -> bool:
+        """Whether all repeats have this unit."""
+        return run.stage is None or number <= min(count[run.stage] for count in self.plan.counts)
 
     def _grow(
         self,
@@ -285,7 +315,7 @@ class _Folded:
 
     def allowed(self) -> Mask:
         """Which (candidate, repeats) keep every rule."""
-        found = np.repeat(self.mask[:, None], len(self.plan.counts), axis=1)
+        found = np.ones((self.size, len(self.plan.counts)), np.bool_)
         for stage, masks in self.masks.items():
             for r, count in enumerate(self.plan.counts):
                 found[:, r] &= masks[count[stage]]

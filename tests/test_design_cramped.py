@@ -1,0 +1,68 @@
+"""The exact solver with no room: small problems take the ways that only large spaces need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+from design_strategies import FRAMES, Case, cases, own_cases
+from hypothesis import given
+from hypothesis import strategies as st
+from test_design_optimum import check, examples
+
+from shufflenet.design import enumerating, front, multipliers, ranking, search
+
+#: What keeps small spaces off the ways of large ones: lists, columns, paths, rows at once.
+ROOM = (
+    (ranking, "_LISTED", (1, 3, 8)),
+    (enumerating, "_FIRST_COLUMN", (1, 4)),
+    (enumerating, "_COLUMN", (2, 16)),
+    (enumerating, "_MOST_SORTED", (0, 10**6)),
+    (search, "_NARROW", (0, 3, 2**14)),
+    (multipliers, "_MOST_PATHS", (1, 3, 24)),
+    (multipliers, "_MOST_SIDES", (1, 3)),
+    (front, "_ROWS", (2, 5)),
+    (front, "_ROUGH", (1, 2)),
+    (front, "_MOST_POINTS", (1, 3)),
+)
+rooms = st.tuples(*(st.sampled_from(sizes) for *_, sizes in ROOM))
+
+
+@contextmanager
+def cramped(sizes: tuple[int, ...]) -> Iterator[None]:
+    """The solver with so little room."""
+    with ExitStack() as stack:
+        for (room, name, _), size in zip(ROOM, sizes, strict=True):
+            stack.enter_context(patch.object(room, name, size))
+        yield
+
+
+@examples(150)
+@given(cases(FRAMES, "free", goals=1), rooms)
+def test_an_optimum_is_the_same_however_little_is_looked_at_at_once(
+    case: Case, sizes: tuple[int, ...]
+) -> None:
+    with cramped(sizes):
+        for problem in case.problems:
+            check(problem, case.points)
+
+
+@examples(60)
+@given(cases(FRAMES, "free", goals=2), rooms)
+def test_a_front_is_the_same_however_little_is_looked_at_at_once(
+    case: Case, sizes: tuple[int, ...]
+) -> None:
+    with cramped(sizes):
+        for problem in case.problems:
+            check(problem, case.points)
+
+
+@examples(80)
+@given(own_cases(), rooms)
+def test_any_spec_has_the_same_answer_however_little_is_looked_at_at_once(
+    case: Case, sizes: tuple[int, ...]
+) -> None:
+    with cramped(sizes):
+        for problem in case.problems:
+            check(problem, case.points)
