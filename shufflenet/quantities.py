@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from functools import reduce
 from math import gcd
 from typing import NamedTuple
@@ -19,6 +20,8 @@ MAX_SIDE = 65_536
 MAX_GROUPS = 1_024
 #: The largest number of channels of any layer.
 MAX_WIDTH = 1_048_576
+#: The largest number of units in a stage.
+MAX_REPEATS = 1_000
 
 # Nobody writes a number longer than this, or reads more of it in an error.
 _LONGEST = 5_000
@@ -39,6 +42,7 @@ _DTYPES = (
     *("float32", "float64", "float16", "bfloat16", "complex64", "complex128"),
     *("int64", "int32", "int16", "int8", "uint8", "bool"),
 )
+_RANGE = r"(?P<least>\d{1,9})(-(?P<most>\d{1,9})(:(?P<step>\d{1,9}))?)?"
 _PLAIN = r"[+-]?(\d{1,3}(,\d{3})+|\d+(_\d+)*)?(\.\d+)?([eE][+-]?\d{1,4})?"
 
 
@@ -201,6 +205,85 @@ def read_ratio(text: str) -> tuple[int, ...]:
     if not all(_is_number(part) for part in parts):
         raise QuantityError(f"ratio {_quoted(text)} is not whole numbers such as 1:2:4")
     return in_proportion([check_width(int(part)) for part in parts])
+
+
+def read_bottleneck(text: str) -> int:
+    """How many times narrower a bottleneck is: ``1:4`` is 4. Raises QuantityError otherwise."""
+    one, colon, over = text.strip().partition(":")
+    if one != "1" or not colon or not _is_number(over):
+        raise QuantityError(f"bottleneck {_quoted(text)} is not a ratio such as 1:4")
+    return check_groups(int(over), "bottleneck")
+
+
+def read_range(text: str, what: str = "width", most: int = MAX_WIDTH) -> tuple[int, ...]:
+    """Whole numbers and ranges, in the order given: ``4``, ``2-6``, ``16-96:8``, ``2,8-16``.
+
+    A range holds both its ends, the last one where its step leads there. ``/`` does as well as a
+    comma. Raises QuantityError for anything else, a number outside 1 to ``most``, a range that
+    holds nothing, and a number named twice.
+    """
+    values = [value for part in re.split("[,/]", text) for value in _span(part, what, most)]
+    if len(set(values)) != len(values):
+        raise QuantityError(f"{what} {_quoted(text)} names a value twice")
+    return tuple(values)
+
+
+def _span(text: str, what: str, most: int) -> range:
+    match = re.fullmatch(_RANGE, text.strip())
+    if match is None or not text.isascii():
+        raise QuantityError(
+            f"{what} {_quoted(text)} is not a whole number or a range such as 2-6 or 16-96:8"
+        )
+    least, last = int(match["least"]), int(match["most"] or match["least"])
+    step = int(match["step"] or 1)
+    for value in (least, last):
+        if not 1 <= value <= most:
+            raise QuantityError(f"{what} {value} is not between 1 and {most}")
+    if least > last or step < 1:
+        raise QuantityError(f"{what} {_quoted(text)}: the range holds nothing")
+    return range(least, last + 1, step)
+
+
+def read_stages(text: str, what: str, most: int = MAX_WIDTH) -> tuple[tuple[int, ...], ...]:
+    """A range for each stage: ``2-6,4-10,2-6``; several values of one have ``/`` between: ``2/4``.
+
+    Raises QuantityError as `read_range` does.
+    """
+    return tuple(read_range(part, what, most) for part in text.split(","))
+
+
+def read_count(text: str, what: str) -> int:
+    """A whole number of anything. Raises QuantityError outside 1 to 999999999."""
+    if not _is_number(text.strip()) or not int(text.strip()):
+        raise QuantityError(f"{what} {_quoted(text)} is not a whole number above zero")
+    return int(text.strip())
+
+
+def read_fraction(text: str, what: str) -> Fraction:
+    """A number with decimals, exactly: ``12.5``.
+
+    Raises QuantityError for what is no number above zero, and past 18 digits on either side of
+    the point.
+    """
+    number = _decimal(text.strip()) if len(text) <= _LONGEST else None
+    if number is None or number <= 0:
+        raise QuantityError(f"{what} {_quoted(text)} is not a number above zero, such as 12.5")
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    if number.adjusted() > 17 or exponent < -18:
+        raise QuantityError(f"{what} {_quoted(text)} has more than 18 digits beside the point")
+    return Fraction(number)
+
+
+def read_percent(text: str, what: str) -> Fraction:
+    """A share of less than the whole: ``5%``. Raises QuantityError for anything else."""
+    number, sign, rest = text.strip().partition("%")
+    if not sign or rest:
+        raise QuantityError(f"{what} {_quoted(text)} is not a share such as 5%")
+    share = read_fraction(number, what) / 100
+    if share >= 1:
+        raise QuantityError(f"{what} {_quoted(text)} is not less than 100%")
+    return share
 
 
 def in_proportion(widths: list[int] | tuple[int, ...]) -> tuple[int, ...]:

@@ -120,6 +120,10 @@ FLOORS = [
         "shufflenet.writing",
     ],
     [
+        "shufflenet.design.problem",
+        "shufflenet.design.words",
+        "shufflenet.design.request",
+        "shufflenet.design.problem_files",
         "shufflenet.sweep",
         "shufflenet.solver",
         "shufflenet.builder",
@@ -140,6 +144,8 @@ FLOORS = [
     ],
     [
         "shufflenet.audit_tables",
+        "shufflenet.design.answers",
+        "shufflenet.design.tables",
         "shufflenet.detection_tables",
         "shufflenet.papers",
         "shufflenet.plot_points",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -27,11 +27,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Exactly(AnyParam):
-    """An option read by a function of ours, whose QuantityError becomes click's."""
+    """An option read by a function of ours, whose QuantityError becomes click's.
 
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+    Where ``known`` gives names, shells complete the last of those with commas between.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[str], Any],
+        known: Callable[[], Iterable[str]] | None = None,
+    ) -> None:
         self.name = name
         self.read = read
+        self.known = known
 
     def get_metavar(self, *_: Any, **__: Any) -> str:
         """As it is to be written: click would put it in capitals."""
@@ -45,6 +54,16 @@ class Exactly(AnyParam):
             return self.read(value)
         except QuantityError as error:
             self.fail(str(error), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The known names that start as the last one does."""
+        from click.shell_completion import CompletionItem
+
+        before, comma, last = incomplete.rpartition(",")
+        names = self.known() if self.known is not None else ()
+        return [CompletionItem(before + comma + name) for name in names if name.startswith(last)]
 
 
 class Named(TextParam):
@@ -88,7 +107,7 @@ def listed(read: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
 
 
 def _stem(text: str) -> Any:
-    return "auto" if text.strip() == "auto" else listed(quantities.read_width)(text)
+    return "auto" if text.strip() == "auto" else quantities.read_range(text)
 
 
 def _name(text: str) -> str:
@@ -107,7 +126,7 @@ SPEC = Named("spec", _specs)
 UNIT = Named("unit", _units)
 WIDTH = Exactly("channels", quantities.read_width)
 WIDTHS = Exactly("channels,...", lambda text: tuple(map(quantities.read_width, text.split(","))))
-STEM = Exactly("channels,...|auto", _stem)
+STEM = Exactly("channels,...|auto", _stem, lambda: ["auto"])
 GROUPS = Exactly("g,...", listed(quantities.read_groups))
 GROUP = Exactly("g", quantities.read_groups)
 CARDINALITY = Exactly("paths", lambda text: quantities.read_groups(text, "cardinality"))
@@ -117,7 +136,7 @@ BUDGET = Exactly("budget", quantities.read_budget)
 MEMORY = Exactly("memory", quantities.read_memory)
 INPUT = Exactly("sizes[:type]", quantities.read_input)
 RATIO = Exactly("a:b:c", quantities.read_ratio)
-UNITS = Exactly("unit,...", listed(_name))
+UNITS = Exactly("unit,...", listed(_name), _units)
 
 spec_option = click.option(
     "--spec", type=SPEC, default="shufflenet", show_default=True, help="Bundled name or own file."

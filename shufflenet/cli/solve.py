@@ -10,6 +10,15 @@ from flopcount.report import Table
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.cli.proof import confirmed, verdict
+from shufflenet.cli.space import check_save, saved, solve_space
+from shufflenet.cli.space_options import (
+    SIZES,
+    Grouped,
+    asks_for_space,
+    bound_options,
+    space_options,
+    wanted_options,
+)
 from shufflenet.figures import Priced, column_json, input_json, priced
 from shufflenet.quantities import QuantityError
 from shufflenet.reader import load
@@ -27,19 +36,22 @@ class _Found(NamedTuple):
 
 
 @click.command(
+    cls=Grouped,
     short_help="Widths for a budget, proven the best.",
     epilog=options.epilog(
         "shufflecost solve-widths --budget 140M --groups 1,2,3,4,8",
         "shufflecost solve-widths --budget 40M --groups 8 --stem auto",
         "shufflecost solve-widths --spec arch2 --budget 40M --stem 12 --groups 3",
         "shufflecost solve-widths --budget 38M --stem 12 --unit resnet --top 3",
+        "shufflecost solve-widths --groups 1,2,3,4,8 --max-macs 140M --objective most-channels",
+        "shufflecost solve-widths --groups 4,8 --max-macs 60M --pareto macs,channels --top 5",
+        "shufflecost solve-widths --budget 40M --align 8 --max-params 1M --save my-net.toml",
     ),
 )
 @click.option(
     "--budget",
     type=options.BUDGET,
-    required=True,
-    help="Cost to reach: 40M, 0.04G, 40_000_000, 4e7.",
+    help="Cost to reach: 40M, 0.04G, 40_000_000, 4e7. Of another goal than nearest: the most.",
 )
 @click.option(
     "--groups",
@@ -47,7 +59,9 @@ class _Found(NamedTuple):
     help="One or several: 1,2,3. Default: the spec's default_groups.",
 )
 @options.spec_option
-@click.option("--unit", type=options.UNIT, help="Unit of all stages, instead of the spec's.")
+@click.option(
+    "--unit", type=options.UNITS, help="Unit of all stages, instead of the spec's, or several."
+)
 @options.cardinality_option
 @click.option(
     "--policy",
@@ -58,24 +72,31 @@ class _Found(NamedTuple):
 )
 @click.option("--ratio", type=options.RATIO, help="Of the stages' widths. Default: the spec's.")
 @click.option(
-    "--stem", type=options.STEM, help="A width, several, or auto: any up to the spec's own."
+    "--stem",
+    type=options.STEM,
+    help="A width, several, a range (8-32:8), or auto: any up to the spec's own.",
 )
-@options.size_option
+@click.option(
+    "--size",
+    type=SIZES,
+    help="Image: a side, or height x width (480x640), or several. Default: the spec's.",
+)
 @options.convention_option
 @click.option(
     "--top",
     type=click.IntRange(1, 1000),
     default=1,
-    show_default=True,
+    show_default="1; of a front 20",
     help="How many to show, the best first.",
 )
+@wanted_options
+@space_options
+@bound_options
 @options.units_from_option
 @options.confirm_switch
 @options.output_options
 def solve_widths(
-    budget: int,
-    groups: tuple[int, ...] | None,
-    spec: str,
+    units_from: tuple[str, ...],
     confirm: bool | None,
     form: Form,
     path: str | None,
@@ -83,15 +104,55 @@ def solve_widths(
 ) -> int:
     """The widths whose cost is nearest to a budget, every rule kept, proven the best.
 
-    The stages keep their ratio (1:2:4 in the paper). All legal widths are tried.
+    The stages keep their ratio (1:2:4 in the paper). All legal widths are tried. Several --groups
+    give an answer each.
+
+    With any option of a design space, a bound, --objective, --pareto or --problem, the answer is
+    the best network of the whole space: --groups are a variable like the others (--each-groups
+    gives an answer for each), and widths end at --widest times the spec's own.
     """
-    loaded = load(spec)
-    stem = choices.pop("stem")
-    convention = choices.pop("convention")
+    ctx = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    given = {
+        name: value
+        for name, value in choices.items()
+        if ctx.get_parameter_source(name) is not default
+    }
+    if "save" in given:
+        check_save(given["save"], path)
+    if asks_for_space(given):
+        return solve_space(given, units_from, confirm, form, path)
+    if "budget" not in given:
+        raise click.UsageError("Missing option '--budget'; or give an --objective or a --problem.")
+    return _solve_budget(choices, units_from, confirm, form, path)
+
+
+def _solve_budget(
+    choices: dict[str, Any],
+    units_from: tuple[str, ...],
+    confirm: bool | None,
+    form: Form,
+    path: str | None,
+) -> int:
+    """The answer for each number of groups, all legal widths in the stages' ratio tried."""
+    loaded = load(choices["spec"])
+    groups, save = choices["groups"] or (loaded.first_choice,), choices["save"]
+    if save is not None and len(groups) > 1:
+        raise click.UsageError(
+            "--save writes one network, and several --groups give one each: give one of them, or"
+            " an --objective for the best over all"
+        )
+    if save is not None and choices["top"] > 1:
+        raise click.UsageError(f"--save writes one network, not the best {choices['top']}: --top 1")
+    unit, size = (values[0] if (values := choices[name]) else None for name in ("unit", "size"))
+    how = {name: choices[name] for name in ("cardinality", "policy", "ratio", "top")}
+    how |= {"unit": unit, "size": size, "units_from": units_from}
     answers: list[tuple[Any, bool]] = []
     code = 0
-    for g in groups or (loaded.first_choice,):
-        found, failed = _answers(loaded, budget, g, stem, convention, choices)
+    for g in groups:
+        found, failed = _answers(
+            loaded, choices["budget"], g, choices["stem"], choices["convention"], how
+        )
         answers += found
         code |= failed
     columns = [column for answer, auto in answers for column in _columns(answer, auto)]
@@ -100,6 +161,10 @@ def solve_widths(
     if options.wants_proof(confirm):
         items = confirmed(column.item for column in columns)
         columns = [c._replace(item=item) for c, item in zip(columns, items, strict=True)]
+    if save is not None:
+        answer = columns[0].answer
+        note = f"solved for {answer.budget:,} ({answer.policy})"
+        saved(columns[0].item.network, save, [note])
     emit(form, path, lambda: _table(columns), lambda: _figures(columns))
     return code | verdict(column.item for column in columns)
 

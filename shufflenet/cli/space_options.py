@@ -1,0 +1,176 @@
+"""The options of a design space: what may vary, what must hold, what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from shufflenet import quantities
+from shufflenet.cli import options
+from shufflenet.cli.options import Exactly, listed
+from shufflenet.design.problem import FIGURES, USUAL, Bound, Figure, Goal
+from shufflenet.design.request import Request
+from shufflenet.design.words import WORDS, read_goal, read_objective
+from shufflenet.quantities import MAX_REPEATS, MAX_WIDTH, QuantityError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _front(text: str) -> tuple[Goal, ...]:
+    goals = tuple(read_goal(part) for part in text.split(","))
+    if len(goals) < 2:
+        raise QuantityError(f"{text!r} is one goal; a front has two or more")
+    if len(set(goals)) != len(goals):
+        raise QuantityError(f"{text!r} names a goal twice")
+    return goals
+
+
+def _goal_names() -> list[str]:
+    return [f"{sense}-{figure}" for figure in USUAL for sense in ("least", "most")]
+
+
+REPEATS = Exactly("a-b,...", lambda text: quantities.read_stages(text, "repeats", MAX_REPEATS))
+STAGES = Exactly("a-b:step,...", lambda text: quantities.read_stages(text, "width", MAX_WIDTH))
+BOTTLENECKS = Exactly("1:n,...", listed(quantities.read_bottleneck))
+SIZES = Exactly("px|hxw,...", listed(quantities.read_size))
+SCALES = Exactly("scale,...", listed(quantities.read_scale))
+OBJECTIVE = Exactly("goal", read_objective, lambda: ["nearest", "at-most", *_goal_names()])
+FRONT = Exactly("goal,goal,...", _front, lambda: [*USUAL, *_goal_names()])
+
+_SPACE = (
+    click.option("--free-stages", is_flag=True, help="Every stage's width by itself, in no ratio."),
+    click.option(
+        "--repeats", type=REPEATS, help="Units of each stage: 2-6,4-10,2-6; 2/4 is one of two."
+    ),
+    click.option("--bottleneck", type=BOTTLENECKS, help="Of the stages' units: 1:2,1:4."),
+    click.option("--scales", type=SCALES, help="All widths are the spec's at one of these scales."),
+    click.option(
+        "--widths", type=STAGES, help="Allowed for each stage: 16-576:4,32-1152:8,64-2304:16."
+    ),
+    click.option(
+        "--widest",
+        type=click.IntRange(1, 1_000),
+        metavar="times",
+        help="Without --widths: up to so many times the spec's own. Default: 4.",
+    ),
+    click.option(
+        "--align",
+        type=click.IntRange(1, MAX_WIDTH),
+        metavar="n",
+        help="Stem and stages are multiples of this: 8.",
+    ),
+    click.option(
+        "--each-groups", is_flag=True, help="The best for each of --groups, not over all of them."
+    ),
+)
+_WANTED = (
+    click.option(
+        "--objective",
+        type=OBJECTIVE,
+        help=f"least-, most- or nearest-FIGURE, or a figure of {', '.join(USUAL)} in its usual"
+        " sense; nearest-params=1M has a target, nearest takes the --budget. Default: --policy.",
+    ),
+    click.option(
+        "--pareto", type=FRONT, help="The whole front of several: macs,params; as in --objective."
+    ),
+    click.option(
+        "--problem",
+        type=options.FILE,
+        help="A TOML file that says all this (docs/solving.md); options come before it.",
+    ),
+    click.option("--save", type=options.FILE, help="Write the network as a spec file, too."),
+)
+
+
+def space_options(command: F) -> F:
+    """What may vary: ``--free-stages`` and its kin."""
+    for option in reversed(_SPACE):
+        command = option(command)
+    return command
+
+
+def wanted_options(command: F) -> F:
+    """What is wanted: ``--objective``, ``--pareto``, ``--problem``, ``--save``."""
+    for option in reversed(_WANTED):
+        command = option(command)
+    return command
+
+
+def bound_options(command: F) -> F:
+    """``--max-FIGURE`` and ``--min-FIGURE`` for every figure."""
+    for figure in reversed(FIGURES):
+        words = WORDS[figure]
+        kind = Exactly(words.example, words.read)
+        for end in ("min", "max"):
+            option = click.option(f"--{end}-{figure}", type=kind, help=words.says)
+            command = option(command)
+    return command
+
+
+def bounds(given: dict[str, Any]) -> tuple[Bound, ...]:
+    """The bounds of the options given."""
+    found = []
+    for figure in FIGURES:
+        least, most = given.get(f"min_{figure}"), given.get(f"max_{figure}")
+        if least is not None or most is not None:
+            found.append(Bound(figure, least, most))
+    return tuple(found)
+
+
+_BOUNDS: tuple[str, ...] = tuple(f"{end}_{figure}" for figure in FIGURES for end in ("max", "min"))
+_SPACE_NAMES = (
+    *("free_stages", "repeats", "bottleneck", "scales", "widths", "widest", "align"),
+    "each_groups",
+)
+_NEW = (*_SPACE_NAMES, "objective", "pareto", "problem", *_BOUNDS)
+
+
+def asks_for_space(given: dict[str, Any]) -> bool:
+    """Whether any option given is one of a design space."""
+    several = any(len(given.get(name, ())) > 1 for name in ("unit", "size"))
+    return several or any(name in given for name in _NEW)
+
+
+def request(given: dict[str, Any]) -> Request:
+    """What the options given ask for."""
+    same = (
+        *("spec", "groups", "unit", "bottleneck", "size", "repeats", "stem", "ratio"),
+        *("free_stages", "scales", "widths", "widest", "align", "cardinality"),
+        *("convention", "budget", "top"),
+    )
+    goals: Any = None
+    if "objective" in given:
+        wanted = given["objective"]
+        goals = wanted if wanted == "at-most" else (wanted,)
+    elif "pareto" in given:
+        goals = given["pareto"]
+    elif "policy" in given:
+        goals = "at-most" if given["policy"] == "at-most" else (Goal("macs", "nearest"),)
+    said = {name: given[name] for name in same if name in given}
+    return Request(**said, goals=goals, bounds=bounds(given))
+
+
+class Grouped(click.Command):
+    """A command whose help shows the options of a design space apart, and bounds in pairs."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options: the plain ones, the space's, and each figure's two bounds on a line."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Design space": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None and param.name not in _BOUNDS:
+                title = "Design space" if param.name in _SPACE_NAMES else "Options"
+                sections[title].append(record)
+        sections["Bounds"] = [
+            (f"--max-{figure}, --min-{figure}", _bound_help(figure)) for figure in FIGURES
+        ]
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def _bound_help(figure: Figure) -> str:
+    words = WORDS[figure]
+    return f"{words.says[0].upper()}{words.says[1:]}: {words.example}."

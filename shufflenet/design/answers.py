@@ -1,0 +1,174 @@
+"""Answers of the solver as records: what is shown of them, and as figures for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from flopcount.conventions import convention as convention_named
+from flopcount.conventions import price
+from shufflenet.design.problem import Bound, Figure, Found, Goal, Outcome
+from shufflenet.figures import Priced, column_json, input_json, priced
+from shufflenet.network import Network
+from shufflenet.placing import stage_rows
+
+
+class Shown(NamedTuple):
+    """A network of an answer with its figures, and its place in the answer, from 1."""
+
+    item: Priced
+    found: Found
+    rank: int
+
+    def figure(self, figure: Figure, convention: str = "") -> int | Fraction:
+        """A figure of the network, counted by the scalar fold; the cost under a convention."""
+        tally = self.item.tally
+        figures: Mapping[str, Any] = {
+            "params": tally.params,
+            "memory": tally.peak_memory,
+            "moved": tally.bytes_moved,
+            "layers": self.item.network.depth,
+            "channels": sum(self.item.network.stage_widths),
+        }
+        if figure in figures:
+            value: int = figures[figure]
+            return value
+        cost = price(tally, convention_named(convention)) if convention else self.item.cost
+        if figure == "macs":
+            return cost
+        return Fraction(cost, tally.bytes_moved) if tally.bytes_moved else Fraction(0)
+
+    def residual(self, goal: Goal) -> int:
+        """The figure of the nearest, less its target."""
+        assert goal.target is not None
+        return int(self.figure(goal.figure, goal.convention)) - goal.target
+
+
+class Answer(NamedTuple):
+    """An outcome and what is shown of it; ``groups`` where it is one of several, each of a g."""
+
+    outcome: Outcome
+    shown: tuple[Shown, ...]
+    groups: int | None = None
+
+    @property
+    def front(self) -> bool:
+        """Whether several goals made it a front."""
+        return len(self.outcome.problem.goals) > 1
+
+    @property
+    def aim(self) -> Goal | None:
+        """The one goal that has a target, if there is one."""
+        aims = [goal for goal in self.outcome.problem.goals if goal.target is not None]
+        return aims[0] if len(aims) == 1 else None
+
+
+def answer(outcome: Outcome, most: int, groups: int | None = None) -> Answer:
+    """What is shown of an outcome: the best so many; of a front as many, both ends among them."""
+    chosen = convention_named(outcome.problem.convention)
+    found = outcome.solutions
+    places: Sequence[int] = range(len(found))[:most]
+    if len(outcome.problem.goals) > 1 and len(found) > most:
+        places = spread(len(found), most)
+    shown = tuple(
+        Shown(priced(found[place].network, chosen), found[place], place + 1) for place in places
+    )
+    return Answer(outcome, shown, groups)
+
+
+def spread(points: int, most: int) -> tuple[int, ...]:
+    """So many places among more points, evenly, with the first and the last where two fit."""
+    if most == 1:
+        return (0,)
+    return tuple(place * (points - 1) // (most - 1) for place in range(most))
+
+
+def repeats(network: Network) -> tuple[int, ...]:
+    """The units of each stage, in all."""
+    return tuple(
+        sum(len(placed.paths) for placed in network.rows if placed.row.path == stage.path)
+        for stage in stage_rows(network.spec)
+    )
+
+
+def bottleneck(network: Network) -> int | None:
+    """The 1:ratio of the stages' bottlenecks; None where there is none, or they differ."""
+    stages = {row.path for row in stage_rows(network.spec)}
+    ratios = {placed.ratio for placed in network.rows if placed.row.path in stages}
+    return ratios.pop() if len(ratios) == 1 else None
+
+
+def unit(network: Network) -> str:
+    """The unit of the stages, or of each where they differ."""
+    stages = {row.path for row in stage_rows(network.spec)}
+    names = [placed.row.unit for placed in network.rows if placed.row.path in stages]
+    return ", ".join(dict.fromkeys(names))
+
+
+def answers_json(answers: Sequence[Answer]) -> dict[str, Any]:
+    """The answers to a problem as figures, those of all networks in one list."""
+    problem = answers[0].outcome.problem
+    return {
+        "spec": problem.space.spec.name,
+        "convention": convention_named(problem.convention).name,
+        "goals": [goal_json(goal) for goal in problem.goals],
+        "bounds": [bound_json(bound) for bound in problem.bounds],
+        "answers": [
+            {
+                "groups": item.groups,
+                "candidates": item.outcome.candidates,
+                "points": len(item.outcome.solutions) if item.front else None,
+                "edge": list(item.outcome.edge),
+            }
+            for item in answers
+        ],
+        "solutions": [_solution(item, shown) for item in answers for shown in item.shown],
+    }
+
+
+def goal_json(goal: Goal) -> dict[str, Any]:
+    """A goal as figures."""
+    return {
+        "figure": goal.figure,
+        "sense": goal.sense,
+        "target": goal.target,
+        "convention": goal.convention or None,
+    }
+
+
+def bound_json(bound: Bound) -> dict[str, Any]:
+    """A bound as figures; a share is a text."""
+    least, most = (
+        str(end) if isinstance(end, Fraction) else end for end in (bound.least, bound.most)
+    )
+    return {
+        "figure": bound.figure,
+        "at_least": least,
+        "at_most": most,
+        "convention": bound.convention or None,
+    }
+
+
+def _solution(item: Answer, shown: Shown) -> dict[str, Any]:
+    network = shown.item.network
+    figures = column_json(shown.item)
+    del figures["rounded"]
+    proof, witnesses = figures.pop("confirmed"), figures.pop("witnesses")
+    return {
+        "unit": unit(network),
+        "input": input_json(network),
+        "bottleneck": bottleneck(network),
+        "repeats": list(repeats(network)),
+        **figures,
+        "bytes_moved": shown.figure("moved"),
+        "intensity": str(shown.figure("intensity")),
+        "depth": shown.figure("layers"),
+        "channels": shown.figure("channels"),
+        "residual": None if item.aim is None else shown.residual(item.aim),
+        "candidates": item.outcome.candidates,
+        "unique": shown.found.unique,
+        "rank": shown.rank,
+        "confirmed": proof,
+        "witnesses": witnesses,
+    }

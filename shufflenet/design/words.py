@@ -1,0 +1,151 @@
+"""Goals and bounds as people write them, and as they are told: ``most-channels``, ``1 MiB``.
+
+Every reader raises QuantityError, which quotes the text and the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Literal, NamedTuple, TypeAlias, cast, get_args
+
+from shufflenet.design.problem import FIGURES, USUAL, Bound, Figure, Goal, Sense
+from shufflenet.quantities import (
+    QuantityError,
+    read_budget,
+    read_count,
+    read_fraction,
+    read_memory,
+)
+
+#: What may be read where one goal is: that, or the most that a budget allows.
+Objective: TypeAlias = Goal | Literal["at-most"]
+
+_SENSES: tuple[Sense, ...] = get_args(Sense)
+
+
+class Words(NamedTuple):
+    """What a figure is called in a help text and above a column, and how a value of it is read."""
+
+    says: str
+    header: str
+    example: str
+    read: Callable[[str], int | Fraction]
+
+
+#: Of every figure: its words.
+WORDS: Mapping[Figure, Words] = {
+    "macs": Words("cost under the convention", "Cost", "150M", read_budget),
+    "params": Words("parameters", "Parameters", "1M", read_budget),
+    "memory": Words("peak of activations, weights apart", "Peak [B]", "2MiB", read_memory),
+    "moved": Words("bytes moved, unfused", "Moved [B]", "40MB", read_memory),
+    "intensity": Words(
+        "cost for each byte moved", "Cost/B", "1.5", lambda text: read_fraction(text, "intensity")
+    ),
+    "layers": Words(
+        "layers with weights on the longest path",
+        "Layers",
+        "50",
+        lambda text: read_count(text, "layers"),
+    ),
+    "channels": Words(
+        "widths of the stages, added up",
+        "Channels",
+        "1000",
+        lambda text: read_count(text, "channels"),
+    ),
+}
+
+
+def read_figure(text: str) -> Figure:
+    """The figure of a name. Raises QuantityError where there is none."""
+    found = next((figure for figure in FIGURES if figure == text), None)
+    if found is None:
+        raise QuantityError(f"figure {text!r} is not one of {', '.join(FIGURES)}")
+    return found
+
+
+def read_goal(text: str) -> Goal:
+    """A goal: ``most-channels``, ``nearest-params=1M``, or a figure alone, in its usual sense.
+
+    ``nearest`` alone is of the cost, and may leave its target to a budget. Raises QuantityError
+    for an unknown sense or figure, and for a target that is missing or out of place.
+    """
+    what, equals, target = text.strip().partition("=")
+    sense, dash, name = what.partition("-")
+    if what == "nearest":
+        sense, name = "nearest", "macs"
+    elif not dash and sense in FIGURES:
+        figure = read_figure(sense)
+        if figure not in USUAL:
+            raise QuantityError(f"goal {text!r}: {figure} can be bounded, but is no goal")
+        sense, name = USUAL[figure], figure
+    elif sense not in _SENSES or name not in FIGURES:
+        raise QuantityError(
+            f"goal {text!r} is not least-, most- or nearest- and then one of {', '.join(USUAL)}"
+        )
+    figure = read_figure(name)
+    if figure not in USUAL:
+        raise QuantityError(f"goal {text!r}: {figure} can be bounded, but is no goal")
+    if sense != "nearest":
+        if equals:
+            raise QuantityError(f"goal {text!r}: only the nearest has a target")
+        return Goal(figure, cast(Sense, sense))
+    if not equals:
+        if figure != "macs":
+            example = WORDS[figure].example
+            raise QuantityError(f"goal {text!r} has no target, as in nearest-{figure}={example}")
+        return Goal("macs", "nearest")
+    return Goal(figure, "nearest", whole(figure, target))
+
+
+def read_objective(text: str) -> Objective:
+    """The one thing that is wanted: a goal, or ``at-most``, the largest cost within a budget."""
+    return "at-most" if text.strip() == "at-most" else read_goal(text)
+
+
+def whole(figure: Figure, text: str) -> int:
+    """The value of a figure that is a whole number."""
+    value = WORDS[figure].read(text)
+    assert isinstance(value, int)
+    return value
+
+
+def near(figure: Figure, target: int | Fraction, within: Fraction) -> Bound:
+    """The bound of what is within a share of a target, both ends included.
+
+    Of a figure that is a whole number the least is rounded up and the most down: it stays within.
+    """
+    least, most = target * (1 - within), target * (1 + within)
+    if figure == "intensity":
+        return Bound(figure, least, most)
+    return Bound(figure, -(-least.numerator // least.denominator), int(most))
+
+
+def goal_text(goal: Goal) -> str:
+    """A goal as it is told: ``nearest macs to 140,000,000``."""
+    target = "" if goal.target is None else f" to {goal.target:,}"
+    return f"{goal.sense} {named(goal.figure, goal.convention)}{target}"
+
+
+def bound_text(bound: Bound) -> str:
+    """A bound as it is told: ``params at most 1,000,000``."""
+    ends = (("at least", bound.least), ("at most", bound.most))
+    said = [f"{word} {value_text(value)}" for word, value in ends if value is not None]
+    return f"{named(bound.figure, bound.convention)} {' and '.join(said)}"
+
+
+def value_text(value: int | Fraction) -> str:
+    """An exact value as it is told: with its decimals, or where they do not end, as a fraction."""
+    if isinstance(value, int) or value.denominator == 1:
+        return f"{int(value):,}"
+    digits = next((n for n in range(1, 22) if 10**n % value.denominator == 0), None)
+    if digits is None:
+        return str(value)
+    scaled = int(value * 10**digits)
+    return f"{scaled // 10**digits:,}.{scaled % 10**digits:0{digits}}"
+
+
+def named(figure: Figure, convention: str) -> str:
+    """A figure with its convention, where it has one of its own: ``macs (torch)``."""
+    return f"{figure} ({convention})" if convention else figure
