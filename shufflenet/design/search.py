@@ -152,20 +152,38 @@ class Search:
         self.most = [int(self.start[t] + most[t, 0]) for t in range(count)]
         self.peak = int(max(peak[0], self.chain.start.get("memory", 0)))
 
-    def run(self, windows: Windows) -> Iterator[Block]:
+    def run(self, windows: Windows, behind: Block | None = None) -> Iterator[Block]:
         """Every network within the windows, in the stated order, some at a time.
 
-        Raises SpaceTooLargeError once that has taken too long.
+        ``behind`` are the prefixes that they begin with; without it, all do. Raises
+        SpaceTooLargeError once that has taken too long.
         """
         if not self.possible or self.misses(windows):
             return
-        root = Block(
-            np.zeros((1, 0), np.int32),
-            np.zeros((1, 0), np.int32),
-            self.start[:, None],
-            np.full(1, self.chain.start.get("memory", 0)),
-        )
-        yield from _Run(self, windows).follow(root)
+        if behind is None:
+            none = np.zeros((1, 0), np.int32)
+            behind = self.prefixes(none, none)
+        yield from _Run(self, windows).follow(behind)
+
+    def prefixes(self, widths: NDArray[np.int32], repeats: NDArray[np.int32]) -> Block:
+        """The beginnings of networks with these entries of their first parts, summed up."""
+        count = len(widths)
+        values = np.repeat(self.start[:, None], count, axis=1)
+        memory = np.full(count, self.chain.start.get("memory", 0))
+        node: Any = np.zeros(count, np.int64)
+        for p in range(widths.shape[1]):
+            j, r = widths[:, p], repeats[:, p]
+            values = values + self.pair[p][:, node, j] + self.own[p][:, j, r]
+            if self.remembers:
+                link = self.chain.links[p]
+                memory = np.maximum(memory, link.pair["memory"][node, j])
+                memory = np.maximum(memory, link.own["memory"][j, r])
+            node = j
+        return Block(widths, repeats, values, memory)
+
+    def extended(self, windows: Windows, block: Block) -> Block:
+        """The prefixes with all of one more part that can still come into the windows."""
+        return _Run(self, windows).extended(block, block.widths.shape[1])
 
     def misses(self, windows: Windows) -> bool:
         """Whether the bounds, or what all values have in common, leave a window empty."""
@@ -306,7 +324,7 @@ class _Run:
             if tables is not None:
                 yield from self._looked_up(piece, tables)
             else:
-                yield from self.follow(self._extended(piece, part))
+                yield from self.follow(self.extended(piece, part))
             start = stop
 
     def _worked(self, entries: int) -> None:
@@ -327,7 +345,7 @@ class _Run:
         fits &= values + most >= self.windows.least[t]
         return fits
 
-    def _extended(self, block: Block, part: int) -> Block:
+    def extended(self, block: Block, part: int) -> Block:
         """The prefixes with every width and every repeats of one more part."""
         s, node = self.search, self._node(block)
         mask = s.legal[part][node]
