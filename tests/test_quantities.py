@@ -18,13 +18,19 @@ from shufflenet.quantities import (
     check_size,
     check_width,
     in_proportion,
+    read_bottleneck,
     read_budget,
+    read_count,
+    read_fraction,
     read_groups,
     read_input,
     read_memory,
+    read_percent,
+    read_range,
     read_ratio,
     read_scale,
     read_size,
+    read_stages,
     read_width,
     rounded_half_up,
 )
@@ -533,3 +539,56 @@ def test_an_amount_of_memory_is_read_exactly(text: str, expected: int):
 def test_what_is_no_amount_of_memory_is_quoted(text: str):
     with pytest.raises(QuantityError, match=re.escape(repr(text))):
         read_memory(text)
+
+
+@given(least=st.integers(1, 500), more=st.integers(0, 500), step=st.integers(1, 50))
+def test_a_range_holds_both_its_ends_where_its_step_leads_there(least: int, more: int, step: int):
+    found = read_range(f"{least}-{least + more}:{step}")
+    assert found == tuple(range(least, least + more + 1, step))
+    assert read_range(f"{least}-{least + more}")[-1] == least + more
+    assert read_range(str(least)) == (least,)
+
+
+def test_ranges_and_numbers_stand_in_the_order_given():
+    assert read_range("24,8-12:2,4") == (24, 8, 10, 12, 4)
+    assert read_range("24/8-12:2/4") == (24, 8, 10, 12, 4)
+    assert read_stages("2-4,8/6,1", "repeats") == ((2, 3, 4), (8, 6), (1,))
+
+
+@pytest.mark.parametrize("text", ["", "-4", "4-", "4-2", "2-6:0", "2:6", "a", "1,1", "2-4,3", "0"])
+def test_what_is_no_range_is_refused_and_quoted(text: str):
+    with pytest.raises(QuantityError, match="width"):
+        read_range(text)
+
+
+def test_a_range_keeps_within_what_is_allowed():
+    assert read_range("1-1000", "repeats", 1000)[-1] == 1000
+    with pytest.raises(QuantityError, match="repeats 1001 is not between 1 and 1000"):
+        read_range("1-1001", "repeats", 1000)
+
+
+@given(units=st.integers(1, 10**6), tens=st.integers(0, 6))
+def test_a_number_with_decimals_is_read_exactly(units: int, tens: int):
+    text = f"{Decimal(units).scaleb(-tens):f}"
+    assert read_fraction(text, "intensity") == Fraction(units, 10**tens)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "", "1e30", "0.0000000000000000001", "nan"])
+def test_what_is_no_number_above_zero_is_refused(text: str):
+    with pytest.raises(QuantityError, match="intensity"):
+        read_fraction(text, "intensity")
+
+
+def test_shares_bottlenecks_and_counts_are_read():
+    assert read_percent("2.5%", "within") == Fraction(1, 40)
+    assert read_bottleneck("1:4") == 4
+    assert read_count("50", "layers") == 50
+    for read, text in (
+        (read_bottleneck, "2:4"),
+        (read_bottleneck, "1:0"),
+        (lambda text: read_count(text, "layers"), "0"),
+        (lambda text: read_percent(text, "within"), "5"),
+        (lambda text: read_percent(text, "within"), "100%"),
+    ):
+        with pytest.raises(QuantityError, match=text[:1]):
+            read(text)

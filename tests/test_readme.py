@@ -22,9 +22,10 @@ from shufflenet.tables import percent
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAPER = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+SOLVING = (ROOT / "docs" / "solving.md").read_text(encoding="utf-8")
 CONSOLE = [
     example
-    for text in (README, PAPER)
+    for text in (README, PAPER, SOLVING)
     for example in re.findall(r"```console\n\$ (shufflecost [^\n]*)\n(.*?)```", text, re.DOTALL)
 ]
 DOCS = {

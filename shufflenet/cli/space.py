@@ -14,7 +14,7 @@ from shufflenet.cli.output import Form, emit, say, write_bytes
 from shufflenet.cli.proof import confirmed, verdict
 from shufflenet.cli.space_options import request
 from shufflenet.design.answers import Answer, answer, answers_json
-from shufflenet.design.problem import Problem
+from shufflenet.design.problem import Outcome, Problem
 from shufflenet.design.problem_files import read_request
 from shufflenet.design.request import Request
 from shufflenet.design.tables import answers_table
@@ -73,22 +73,31 @@ def _asked(given: dict[str, Any]) -> Request:
 def _answers(
     asked: Request, each: tuple[int, ...], units_from: Collection[str], front: bool
 ) -> tuple[list[Answer], int]:
-    from shufflenet.design.optimum import optimise
-
     most = (asked.top or POINTS) if front else (asked.top or 1)
     if not each:
-        return [answer(optimise(asked.problem(units_from)), most)], 0
+        return [answer(_optimum(asked.problem(units_from)), most)], 0
     answers = []
     code = 0
     for g in each:
         try:
-            outcome = optimise(replace(asked, groups=(g,)).problem(units_from))
+            outcome = _optimum(replace(asked, groups=(g,)).problem(units_from))
         except NothingLegalError as error:
-            say(f"shufflecost: {error}")
+            say(f"shufflecost: g = {g}: {error}")
             code = 1
         else:
             answers.append(answer(outcome, most, g))
     return answers, code
+
+
+def _optimum(problem: Problem) -> Outcome:
+    """The proven answer. Raises click's exception where a proof would take too long."""
+    from shufflenet.design.optimum import optimise
+    from shufflenet.design.search import SpaceTooLargeError
+
+    try:
+        return optimise(problem)
+    except SpaceTooLargeError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _confirmed(item: Answer) -> Answer:

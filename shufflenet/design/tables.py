@@ -10,6 +10,7 @@ from shufflenet.design.answers import Answer, Shown, bottleneck, repeats, unit
 from shufflenet.design.problem import Figure, Goal
 from shufflenet.design.words import WORDS, bound_text, goal_text, named
 from shufflenet.network import Network
+from shufflenet.placing import stem_row
 from shufflenet.quantities import rounded_half_up
 from shufflenet.tables import (
     rounding_notes,
@@ -241,8 +242,13 @@ def _proof(item: Answer) -> Iterator[str]:
             said = f"the first {tied} are equally good" if every else "others are as good"
             yield f"{said}: {_ORDER}{'' if every else '; --top lists more'}"
     space = item.outcome.problem.space
-    wider = "--scales" if space.scales else "--widths" if space.widths else "--widest or --widths"
+    stem = stem_row(space.spec)
     for layer in item.outcome.edge:
+        wider = "--widths" if space.widths else "--widest or --widths"
+        if space.scales:
+            wider = "--scales"
+        elif stem is not None and layer == stem.layer:
+            wider = "--stem"
         yield f"{layer} is as wide as the space allows; {wider} can allow more"
 
 
