@@ -11,6 +11,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -139,6 +140,13 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | None) else str(value)
 
 
+def no_rows(sweep: Sweep) -> Rows:
+    """The table of a sweep without any rows."""
+    names = sweep.columns
+    same: dict[str, str | int | None] = dict.fromkeys(names[: len(_SAME)])
+    return Rows(0, same, {name: np.zeros(0, np.int64) for name in names[len(_SAME) :]})
+
+
 class Priced:
     """A sweep with its frames priced, each when it is first asked for."""
 
@@ -259,7 +267,7 @@ class _PricedFrame:
         ways = self.completions[depth][node]
         fine = ways <= size
         edges = [0, *(np.flatnonzero(fine[1:] != fine[:-1]) + 1).tolist(), block.size]
-        for start, stop in zip(edges, edges[1:], strict=False):
+        for start, stop in pairwise(edges):
             if start == stop:
                 continue
             if fine[start]:
@@ -295,11 +303,13 @@ class _PricedFrame:
             for networks in self.expansion.networks(self.search.prefixes(widths, repeats))
             if networks.size
         ]
-        names = self.sweep.columns[len(_SAME) :]
         if not found:
-            return Rows(0, self._same(), {name: np.zeros(0, np.int64) for name in names})
+            return no_rows(self.sweep)
+        names = self.sweep.columns[len(_SAME) :]
         parts = [self._columns(networks) for networks in found]
-        columns = parts[0] if len(parts) == 1 else [np.concatenate(c) for c in zip(*parts)]
+        columns = (
+            parts[0] if len(parts) == 1 else [np.concatenate(c) for c in zip(*parts, strict=True)]
+        )
         rows = Rows(len(columns[0]), self._same(), dict(zip(names, columns, strict=True)))
         self._check(rows)
         return rows
