@@ -14,12 +14,18 @@ import numpy as np
 from shufflenet.design.parts import Column
 from shufflenet.design.search import Block, Search, Windows
 
-#: Entries of one part that are looked at together.
-AT_ONCE = 2**20
+# Entries of one part that are looked at together.
+_AT_ONCE = 2**20
 # Entries of the last part that are laid out at most.
 _MOST_LAID_OUT = 8_000_000
 # Of a window that leaves less of a term than one in so many, sorted tables are faster.
 _TIGHT = 16
+
+
+def at_once(search: Search, depth: int) -> int:
+    """How many prefixes of a depth are extended together at most."""
+    entries = search.legal[depth].shape[1] * search.allowed[depth].shape[1]
+    return int(max(1, _AT_ONCE // entries))
 
 
 class Settled(NamedTuple):
@@ -87,7 +93,7 @@ class Expansion:
         elif depth == self.last:
             yield self._kept(self.laid_out.behind(block, self._settled(block)))
         else:
-            step = max(1, AT_ONCE // self.search.legal[depth].shape[1])
+            step = at_once(self.search, depth)
             for start in range(0, block.size, step):
                 piece = block.part(start, start + step)
                 yield from self.networks(self.search.extended(self.windows, piece))

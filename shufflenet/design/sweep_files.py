@@ -177,6 +177,9 @@ class SweepFile:
         """Where files are written: an error of the system's becomes one line."""
         try:
             yield
+        except SweepFileError:
+            self.close()
+            raise
         except OSError as error:
             self.close()
             kept = (

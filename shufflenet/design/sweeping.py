@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from flopcount.conventions import Convention, price
 from shufflenet._version import __version__
 from shufflenet.design.chain import Chain, chain
-from shufflenet.design.expanding import AT_ONCE, Expanded, Expansion, Settled
+from shufflenet.design.expanding import Expanded, Expansion, Settled, at_once
 from shufflenet.design.optimum import Asked
 from shufflenet.design.parts import Column, cut, frames, repeated
 from shufflenet.design.problem import USUAL, Bound, Figure, Goal, Problem, Space
@@ -273,19 +273,22 @@ class _PricedFrame:
             if fine[start]:
                 yield block.part(start, stop), ways[start:stop]
                 continue
-            # The prefixes of one more part are held at once.
-            step = max(1, AT_ONCE // self.search.legal[depth].shape[1])
+            step = at_once(self.search, depth)
             for at in range(start, stop, step):
                 coarse = block.part(at, min(at + step, stop))
                 yield from self._fine(self.search.extended(self.windows, coarse), size)
 
+    @cached_property
+    def _tails(self) -> list[Any]:
+        """The legal completions of each depth's widths, bounds aside, in floating point."""
+        tails = [np.ones(self.chain.links[-1].part.size)]
+        for link in reversed(self.chain.links):
+            tails.append(link.legal @ (link.allowed.sum(axis=1) * tails[-1]))
+        return tails[::-1]
+
     def share_before(self, block: Block) -> float:
         """The share of the frame's networks before the first of some prefixes, about."""
-        links = self.chain.links
-        tails = [np.ones(links[-1].part.size)]
-        for link in reversed(links):
-            tails.append(link.legal @ (link.allowed.sum(axis=1) * tails[-1]))
-        tails.reverse()
+        links, tails = self.chain.links, self._tails
         before, node = 0.0, 0
         steps = zip(links, block.widths[0].tolist(), block.repeats[0].tolist(), strict=False)
         for p, (link, j, r) in enumerate(steps):
