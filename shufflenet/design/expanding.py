@@ -10,22 +10,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shufflenet.design.parts import Column
-from shufflenet.design.search import Block, Search, Windows
+from shufflenet.design.search import Block, Search, Windows, extend, prefixes
 
-# Entries of one part that are looked at together.
-_AT_ONCE = 2**20
 # Entries of the last part that are laid out at most.
 _MOST_LAID_OUT = 8_000_000
 # Of a window that leaves less of a term than one in so many, sorted tables are faster.
 _TIGHT = 16
-
-
-def at_once(search: Search, depth: int) -> int:
-    """How many prefixes of a depth are extended together at most."""
-    entries = search.legal[depth].shape[1] * search.allowed[depth].shape[1]
-    return int(max(1, _AT_ONCE // entries))
 
 
 class Settled(NamedTuple):
@@ -55,6 +48,24 @@ class Expanded(NamedTuple):
             [column[which] for column in self.values],
             self.memory[which],
         )
+
+
+def begun(search: Search, widths: NDArray[np.int32], repeats: NDArray[np.int32]) -> Block:
+    """The prefixes with these entries of their first parts, (n, parts), summed up."""
+    count = len(widths)
+    root = prefixes(search)
+    values = np.repeat(root.values, count, axis=1)
+    memory = np.repeat(root.memory, count)
+    node: Any = np.zeros(count, np.int64)
+    for p in range(widths.shape[1]):
+        j, r = widths[:, p], repeats[:, p]
+        values += search.pair[p][:, node, j] + search.own[p][:, j, r]
+        if search.remembers:
+            link = search.chain.links[p]
+            memory = np.maximum(memory, link.pair["memory"][node, j])
+            memory = np.maximum(memory, link.own["memory"][j, r])
+        node = j
+    return Block(widths, repeats, values, memory)
 
 
 class Expansion:
@@ -93,10 +104,8 @@ class Expansion:
         elif depth == self.last:
             yield self._kept(self.laid_out.behind(block, self._settled(block)))
         else:
-            step = at_once(self.search, depth)
-            for start in range(0, block.size, step):
-                piece = block.part(start, start + step)
-                yield from self.networks(self.search.extended(self.windows, piece))
+            for piece in extend(self.search, self.windows, block, depth):
+                yield from self.networks(piece)
 
     def _settled(self, block: Block) -> list[Column | None]:
         """The columns of the parts that prefixes have settled; None of the others."""

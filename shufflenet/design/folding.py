@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flopcount import analytic
 from flopcount.conventions import Convention, price
-from flopcount.integers import Count, lift
+from flopcount.integers import lift
 from flopcount.layers import depth
 from flopcount.tally import Shape
 from shufflenet.design.parts import Column, Part

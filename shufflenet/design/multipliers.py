@@ -137,7 +137,8 @@ def _multipliers(
         at, bound = _highest(np.array(paths), box)
         if bound - best <= _CLOSE * max(abs(best), 1.0):
             break
-    return found * units[0] / units[1:]
+    scaled: NDArray[np.float64] = found * units[0] / units[1:]
+    return scaled
 
 
 def _highest(paths: NDArray[np.float64], box: NDArray[np.float64]) -> tuple[Any, float]:

@@ -90,8 +90,9 @@ _Settled: TypeAlias = tuple[tuple[str, ...], tuple[Column, ...]]
 
 
 def _column(widths: Sequence[int] | Column, align: int) -> Column:
-    column = np.array(widths, np.int64)
-    return column[column % align == 0]
+    column: Column = np.array(widths, np.int64)
+    kept: Column = column[column % align == 0]
+    return kept
 
 
 def _stem(space: Space, frame: Frame) -> list[_Settled]:

@@ -6,7 +6,7 @@ numbers; `shufflenet.design.chain` prices a space and `shufflenet.design.optimum
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -31,9 +31,7 @@ from shufflenet.spec import Spec
 #: ``params`` [params]; ``memory`` the peak of activations [B]; ``moved`` the bytes moved [B];
 #: ``intensity`` macs over moved [MAC/B]; ``layers`` those with weights on the longest path;
 #: ``channels`` the sum of the stages' widths.
-Figure: TypeAlias = Literal[
-    "macs", "params", "memory", "moved", "intensity", "layers", "channels"
-]
+Figure: TypeAlias = Literal["macs", "params", "memory", "moved", "intensity", "layers", "channels"]
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 Sense: TypeAlias = Literal["least", "most", "nearest"]
 #: What is wanted of a figure where only its name is given.
@@ -127,9 +125,7 @@ class Space:
         for row, counts in zip(rows, self.repeats, strict=False):
             for count in counts:
                 if not 1 <= count <= 1_000:
-                    raise QuantityError(
-                        f"repeats {count} of {row.layer} is not between 1 and 1000"
-                    )
+                    raise QuantityError(f"repeats {count} of {row.layer} is not between 1 and 1000")
         if self.ratio is not None:
             in_proportion([check_width(part) for part in self.ratio])
         clash = [name for name in ("ratio", "free", "widths", "stems") if getattr(self, name)]
@@ -232,7 +228,7 @@ class Outcome:
     """
 
     problem: Problem
-    solutions: tuple[Found, ...]
+    solutions: Sequence[Found]
     candidates: int
     edge: tuple[str, ...] = ()
 

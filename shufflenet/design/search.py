@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flopcount.integers import MAX, FigureTooLargeError
+from flopcount.integers import FigureTooLargeError
 from shufflenet.design.chain import Chain
 from shufflenet.design.parts import Column
 
@@ -52,12 +52,30 @@ class Block(NamedTuple):
         return len(self.widths)
 
     def part(self, start: int, stop: int) -> Block:
-        """Some of them."""
+        """Those from one place to another."""
         return Block(
             self.widths[start:stop],
             self.repeats[start:stop],
             self.values[:, start:stop],
             self.memory[start:stop],
+        )
+
+    def at(self, places: Any) -> Block:
+        """Those at some places."""
+        return Block(
+            self.widths[places], self.repeats[places], self.values[:, places], self.memory[places]
+        )
+
+    @classmethod
+    def joined(cls, blocks: Sequence[Block]) -> Block:
+        """Several blocks as one, in their order."""
+        if len(blocks) == 1:
+            return blocks[0]
+        return cls(
+            np.concatenate([block.widths for block in blocks]),
+            np.concatenate([block.repeats for block in blocks]),
+            np.concatenate([block.values for block in blocks], axis=1),
+            np.concatenate([block.memory for block in blocks]),
         )
 
 
@@ -153,37 +171,13 @@ class Search:
         self.peak = int(max(peak[0], self.chain.start.get("memory", 0)))
 
     def run(self, windows: Windows, behind: Block | None = None) -> Iterator[Block]:
-        """Every network within the windows, in the stated order, some at a time.
+        """Every network within the windows, in the stated order; ``behind`` some prefixes only.
 
-        ``behind`` are the prefixes that they begin with; without it, all do. Raises
-        SpaceTooLargeError once that has taken too long.
+        Raises SpaceTooLargeError once that has taken too long.
         """
         if not self.possible or self.misses(windows):
             return
-        if behind is None:
-            none = np.zeros((1, 0), np.int32)
-            behind = self.prefixes(none, none)
-        yield from _Run(self, windows).follow(behind)
-
-    def prefixes(self, widths: NDArray[np.int32], repeats: NDArray[np.int32]) -> Block:
-        """The beginnings of networks with these entries of their first parts, summed up."""
-        count = len(widths)
-        values = np.repeat(self.start[:, None], count, axis=1)
-        memory = np.full(count, self.chain.start.get("memory", 0))
-        node: Any = np.zeros(count, np.int64)
-        for p in range(widths.shape[1]):
-            j, r = widths[:, p], repeats[:, p]
-            values = values + self.pair[p][:, node, j] + self.own[p][:, j, r]
-            if self.remembers:
-                link = self.chain.links[p]
-                memory = np.maximum(memory, link.pair["memory"][node, j])
-                memory = np.maximum(memory, link.own["memory"][j, r])
-            node = j
-        return Block(widths, repeats, values, memory)
-
-    def extended(self, windows: Windows, block: Block) -> Block:
-        """The prefixes with all of one more part that can still come into the windows."""
-        return _Run(self, windows).extended(block, block.widths.shape[1])
+        yield from _Run(self, windows).follow(behind or prefixes(self))
 
     def misses(self, windows: Windows) -> bool:
         """Whether the bounds, or what all values have in common, leave a window empty."""
@@ -212,8 +206,9 @@ class Search:
     def _steps(self, term: int) -> tuple[int, int]:
         if term not in self._common:
             rest, step = int(self.start[term]), 0
-            for mask, tables in (*zip(self.legal, self.pair), *zip(self.allowed, self.own)):
-                entries = tables[term][mask]
+            masks, tables = (*self.legal, *self.allowed), (*self.pair, *self.own)
+            for mask, table in zip(masks, tables, strict=True):
+                entries = table[term][mask]
                 rest += int(entries[0])
                 step = int(np.gcd.reduce(np.append(entries - entries[0], step)))
             self._common[term] = rest, step
@@ -234,6 +229,25 @@ class Search:
                 return None
             self._sorted[term] = _Sorted(self, term)
         return self._sorted[term]
+
+
+def prefixes(search: Search) -> Block:
+    """The one prefix of no part, which every network begins with."""
+    return Block(
+        np.zeros((1, 0), np.int32),
+        np.zeros((1, 0), np.int32),
+        search.start[:, None],
+        np.full(1, search.chain.start.get("memory", 0)),
+    )
+
+
+def extend(search: Search, windows: Windows, block: Block, part: int) -> Iterator[Block]:
+    """Prefixes with every entry of one more part that can still come into the windows."""
+    run = _Run(search, windows)
+    for piece in run.pieces(block, part):
+        found = run.extended(piece, part)
+        if found.size:
+            yield found
 
 
 class _Sorted:
@@ -313,18 +327,23 @@ class _Run:
         tables = None
         if part == self.last and self.pivot is not None:
             tables = self.search.sorted_last(self.pivot)
-        own = self.search.legal[part].shape[1]
-        start = 0
-        while start < block.size:
-            each = 1 if tables is not None else own * self.search.allowed[part].shape[1]
-            stop = start + max(1, self.column // each)
-            self.column = min(2 * self.column, _COLUMN)
-            piece = block.part(start, stop)
-            self._worked(piece.size * (1 if tables is not None else own))
+        for piece in self.pieces(block, part, looked_up=tables is not None):
             if tables is not None:
                 yield from self._looked_up(piece, tables)
             else:
                 yield from self.follow(self.extended(piece, part))
+
+    def pieces(self, block: Block, part: int, *, looked_up: bool = False) -> Iterator[Block]:
+        """The prefixes some at a time: few at first, since those may be enough."""
+        own = self.search.legal[part].shape[1]
+        each = 1 if looked_up else own * self.search.allowed[part].shape[1]
+        start = 0
+        while start < block.size:
+            stop = start + max(1, self.column // each)
+            self.column = min(2 * self.column, _COLUMN)
+            piece = block.part(start, stop)
+            self._worked(piece.size * (1 if looked_up else own))
+            yield piece
             start = stop
 
     def _worked(self, entries: int) -> None:
@@ -388,7 +407,9 @@ class _Run:
         t, node = self.pivot, self._node(block)
         assert t is not None
         done = block.values[t]
-        begin, count = tables.between(node, self.windows.least[t] - done, self.windows.most[t] - done)
+        begin, count = tables.between(
+            node, self.windows.least[t] - done, self.windows.most[t] - done
+        )
         found = np.flatnonzero(count)
         ends = np.cumsum(count[found])
         start = 0

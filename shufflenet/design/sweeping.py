@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from flopcount.conventions import Convention, price
 from shufflenet._version import __version__
+from shufflenet.design.asking import Asked
 from shufflenet.design.chain import Chain, chain
-from shufflenet.design.expanding import Expanded, Expansion, Settled, at_once
-from shufflenet.design.optimum import Asked
+from shufflenet.design.expanding import Expanded, Expansion, Settled, begun
 from shufflenet.design.parts import Column, cut, frames, repeated
 from shufflenet.design.problem import USUAL, Bound, Figure, Goal, Problem, Space
 from shufflenet.design.ranking import MEMORY, Field
-from shufflenet.design.search import Block, Search
+from shufflenet.design.search import Block, Search, extend, prefixes
 from shufflenet.network import assemble
 from shufflenet.placing import Frame, stage_rows, stem_row
 from shufflenet.quantities import QuantityError
@@ -176,9 +176,9 @@ class Priced:
         number = 0
         for index in range(len(self.frames)):
             one = self.frame(index)
-            for prefixes in one.cut(self.sweep.piece):
-                done = (index + one.share_before(prefixes[0])) / len(self.frames)
-                shipped = tuple((block.widths, block.repeats) for block in prefixes)
+            for blocks in one.cut(self.sweep.piece):
+                done = (index + one.share_before(blocks[0])) / len(self.frames)
+                shipped = tuple((block.widths, block.repeats) for block in blocks)
                 yield Piece(number, index, shipped, done)
                 number += 1
 
@@ -242,10 +242,9 @@ class _PricedFrame:
         """Prefixes that have so many completions together at most."""
         if not self.possible:
             return
-        none = np.zeros((1, 0), np.int32)
         taken: list[Block] = []
         left = size
-        for block, ways in self._fine(self.search.prefixes(none, none), size):
+        for block, ways in self._fine(prefixes(self.search), size):
             ends, start = np.cumsum(ways), 0
             while start < block.size:
                 before = int(ends[start - 1]) if start else 0
@@ -273,10 +272,8 @@ class _PricedFrame:
             if fine[start]:
                 yield block.part(start, stop), ways[start:stop]
                 continue
-            step = at_once(self.search, depth)
-            for at in range(start, stop, step):
-                coarse = block.part(at, min(at + step, stop))
-                yield from self._fine(self.search.extended(self.windows, coarse), size)
+            for finer in extend(self.search, self.windows, block.part(start, stop), depth):
+                yield from self._fine(finer, size)
 
     @cached_property
     def _tails(self) -> list[Any]:
@@ -303,7 +300,7 @@ class _PricedFrame:
         found = [
             networks
             for widths, repeats in piece.prefixes
-            for networks in self.expansion.networks(self.search.prefixes(widths, repeats))
+            for networks in self.expansion.networks(begun(self.search, widths, repeats))
             if networks.size
         ]
         if not found:

@@ -1,0 +1,185 @@
+"""The exact solver against brute force: the same optimum, the same front, the same ties."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from design_oracle import Best, Book, Point, answer, asked, badness, facts_of, named
+from design_strategies import FRAMES, Case, cases, own_cases
+from hypothesis import HealthCheck, given, settings
+
+from shufflenet.design.problem import Bound, Goal, Outcome, Problem, Space
+from shufflenet.reader import load
+from shufflenet.scaling import NothingLegalError
+from shufflenet.solver import solve
+
+#: The widths of Table 1, Stage2 to Stage4, and its complexity in multiply-adds.
+TABLE_1 = {
+    1: ((144, 288, 576), 142_502_976),
+    2: ((200, 400, 800), 140_036_512),
+    3: ((240, 480, 960), 136_500_672),
+    4: ((272, 544, 1088), 133_251_776),
+    8: ((384, 768, 1536), 136_829_952),
+}
+#: Of how many solutions the network itself is counted too; a front may have hundreds.
+MADE = 10
+NEAREST = Goal("macs", "nearest", 140_000_000)
+BUNDLED = Book(load("shufflenet"))
+
+
+def examples(most: int) -> settings:
+    """So many spaces, each with a few problems in it."""
+    slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    return settings(max_examples=most, deadline=None, suppress_health_check=slow)
+
+
+def optimum(problem: Problem) -> Outcome:
+    """What the solver under test answers."""
+    from shufflenet.design.optimum import optimise
+
+    return optimise(problem)
+
+
+def stated(problem: Problem, best: Best) -> dict[str, Any]:
+    """What an answer has to say of one solution."""
+    point, unique = best
+    return {**point.named._asdict(), "figures": dict(asked(problem, point)), "unique": unique}
+
+
+def check(problem: Problem, points: list[Point]) -> None:
+    """Check the solver against the networks of the space, one by one."""
+    expected = answer(problem, points)
+    if not expected:
+        with pytest.raises(NothingLegalError):
+            optimum(problem)
+        return
+    outcome = optimum(problem)
+    assert outcome.candidates == len(points)
+    figures = dict(asked(problem, points[0]))
+    got = [
+        {
+            **named(found.network)._asdict(),
+            "figures": {name: found.figures[name] for name in figures},
+            "unique": found.unique,
+        }
+        for found in outcome.solutions
+    ]
+    assert got == [stated(problem, best) for best in expected]
+    for found, best in zip(outcome.solutions[:MADE], expected, strict=False):
+        assert facts_of(found.network) == best.point.facts
+
+
+def check_all(case: Case) -> None:
+    """Check every problem of a case."""
+    for problem in case.problems:
+        check(problem, case.points)
+
+
+# Against brute force
+
+
+@examples(200)
+@given(cases(FRAMES, "free", goals=1))
+def test_free_stages_give_the_optimum_and_the_ties_of_brute_force(case: Case) -> None:
+    check_all(case)
+
+
+@examples(200)
+@given(cases(FRAMES, "ratio", goals=1))
+def test_stages_in_ratio_give_the_optimum_and_the_ties_of_brute_force(case: Case) -> None:
+    check_all(case)
+
+
+@examples(150)
+@given(cases(FRAMES, "scales"))
+def test_scales_give_the_optimum_the_ties_and_the_front_of_brute_force(case: Case) -> None:
+    check_all(case)
+
+
+@examples(150)
+@given(cases(FRAMES, "free", goals=2))
+def test_two_goals_of_free_stages_give_the_front_of_brute_force(case: Case) -> None:
+    check_all(case)
+
+
+@examples(100)
+@given(cases(FRAMES, "free", goals=3))
+def test_three_goals_of_free_stages_give_the_front_of_brute_force(case: Case) -> None:
+    check_all(case)
+
+
+@examples(100)
+@given(cases(FRAMES, "ratio", goals=2))
+def test_two_goals_of_stages_in_ratio_give_the_front_of_brute_force(case: Case) -> None:
+    check_all(case)
+
+
+@examples(150)
+@given(own_cases())
+def test_any_spec_gives_the_optimum_and_the_front_of_brute_force(case: Case) -> None:
+    check_all(case)
+
+
+# Table 1
+
+
+@pytest.mark.parametrize("groups", TABLE_1)
+def test_brute_force_gives_table_1_at_140m_and_so_does_the_older_solver(groups: int) -> None:
+    space = Space(BUNDLED.spec, groups=(groups,), widest=2)
+    problem = Problem(space, (NEAREST,), top=4)
+    best = answer(problem, BUNDLED.points(space))
+    assert best[0].point.named.widths == TABLE_1[groups][0]
+    assert best[0].point.named.stem == 24
+    assert best[0].point.facts.conv == TABLE_1[groups][1]
+    assert best[0].unique
+    older = solve(BUNDLED.spec, 140_000_000, groups, top=4)
+    assert [found.network.stage_widths for found in older.solutions] == [
+        each.point.named.widths for each in best
+    ]
+
+
+@pytest.mark.parametrize("groups", TABLE_1)
+def test_140m_gives_back_table_1_with_its_ties_and_candidates(groups: int) -> None:
+    space = Space(BUNDLED.spec, groups=(groups,))
+    check(Problem(space, (NEAREST,), top=4), BUNDLED.points(space))
+
+
+def test_all_columns_of_table_1_and_their_front_of_cost_and_channels() -> None:
+    space = Space(BUNDLED.spec, groups=tuple(TABLE_1), widest=2)
+    points = BUNDLED.points(space)
+    goals = (Goal("macs", "least"), Goal("channels", "most"))
+    bounds = (Bound("macs", most=150_000_000), Bound("params", most=2_000_000))
+    check(Problem(space, goals, bounds), points)
+    check(Problem(space, goals[1:], bounds, top=10), points)
+
+
+# Brute force by itself
+
+
+@examples(50)
+@given(cases(FRAMES))
+def test_the_oracle_lists_each_network_once_and_in_order(case: Case) -> None:
+    names = [point.named for point in case.points]
+    assert len(set(names)) == len(names)
+    assert [point.place for point in case.points] == sorted(p.place for p in case.points)
+
+
+@examples(50)
+@given(cases(FRAMES, goals=2))
+def test_the_front_of_the_oracle_holds_the_optimum_of_each_goal(case: Case) -> None:
+    for problem in case.problems:
+        front = answer(problem, case.points)
+        for goal in problem.goals:
+            alone = answer(
+                Problem(problem.space, (goal,), problem.bounds, problem.convention), case.points
+            )
+            assert bool(alone) == bool(front)
+            if alone:
+                assert best_of(goal, front, problem) == best_of(goal, alone, problem)
+
+
+def best_of(goal: Goal, found: list[Best], problem: Problem) -> int:
+    """The least miss of a goal among some solutions."""
+    assert isinstance(problem.convention, str)
+    return min(badness(best.point, goal, problem.convention) for best in found)
