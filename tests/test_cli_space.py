@@ -11,6 +11,8 @@ import pytest
 from command import EXAMPLES, ROOT, Outcome, cells, fails, needs_torch, ran, run, run_together
 
 from flopcount.conventions import price
+from shufflenet.design.optimum import optimise
+from shufflenet.design.problem_files import load_problem
 from shufflenet.network import network
 from shufflenet.reader import load
 from shufflenet.scaling import NothingLegalError
@@ -371,6 +373,17 @@ def test_the_documented_problem_keeps_its_bounds():
         assert 76_000_000 <= 2 * (net["macs"] + 1_000 * net["widths"][-1]) <= 84_000_000
 
 
+def test_python_gives_the_same_answer_to_a_problem_file():
+    path = ROOT / "examples" / "phone.toml"
+    outcome = optimise(load_problem(path))
+    args = ("--problem", str(path), "--format", "json", "--no-confirm")
+    shown = ran("solve-widths", *args).json["solutions"]
+    assert [list(found.network.stage_widths) for found in outcome.solutions] == [
+        net["widths"] for net in shown
+    ]
+    assert [net["candidates"] for net in shown] == [outcome.candidates] * 3
+
+
 @needs_torch
 def test_every_network_shown_is_confirmed():
     outcome = run("solve-widths", *FRONT, "--top", "3", "--format", "json")
@@ -388,6 +401,24 @@ def test_a_network_is_saved_as_a_spec_that_other_commands_take(folder: Path):
         cost = run("cost", name, "--format", "json", cwd=folder).json
         for key in ("stem", "widths", "macs", "params", "peak_activation_bytes"):
             assert cost[key] == net[key]
+
+
+_MISCOUNT = """
+from shufflenet import confirmation
+right = confirmation.torch_flops
+confirmation.torch_flops = lambda module, shape: right(module, shape) | {"fc.linear": 0}
+"""
+
+
+@needs_torch
+def test_a_network_on_which_the_witnesses_disagree_is_not_saved(folder: Path):
+    space = ("solve-widths", "--problem", "phone.toml", "--save", "a.toml")
+    budget = ("solve-widths", "--spec", "tiny.toml", "--budget", "9M", "--save", "b.toml")
+    for outcome in run_together(space, budget, before=_MISCOUNT, cwd=folder):
+        assert outcome.code == 1
+        assert ".toml: not written, as the witnesses disagree" in outcome.err
+        assert "NO" in outcome.out.split()
+    assert sorted(path.name for path in folder.iterdir()) == ["phone.toml", "tiny.toml"]
 
 
 def test_a_spec_that_cannot_be_saved_is_one_error_and_shows_nothing(folder: Path):

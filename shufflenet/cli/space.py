@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from flopcount.conventions import convention
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit, say, write_bytes
 from shufflenet.cli.proof import confirmed, verdict
@@ -19,7 +20,7 @@ from shufflenet.design.problem_files import read_request
 from shufflenet.design.request import Request
 from shufflenet.design.tables import answers_table
 from shufflenet.design.words import bound_text, goal_text
-from shufflenet.network import Network
+from shufflenet.figures import Priced
 from shufflenet.scaling import NothingLegalError
 
 #: How many points of a front are shown where nothing else is said.
@@ -46,8 +47,8 @@ def solve_space(
     if options.wants_proof(confirm):
         answers = [_confirmed(item) for item in answers]
     if save is not None:
-        best = answers[0].outcome
-        saved(best.best.network, save, _sentences(best.problem))
+        best = answers[0]
+        save_network(best.shown[0].item, save, _sentences(best.outcome.problem))
     emit(form, path, lambda: answers_table(answers), lambda: answers_json(answers))
     return code | verdict(shown.item for item in answers for shown in item.shown)
 
@@ -128,10 +129,17 @@ def check_save(save: str, path: str | None) -> None:
         raise click.UsageError(f"--save {save!r} is where -o writes, too")
 
 
-def saved(network: Network, path: str, notes: Collection[str]) -> None:
-    """Write a network as a spec, whole or not at all. Raises OutputError."""
+def save_network(item: Priced, path: str, notes: Collection[str]) -> None:
+    """Write a network as a spec, whole or not at all, unless its witnesses disagree.
+
+    Raises OutputError where the file cannot be written.
+    """
     from shufflenet.writing import written
 
+    if item.confirmed is False:
+        say(f"shufflecost: {path}: not written, as the witnesses disagree")
+        return
+    network = item.network
     title = f"{network.spec.title or network.spec.name}, solved"
     text = written(network, title=title, source="shufflecost solve-widths", notes=tuple(notes))
     write_bytes(path, text.encode("utf-8"))
@@ -141,4 +149,5 @@ def _sentences(problem: Problem) -> list[str]:
     """What a saved network was solved for."""
     wanted = ", ".join(goal_text(goal) for goal in problem.goals)
     held = [bound_text(bound) for bound in problem.bounds]
-    return [f"solved for {wanted}" + (f", with {', '.join(held)}" if held else "")]
+    kept = f", with {', '.join(held)}" if held else ""
+    return [f"solved for {wanted}{kept}; convention {convention(problem.convention).name}"]

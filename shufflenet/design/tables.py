@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from flopcount.report import Cell, Signed, Table
 from shufflenet.design.answers import Answer, Shown, bottleneck, repeats, unit
-from shufflenet.design.problem import Figure, Goal
+from shufflenet.design.problem import Figure, Goal, Space
 from shufflenet.design.words import WORDS, bound_text, goal_text, named
 from shufflenet.network import Network
 from shufflenet.placing import stem_row
@@ -92,12 +92,9 @@ def _title(answers: Sequence[Answer], told: Sequence[str]) -> str:
 def _columns(answers: Sequence[Answer]) -> Table:
     every = [shown for item in answers for shown in item.shown]
     networks = [shown.item.network for shown in every]
-    telling = [v for v in (*_VARIABLES, _REPEATS) if _differ(v, networks) and v.header != "g"]
-    settled = [
-        v.words.format(v.of(networks[0]))
-        for v in _VARIABLES
-        if v.header in _asked(answers[0]) and v.header != "g" and v not in telling
-    ]
+    space = answers[0].outcome.problem.space
+    telling = [v for v in _VARIABLES if v.header != "g" and _tells(v, networks, space)]
+    settled = _settled([v for v in _VARIABLES if v.header != "g"], telling, networks[0], space)
     headers = []
     for shown in every:
         network = shown.item.network
@@ -112,31 +109,34 @@ def _columns(answers: Sequence[Answer]) -> Table:
     )
 
 
-def _asked(item: Answer) -> set[str]:
-    """The headers of the variables that the problem names itself."""
-    space = item.outcome.problem.space
-    named_ones = {
-        "Unit": space.units,
-        "Size": space.sizes,
-        "Bottleneck": space.bottlenecks,
-        "g": space.groups,
-    }
-    return {header for header, values in named_ones.items() if values}
+def _given(variable: _Variable, space: Space) -> int:
+    """How many values the problem gives a variable; 0 where the spec's own stays."""
+    given = {"Unit": space.units, "Size": space.sizes, "Bottleneck": space.bottlenecks}
+    return len(given.get(variable.header, space.groups))
+
+
+def _tells(variable: _Variable, networks: Sequence[Network], space: Space) -> bool:
+    """Whether the networks differ in a variable, or might have."""
+    return _given(variable, space) > 1 or _differ(variable, networks)
+
+
+def _settled(
+    variables: Sequence[_Variable], telling: Sequence[_Variable], first: Network, space: Space
+) -> list[str]:
+    """What the problem settles of all its networks, in words."""
+    return [v.words.format(v.of(first)) for v in variables if v not in telling and _given(v, space)]
 
 
 def _list(answers: Sequence[Answer]) -> Table:
     every = [shown for item in answers for shown in item.shown]
     networks = [shown.item.network for shown in every]
     first = networks[0]
-    varied = [v for v in _VARIABLES if v.header == "g" or _differ(v, networks)]
-    settled = [
-        v.words.format(v.of(first))
-        for v in _VARIABLES
-        if v.header in _asked(answers[0]) and v not in varied
-    ]
+    space = answers[0].outcome.problem.space
+    varied = [v for v in _VARIABLES if v.header == "g" or _tells(v, networks, space)]
+    settled = _settled(_VARIABLES, varied, first, space)
     stem = [_STEM] if first.stem is not None else []
     told = [*varied, *stem, _Variable("Widths", "", widths_text)]
-    if answers[0].outcome.problem.space.repeats or _differ(_REPEATS, networks):
+    if space.repeats or _differ(_REPEATS, networks):
         told.append(_REPEATS)
     chosen = every[0].item.convention
     values: list[tuple[str, Callable[[Shown], Cell]]] = [
@@ -255,7 +255,8 @@ def _proof(item: Answer) -> Iterator[str]:
 def _tied(item: Answer) -> int:
     """How many of those shown are as good as the best."""
     goal = item.outcome.problem.goals[0]
-    values = [shown.figure(goal.figure, goal.convention) for shown in item.shown]
     if goal.target is not None:
-        values = [abs(value - goal.target) for value in values]
+        misses = [abs(shown.residual(goal)) for shown in item.shown]
+        return misses.count(misses[0])
+    values = [shown.figure(goal.figure, goal.convention) for shown in item.shown]
     return values.count(values[0])
