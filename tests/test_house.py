@@ -63,6 +63,24 @@ MADE_OF_TORCH = [
     "shufflenet.detection",
     "shufflenet.programs",
 ]
+MADE_OF_NUMPY = [
+    "shufflenet.solver",
+    "shufflenet.sweep",
+    "shufflenet.design.parts",
+    "shufflenet.design.folding",
+    "shufflenet.design.chain",
+    "shufflenet.design.search",
+    "shufflenet.design.multipliers",
+    "shufflenet.design.ranking",
+    "shufflenet.design.asking",
+    "shufflenet.design.relaxing",
+    "shufflenet.design.front",
+    "shufflenet.design.optimum",
+    "shufflenet.design.expanding",
+    "shufflenet.design.sweeping",
+    "shufflenet.design.rendering",
+    "shufflenet.design.sweep_runs",
+]
 # Who alone may import what.
 ONLY = {
     "shufflenet.cli": ["shufflenet.cli", "shufflenet.__main__"],
@@ -74,10 +92,12 @@ ONLY = {
     "torchvision": ["shufflenet.detection", "shufflenet.targets"],
     "timm": ["shufflenet.targets"],
     "matplotlib": ["shufflenet.plots", "shufflenet.cli.plot"],
+    "pyarrow": ["shufflenet.design.rendering"],
 }
 # What is costly is imported where it is used; but these rooms are made of it.
 LATE = {
-    "numpy": ["shufflenet.solver", "shufflenet.sweep"],
+    "numpy": MADE_OF_NUMPY,
+    "pyarrow": [],
     "sympy": [],
     "rich": [],
     "tabulate": [],
@@ -87,8 +107,7 @@ LATE = {
     "torchvision": [],
     "timm": [],
     **dict.fromkeys(("onnx", "flopcount.onnx_graph"), ONLY["onnx"]),
-    "shufflenet.solver": ["shufflenet.solver"],
-    "shufflenet.sweep": ["shufflenet.solver", "shufflenet.sweep"],
+    **dict.fromkeys(MADE_OF_NUMPY, MADE_OF_NUMPY),
 }
 # From the ground up: a room imports none of a later floor.
 FLOORS = [
@@ -124,8 +143,9 @@ FLOORS = [
         "shufflenet.design.words",
         "shufflenet.design.request",
         "shufflenet.design.problem_files",
-        "shufflenet.sweep",
-        "shufflenet.solver",
+        *MADE_OF_NUMPY,
+        "shufflenet.design.sweep_files",
+        "shufflenet.design.workers",
         "shufflenet.builder",
         "shufflenet.breakdowns",
         "shufflenet.programs",
