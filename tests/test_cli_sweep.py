@@ -325,7 +325,7 @@ def test_an_executor_of_one_s_own_does_the_work(tmp_path: Path, whole: bytes, na
 def test_an_executor_that_fails_is_told(tmp_path: Path):
     (tmp_path / "own_cluster.py").write_text(OWN.replace('print("made")', ""))
     env = {"PYTHONDONTWRITEBYTECODE": "1"}
-    for name, said in (("nothing", "of type int, which has no submit"), ("none", "no callable")):
+    for name, said in (("nothing", "of type int, no concurrent.futures.Executor"), ("none", "no callable")):
         done = run(*SPACE, "--executor", f"own_cluster:{name}", cwd=tmp_path, env=env)
         fails(done, 2, f"own_cluster:{name}", said)
     done = run(*SPACE, "--executor", "own_cluster:broken", cwd=tmp_path, env=env)

@@ -575,7 +575,7 @@ def test_an_executor_that_is_none_is_told(tmp_path: Path, monkeypatch: pytest.Mo
         ("no_such_room:made", "there is no module 'no_such_room'"),
         ("cluster_of_tests:nobody", "has no callable 'nobody'"),
         ("cluster_of_tests:thing", "has no callable 'thing'"),
-        ("cluster_of_tests:made", "of type dict, which has no submit"),
+        ("cluster_of_tests:made", "of type dict, no concurrent.futures.Executor"),
     ):
         with pytest.raises(WorkerError, match=said):
             executor_from(name)

@@ -218,7 +218,7 @@ def _executor(name: str | None, jobs: int | None) -> Iterator[tuple[Executor | N
     try:
         yield made, _AHEAD * (jobs or _WORKERS)
     finally:
-        made.shutdown(cancel_futures=True)
+        made.shutdown()
 
 
 @contextmanager

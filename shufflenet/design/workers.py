@@ -103,9 +103,9 @@ def _made(name: str, where: str, attribute: str) -> Executor:
     if not callable(make):
         raise WorkerError(f"executor {name!r}: {where} has no callable {attribute!r}")
     made = make()
-    if not callable(getattr(made, "submit", None)):
+    if not isinstance(made, Executor):
         raise WorkerError(
-            f"executor {name!r}: gave what is of type {type(made).__name__}, which has no submit"
+            f"executor {name!r}: gave what is of type {type(made).__name__}, no"
+            " concurrent.futures.Executor"
         )
-    found: Executor = made
-    return found
+    return made
