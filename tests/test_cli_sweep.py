@@ -292,6 +292,28 @@ def test_nothing_legal_and_nothing_in_bounds_exit_1_in_one_line(tmp_path: Path, 
     assert done.out.encode() == whole[: whole.index(b"\n") + 1]
 
 
+@pytest.mark.parametrize(
+    ("args", "quoted"),
+    [
+        (("--figures", "nope"), "'nope' is not one of"),
+        (("--figures", "intensity"), "'intensity' is not one of"),
+        (("--piece", "0"), "0 is not in the range"),
+        (("--jobs", "0"), "0 is not in the range"),
+        (("--format", "json"), "'json' is not one of"),
+        (("--max-macs", "much"), "'much'"),
+        (("--problem", "nowhere.toml"), "nowhere.toml"),
+        (("--convention", "nope"), "'nope'"),
+        (("--executor", "nope"), "'nope' is not package.module:callable"),
+        (("--executor", "no_such_room:made"), "there is no module 'no_such_room'"),
+        (("--objective", "macs"), "--objective"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_bad_input_is_quoted_in_one_line(args: tuple[str, ...], quoted: str):
+    (done,) = run_together((*SPACE, *args))
+    fails(done, 2, quoted)
+
+
 OWN = """
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
@@ -325,7 +347,10 @@ def test_an_executor_of_one_s_own_does_the_work(tmp_path: Path, whole: bytes, na
 def test_an_executor_that_fails_is_told(tmp_path: Path):
     (tmp_path / "own_cluster.py").write_text(OWN.replace('print("made")', ""))
     env = {"PYTHONDONTWRITEBYTECODE": "1"}
-    for name, said in (("nothing", "of type int, no concurrent.futures.Executor"), ("none", "no callable")):
+    for name, said in (
+        ("nothing", "of type int, no concurrent.futures.Executor"),
+        ("none", "no callable"),
+    ):
         done = run(*SPACE, "--executor", f"own_cluster:{name}", cwd=tmp_path, env=env)
         fails(done, 2, f"own_cluster:{name}", said)
     done = run(*SPACE, "--executor", "own_cluster:broken", cwd=tmp_path, env=env)

@@ -154,7 +154,9 @@ def _written(
     if path is None or _is_stream(path):
         if form == "parquet":
             raise click.UsageError("Parquet is a folder of files, so it needs one: -o FILE")
-        with _to(path) as write, _bar() as told:
+        # On a terminal the rows themselves show how far it is.
+        hidden = path is None and sys.stdout.isatty()
+        with _to(path) as write, _bar(hidden) as told:
             return stream(Priced(made), write, executor, ahead=ahead, told=told)
 
     def begun(rows: int) -> None:
@@ -222,9 +224,9 @@ def _executor(name: str | None, jobs: int | None) -> Iterator[tuple[Executor | N
 
 
 @contextmanager
-def _bar() -> Iterator[Told | None]:
-    """A progress bar on standard error, where that is a terminal."""
-    if sys.stderr is None or not sys.stderr.isatty():
+def _bar(hidden: bool = False) -> Iterator[Told | None]:
+    """A progress bar on standard error, where that is a terminal, unless it is to be hidden."""
+    if hidden or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

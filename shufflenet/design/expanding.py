@@ -16,7 +16,7 @@ from shufflenet.design.parts import Column
 from shufflenet.design.search import Block, Search, Windows, extend, prefixes
 
 # Entries of the last part that are laid out at most.
-_MOST_LAID_OUT = 8_000_000
+_MOST_LAID_OUT = 4_000_000
 # Of a window that leaves less of a term than one in so many, sorted tables are faster.
 _TIGHT = 16
 

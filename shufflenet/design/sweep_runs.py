@@ -49,7 +49,7 @@ Told: TypeAlias = Callable[[Progress], None]
 @lru_cache(maxsize=2)
 def _priced(sweep: bytes) -> Priced:
     found: Sweep = pickle.loads(sweep)
-    return Priced(found, kept=2)
+    return Priced(found)
 
 
 def done(task: Task) -> Result:

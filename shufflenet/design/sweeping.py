@@ -150,7 +150,7 @@ def no_rows(sweep: Sweep) -> Rows:
 class Priced:
     """A sweep with its frames priced, each when it is first asked for."""
 
-    def __init__(self, sweep: Sweep, kept: int = 8) -> None:
+    def __init__(self, sweep: Sweep, kept: int = 2) -> None:
         self.sweep = sweep
         self.frames = tuple(frames(sweep.space))
         self.asked = Asked.of(sweep.problem)
