@@ -45,9 +45,9 @@ FIGURES = Exactly("figure,...", listed(read_figure), lambda: ["moved", "layers",
     short_help="A whole design space as a table.",
     epilog=options.epilog(
         "shufflecost sweep --groups 1,2,3,4,8 --repeats 2-6,4-10,2-6 -o space.csv",
-        "shufflecost sweep --free-stages --align 24 --max-macs 140M --jobs 4 -o space.parquet",
+        "shufflecost sweep --free-stages --align 24 --max-macs 140M --jobs 2 -o free.parquet",
         "shufflecost sweep --problem phone.toml --count",
-        "shufflecost sweep --free-stages --executor cluster:executor --jobs 64 -o space.csv",
+        "shufflecost sweep --free-stages --align 24 --executor cluster:executor -o wide.csv",
         own=True,
     ),
 )
