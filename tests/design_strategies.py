@@ -11,7 +11,7 @@ from fractions import Fraction
 from math import lcm, prod
 from typing import Any, NamedTuple
 
-from design_oracle import CHARGES, Book, Point, column, figure, needed_units
+from design_oracle import CHARGES, Book, Point, column, figure, needed_units, units_in_all
 from hypothesis import strategies as st
 from strategies import STAGE_UNITS, head, image, own_spec, specs, stage
 
@@ -88,6 +88,16 @@ def _cut(parts: dict[str, Any], most: int) -> dict[str, Any]:
     return {**parts, **cut}
 
 
+def _units(spec: Spec) -> list[range]:
+    """How many units each stage may have: its own, where one more makes the image smaller."""
+    found = []
+    counts = zip(stage_rows(spec), needed_units(spec), units_in_all(spec), strict=True)
+    for first, needed, own in counts:
+        last = [row for row in spec.rows if row.path == first.path][-1]
+        found.append(range(needed, needed + 3) if last.stride == 1 else range(own, own + 1))
+    return found
+
+
 @st.composite
 def _varied(draw: st.DrawFn, spec: Spec, *, scaled: bool) -> dict[str, Any]:
     """Up to three things that vary beside the widths; the spec's own of all others."""
@@ -104,7 +114,7 @@ def _varied(draw: st.DrawFn, spec: Spec, *, scaled: bool) -> dict[str, Any]:
         "units": some(STAGE_UNITS, 3, 1),
         "sizes": some(_SIZES, 2, 1),
         "bottlenecks": some((4, 2, 1, 3, 8), 2, 1),
-        "repeats": st.tuples(*(some(range(n, n + 3), 3, 1) for n in needed_units(spec))),
+        "repeats": st.tuples(*(some(units, 3, 1) for units in _units(spec))),
     }
     return {
         **{name: draw(each) if name in vary else () for name, each in values.items()},

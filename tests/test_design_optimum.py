@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from design_oracle import Best, Book, Point, answer, asked, badness, facts_of, named
+from design_oracle import (
+    ONE,
+    Best,
+    Book,
+    Named,
+    Point,
+    answer,
+    asked,
+    badness,
+    facts_of,
+    named,
+)
 from design_strategies import FRAMES, Case, cases, own_cases
 from hypothesis import HealthCheck, given, settings
+from strategies import head, own_spec, stage
 
 from shufflenet.design.problem import Bound, Goal, Outcome, Problem, Space
+from shufflenet.quantities import QuantityError
 from shufflenet.reader import load
 from shufflenet.scaling import NothingLegalError
 from shufflenet.solver import solve
@@ -41,10 +55,9 @@ def optimum(problem: Problem) -> Outcome:
     return optimise(problem)
 
 
-def stated(problem: Problem, best: Best) -> dict[str, Any]:
-    """What an answer has to say of one solution."""
-    point, unique = best
-    return {**point.named._asdict(), "figures": dict(asked(problem, point)), "unique": unique}
+def stated(name: Named, figures: Mapping[str, int], unique: bool) -> dict[str, Any]:
+    """What an answer says of one solution; which scale made it is left open."""
+    return {**name._replace(scale=ONE)._asdict(), "figures": dict(figures), "unique": unique}
 
 
 def check(problem: Problem, points: list[Point]) -> None:
@@ -56,16 +69,12 @@ def check(problem: Problem, points: list[Point]) -> None:
         return
     outcome = optimum(problem)
     assert outcome.candidates == len(points)
-    figures = dict(asked(problem, points[0]))
+    wanted = asked(problem, points[0])
     got = [
-        {
-            **named(found.network)._asdict(),
-            "figures": {name: found.figures[name] for name in figures},
-            "unique": found.unique,
-        }
+        stated(named(found.network), {name: found.figures[name] for name in wanted}, found.unique)
         for found in outcome.solutions
     ]
-    assert got == [stated(problem, best) for best in expected]
+    assert got == [stated(point.named, asked(problem, point), unique) for point, unique in expected]
     for found, best in zip(outcome.solutions[:MADE], expected, strict=False):
         assert facts_of(found.network) == best.point.facts
 
@@ -79,31 +88,31 @@ def check_all(case: Case) -> None:
 # Against brute force
 
 
-@examples(200)
+@examples(100)
 @given(cases(FRAMES, "free", goals=1))
 def test_free_stages_give_the_optimum_and_the_ties_of_brute_force(case: Case) -> None:
     check_all(case)
 
 
-@examples(200)
+@examples(150)
 @given(cases(FRAMES, "ratio", goals=1))
 def test_stages_in_ratio_give_the_optimum_and_the_ties_of_brute_force(case: Case) -> None:
     check_all(case)
 
 
-@examples(150)
+@examples(80)
 @given(cases(FRAMES, "scales"))
 def test_scales_give_the_optimum_the_ties_and_the_front_of_brute_force(case: Case) -> None:
     check_all(case)
 
 
-@examples(150)
+@examples(120)
 @given(cases(FRAMES, "free", goals=2))
 def test_two_goals_of_free_stages_give_the_front_of_brute_force(case: Case) -> None:
     check_all(case)
 
 
-@examples(100)
+@examples(80)
 @given(cases(FRAMES, "free", goals=3))
 def test_three_goals_of_free_stages_give_the_front_of_brute_force(case: Case) -> None:
     check_all(case)
@@ -115,7 +124,7 @@ def test_two_goals_of_stages_in_ratio_give_the_front_of_brute_force(case: Case) 
     check_all(case)
 
 
-@examples(150)
+@examples(200)
 @given(own_cases())
 def test_any_spec_gives_the_optimum_and_the_front_of_brute_force(case: Case) -> None:
     check_all(case)
@@ -183,3 +192,12 @@ def best_of(goal: Goal, found: list[Best], problem: Problem) -> int:
     """The least miss of a goal among some solutions."""
     assert isinstance(problem.convention, str)
     return min(badness(best.point, goal, problem.convention) for best in found)
+
+
+def test_repeats_of_a_row_that_strides_are_refused_and_its_own_number_is_not() -> None:
+    rows = (*FRAMES[0].spec.rows[:3], stage("Stage2", "resnet", (8,) * 3), *head(5, 3))
+    spec = own_spec(*rows, groups=(1, 2, 3))
+    goals = (Goal("params", "least"),)
+    assert optimum(Problem(Space(spec, repeats=((1,),)), goals)).candidates
+    with pytest.raises(QuantityError, match=r"Stage2: repeats 1, 2: .* there can only be 1"):
+        optimum(Problem(Space(spec, repeats=((1, 2),)), goals))

@@ -63,18 +63,18 @@ MADE_OF_TORCH = [
     "shufflenet.detection",
     "shufflenet.programs",
 ]
-MADE_OF_NUMPY = [
-    "shufflenet.solver",
-    "shufflenet.sweep",
+# The rooms that search a design space, all of them over arrays.
+TABLES = [
     "shufflenet.design.parts",
     "shufflenet.design.folding",
     "shufflenet.design.chain",
     "shufflenet.design.search",
+    "shufflenet.design.enumerating",
     "shufflenet.design.multipliers",
     "shufflenet.design.ranking",
     "shufflenet.design.asking",
-    "shufflenet.design.relaxing",
     "shufflenet.design.front",
+    "shufflenet.design.relaxing",
     "shufflenet.design.optimum",
     "shufflenet.design.expanding",
     "shufflenet.design.sweeping",
@@ -96,7 +96,7 @@ ONLY = {
 }
 # What is costly is imported where it is used; but these rooms are made of it.
 LATE = {
-    "numpy": MADE_OF_NUMPY,
+    "numpy": ["shufflenet.solver", "shufflenet.sweep", *TABLES],
     "pyarrow": [],
     "sympy": [],
     "rich": [],
@@ -107,7 +107,9 @@ LATE = {
     "torchvision": [],
     "timm": [],
     **dict.fromkeys(("onnx", "flopcount.onnx_graph"), ONLY["onnx"]),
-    **dict.fromkeys(MADE_OF_NUMPY, MADE_OF_NUMPY),
+    **dict.fromkeys(TABLES, TABLES),
+    "shufflenet.solver": ["shufflenet.solver"],
+    "shufflenet.sweep": ["shufflenet.solver", "shufflenet.sweep"],
 }
 # From the ground up: a room imports none of a later floor.
 FLOORS = [
@@ -143,9 +145,11 @@ FLOORS = [
         "shufflenet.design.words",
         "shufflenet.design.request",
         "shufflenet.design.problem_files",
-        *MADE_OF_NUMPY,
+        *TABLES,
         "shufflenet.design.sweep_files",
         "shufflenet.design.workers",
+        "shufflenet.sweep",
+        "shufflenet.solver",
         "shufflenet.builder",
         "shufflenet.breakdowns",
         "shufflenet.programs",

@@ -93,7 +93,7 @@ def _answers(
 def _optimum(problem: Problem) -> Outcome:
     """The proven answer. Raises click's exception where a proof would take too long."""
     from shufflenet.design.optimum import optimise
-    from shufflenet.design.search import SpaceTooLargeError
+    from shufflenet.design.problem import SpaceTooLargeError
 
     try:
         return optimise(problem)

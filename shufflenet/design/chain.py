@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from shufflenet.design.parts import Cut, Part, repeated
 from shufflenet.network import Network, assemble
 from shufflenet.placing import Frame
 from shufflenet.quantities import QuantityError
+from shufflenet.scaling import Rounded
 from shufflenet.spec import Row, SpecError
 
 # Pairs of widths in one table at most: a quarter of a gigabyte for each figure.
@@ -77,15 +79,19 @@ class Chain:
         """
         rows: tuple[Row, ...] = self.frame.spec.rows
         settled: dict[str, int] = {}
+        scale = Decimal(1)
+        rounded: tuple[Rounded, ...] = ()
         for link, j, r in zip(self.links, widths, repeats, strict=True):
             part = link.part
             settled |= {p: int(c[j]) for p, c in zip(part.paths, part.widths, strict=True)}
+            if part.scales:
+                scale, rounded = part.scales[j]
             for path, count in zip(part.stages, part.repeats[r], strict=True):
                 rows = repeated(rows, path, count)
         spec = self.frame.spec
         if rows != spec.rows:
             spec = replace(spec, rows=rows)
-        return assemble(self.frame._replace(spec=spec), settled)
+        return assemble(self.frame._replace(spec=spec), settled, scale, rounded)
 
 
 def chain(space_cut: Cut, names: Names) -> Chain:

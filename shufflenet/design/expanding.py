@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from shufflenet.design.enumerating import extend, networks, prefixes
 from shufflenet.design.parts import Column
-from shufflenet.design.search import Block, Search, Windows, extend, prefixes
+from shufflenet.design.search import Block, Search, Windows
 
 # Entries of the last part that are laid out at most.
 _MOST_LAID_OUT = 4_000_000
@@ -99,7 +100,7 @@ class Expansion:
         depth = block.widths.shape[1]
         if depth > self.last or self.laid_out is None:
             # What is whole already goes through as it is.
-            for found in self.search.run(self.windows, block):
+            for found in networks(self.search, self.windows, block):
                 yield self._kept(self._columns(found))
         elif depth == self.last:
             yield self._kept(self.laid_out.behind(block, self._settled(block)))

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from shufflenet.design.enumerating import extend, prefixes
 from shufflenet.design.parts import Column
+from shufflenet.design.problem import SpaceTooLargeError
 from shufflenet.design.ranking import MEMORY, Field, Hit, Key, Limits
-from shufflenet.design.search import Block, Search, SpaceTooLargeError, extend, prefixes
+from shufflenet.design.search import Block, Search
 
 # Prefixes kept at once at most, and those of each width that a first, rough front is made of.
 _MOST_PREFIXES = 4_000_000

@@ -8,6 +8,7 @@ parts before it only the last width of the one right before.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from itertools import product
 from typing import NamedTuple, TypeAlias
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from shufflenet.design.problem import Space
 from shufflenet.placing import Frame, stage_rows, stem_row, variable_rows
 from shufflenet.quantities import MAX_WIDTH, QuantityError, in_proportion
-from shufflenet.scaling import NothingLegalError, settle
+from shufflenet.scaling import NothingLegalError, Rounded, settle
 from shufflenet.spec import Row, SpecError
 
 Column: TypeAlias = NDArray[np.int64]
@@ -27,7 +28,8 @@ class Part(NamedTuple):
     """Layers whose widths are settled together: their paths, and a column of widths for each.
 
     ``rows`` are all rows from its first layer up to the next part; ``repeats`` the numbers of
-    units, one for each of ``stages``, that are tried together.
+    units, one for each of ``stages``, that are tried together. Where the widths are those of
+    scales, ``scales`` says which, and what was rounded.
     """
 
     paths: tuple[str, ...]
@@ -35,10 +37,14 @@ class Part(NamedTuple):
     rows: tuple[Row, ...]
     stages: tuple[str, ...]
     repeats: tuple[tuple[int, ...], ...]
+    scales: tuple[tuple[Decimal, tuple[Rounded, ...]], ...] = ()
 
     def kept(self, mask: NDArray[np.bool_]) -> Part:
         """The part with those of its widths for which the mask holds."""
-        return self._replace(widths=tuple(column[mask] for column in self.widths))
+        return self._replace(
+            widths=tuple(column[mask] for column in self.widths),
+            scales=tuple(scale for scale, kept in zip(self.scales, mask, strict=False) if kept),
+        )
 
     @property
     def size(self) -> int:
@@ -68,15 +74,17 @@ def frames(space: Space) -> Iterator[Frame]:
 
 def cut(space: Space, frame: Frame) -> Cut:
     """The parts of one frame. Raises QuantityError where repeats are asked of what has none."""
+    scales: tuple[tuple[Decimal, tuple[Rounded, ...]], ...] = ()
     if space.scales:
-        settled = [(tuple(row.path for row in variable_rows(space.spec)), _scaled(space, frame))]
+        columns, scales = _scaled(space, frame)
+        settled = [(tuple(row.path for row in variable_rows(space.spec)), columns)]
     else:
         settled = [*_stem(space, frame), *_stages(space, frame)]
     rows = frame.spec.rows[1:]
     starts = [_first(rows, paths[0]) for paths, _ in settled]
     ends = [*starts[1:], len(rows)]
     parts = tuple(
-        Part(paths, columns, rows[start:end], *_repeats(space, paths))
+        Part(paths, columns, rows[start:end], *_repeats(space, paths), scales)
         for (paths, columns), start, end in zip(settled, starts, ends, strict=True)
     )
     return Cut(frame, rows[: starts[0]], parts)
@@ -125,19 +133,24 @@ def _stages(space: Space, frame: Frame) -> list[_Settled]:
     return [(tuple(row.path for row in rows), tuple(column[mask] for column in columns))]
 
 
-def _scaled(space: Space, frame: Frame) -> tuple[Column, ...]:
+def _scaled(
+    space: Space, frame: Frame
+) -> tuple[tuple[Column, ...], tuple[tuple[Decimal, tuple[Rounded, ...]], ...]]:
+    """The widths of every layer at each scale that has some, and those scales."""
     found: list[list[int]] = []
+    scales = []
     for scale in space.scales:
         try:
-            widths = settle(frame, scale).widths
+            settled = settle(frame, scale)
         except (NothingLegalError, SpecError):
             # No network of this scale: the others are the space.
             continue
-        values = [widths[row.path] for row in variable_rows(space.spec)]
+        values = [settled.widths[row.path] for row in variable_rows(space.spec)]
         if all(width % space.align == 0 for width in values):
             found.append(values)
+            scales.append((scale, settled.rounded))
     columns = np.array(found, np.int64).reshape(-1, len(variable_rows(space.spec)))
-    return tuple(columns.T)
+    return tuple(columns.T), tuple(scales)
 
 
 def _repeats(
@@ -154,8 +167,17 @@ def _repeats(
 
 
 def _possible(space: Space, path: str, counts: Sequence[int]) -> list[int]:
-    """The numbers of units that the rows of a stage can have."""
-    *others, _ = [row for row in space.spec.rows if row.path == path]
+    """The numbers of units that the rows of a stage can have.
+
+    Raises QuantityError where another number of them would make another image.
+    """
+    *others, last = [row for row in space.spec.rows if row.path == path]
+    own = sum(row.repeat for row in (*others, last))
+    if last.stride != 1 and list(counts) != [own]:
+        raise QuantityError(
+            f"{space.spec.where}: {last.layer}: repeats {', '.join(map(str, counts))}: every unit"
+            f" of its last row has stride {last.stride}, so there can only be {own}"
+        )
     least = max(sum(row.repeat for row in others), 1)
     return [count for count in counts if count >= least]
 

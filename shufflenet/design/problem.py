@@ -46,6 +46,10 @@ USUAL: Mapping[Figure, Sense] = {
 _MOST_VALUES = 1_000_000
 
 
+class SpaceTooLargeError(ValueError):
+    """A proof would take too long, or too much room; the text says what to narrow."""
+
+
 class Goal(NamedTuple):
     """What is wanted of a figure: the least, the most, or the nearest to a target.
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shufflenet.design.chain import Chain
+from shufflenet.design.enumerating import networks
 from shufflenet.design.multipliers import Cut, Side, cut, sides
 from shufflenet.design.search import FAR, Search, Term, Windows
 
@@ -130,7 +131,7 @@ class Field:
         """The networks of one chain within the limits, in the order of the space."""
         search = self.search(number, limits.most[MEMORY], cuts)
         count = len(self.terms)
-        for block in search.run(self.cut_windows(limits, cuts)):
+        for block in networks(search, self.cut_windows(limits, cuts)):
             rows = zip(
                 block.widths.tolist(),
                 block.repeats.tolist(),

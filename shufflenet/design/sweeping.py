@@ -21,11 +21,12 @@ from flopcount.conventions import Convention, price
 from shufflenet._version import __version__
 from shufflenet.design.asking import Asked
 from shufflenet.design.chain import Chain, chain
+from shufflenet.design.enumerating import extend, prefixes
 from shufflenet.design.expanding import Expanded, Expansion, Settled, begun
 from shufflenet.design.parts import Column, cut, frames, repeated
 from shufflenet.design.problem import USUAL, Bound, Figure, Goal, Problem, Space
 from shufflenet.design.ranking import MEMORY, Field
-from shufflenet.design.search import Block, Search, extend, prefixes
+from shufflenet.design.search import Block, Search
 from shufflenet.network import assemble
 from shufflenet.placing import Frame, stage_rows, stem_row
 from shufflenet.quantities import QuantityError

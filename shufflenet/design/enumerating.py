@@ -1,0 +1,268 @@
+"""Every network of a search within its windows, in the stated order, block by block.
+
+Prefixes are extended part by part while something behind them can fit; the last part is looked up
+in sorted lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from shufflenet.design.parts import Column
+from shufflenet.design.problem import SpaceTooLargeError
+from shufflenet.design.search import FAR, Block, Search, Windows
+
+# Entries of one column looked at together: at first, and at most.
+_FIRST_COLUMN = 2**14
+_COLUMN = 2**20
+# Entries of the last part's sorted tables at most.
+_MOST_SORTED = 8_000_000
+# Entries looked at in one search at most: some minutes.
+_MOST_WORK = 20_000_000_000
+
+
+def networks(search: Search, windows: Windows, behind: Block | None = None) -> Iterator[Block]:
+    """Every network within the windows, in the stated order, some at a time.
+
+    ``behind`` are the prefixes that they begin with; without it, all do. Raises
+    SpaceTooLargeError once that has taken too long.
+    """
+    if search.possible and not search.misses(windows):
+        yield from _Run(search, windows).follow(behind or prefixes(search))
+
+
+def prefixes(search: Search) -> Block:
+    """The one prefix of no part, which every network begins with."""
+    return Block(
+        np.zeros((1, 0), np.int32),
+        np.zeros((1, 0), np.int32),
+        search.start[:, None],
+        np.full(1, search.chain.start.get("memory", 0)),
+    )
+
+
+def extend(search: Search, windows: Windows, block: Block, part: int) -> Iterator[Block]:
+    """Prefixes with every entry of one more part that can still come into the windows."""
+    run = _Run(search, windows)
+    for piece in run.pieces(block, part):
+        found = run.extended(piece, part)
+        if found.size:
+            yield found
+
+
+def _sorted_last(search: Search, term: int) -> _Sorted | None:
+    """The entries of the last part, sorted by a term for each width before it, if they fit."""
+    if term not in search.lists:
+        before, own = search.legal[-1].shape
+        if before * own * search.allowed[-1].shape[1] > _MOST_SORTED:
+            return None
+        search.lists[term] = _Sorted(search, term)
+    found: _Sorted = search.lists[term]
+    return found
+
+
+class _Sorted:
+    """The last part's entries (own width, repeats), sorted by one term for each width before it."""
+
+    def __init__(self, search: Search, term: int) -> None:
+        pair, own = search.pair[-1], search.own[-1]
+        legal = search.legal[-1][:, :, None] & search.allowed[-1][None, :, :]
+        # (terms, before, own, repeats) -> (terms, before, own * repeats)
+        values = (pair[:, :, :, None] + own[:, None, :, :]).reshape(len(pair), len(legal), -1)
+        legal = legal.reshape(len(legal), -1)
+        self.values = values
+        self.count = legal.sum(axis=1)
+        entries = values[term][legal]
+        self.low = int(entries.min()) if len(entries) else 0
+        self.high = int(entries.max()) if len(entries) else 0
+        ranked = np.where(legal, values[term], FAR)
+        self.order = np.argsort(ranked, axis=1, kind="stable")
+        self.start = np.arange(len(legal), dtype=np.int64) * legal.shape[1]
+        # One sorted list for all widths before: each has a range of numbers of its own.
+        self.span = self.high - self.low + 3
+        self.joint = len(legal) * self.span < FAR
+        keys = np.take_along_axis(ranked, self.order, axis=1)
+        keys = np.minimum(keys, self.high + 1) - self.low + 1
+        if self.joint:
+            keys = keys + (np.arange(len(legal), dtype=np.int64) * self.span)[:, None]
+        self.keys = keys
+
+    def between(self, node: Any, least: Column, most: Column) -> tuple[Column, Column]:
+        """Where the entries from least to most begin and how many there are, for each prefix."""
+        least = np.clip(least, self.low, self.high + 1) - self.low + 1
+        most = np.clip(most, self.low - 1, self.high) - self.low + 1
+        if self.joint:
+            base = node * self.span
+            flat = self.keys.reshape(-1)
+            begin = np.searchsorted(flat, base + least, "left")
+            end = np.searchsorted(flat, base + most, "right")
+            begin, end = begin - self.start[node], end - self.start[node]
+        else:
+            begin, end = np.zeros_like(least), np.zeros_like(least)
+            for one in np.unique(node):
+                here = np.flatnonzero(node == one)
+                begin[here] = np.searchsorted(self.keys[one], least[here], "left")
+                end[here] = np.searchsorted(self.keys[one], most[here], "right")
+        return begin, np.maximum(end - begin, 0)
+
+
+class _Run:
+    """One enumeration: prefixes in order, extended part by part."""
+
+    def __init__(self, search: Search, windows: Windows) -> None:
+        self.search = search
+        self.windows = windows
+        self.column = _FIRST_COLUMN
+        self.work = 0
+        self.last = len(search.legal) - 1
+        # Only what is not certain is looked at.
+        self.open = [
+            t
+            for t in range(len(search.terms))
+            if windows.least[t] > search.least[t] or windows.most[t] < search.most[t]
+        ]
+        self.pivot = min(self.open, key=self._width) if self.open else None
+
+    def _width(self, t: int) -> float:
+        least = max(self.windows.least[t], self.search.least[t])
+        most = min(self.windows.most[t], self.search.most[t])
+        return (most - least) / max(self.search.most[t] - self.search.least[t], 1)
+
+    def follow(self, block: Block) -> Iterator[Block]:
+        """Every network that begins with one of the prefixes."""
+        part = block.widths.shape[1]
+        if part > self.last:
+            if block.size:
+                yield block
+            return
+        tables = None
+        if part == self.last and self.pivot is not None:
+            tables = _sorted_last(self.search, self.pivot)
+        for piece in self.pieces(block, part, looked_up=tables is not None):
+            if tables is not None:
+                yield from self._looked_up(piece, tables)
+            else:
+                yield from self.follow(self.extended(piece, part))
+
+    def pieces(self, block: Block, part: int, *, looked_up: bool = False) -> Iterator[Block]:
+        """The prefixes some at a time: few at first, since those may be enough."""
+        own = self.search.legal[part].shape[1]
+        each = 1 if looked_up else own * self.search.allowed[part].shape[1]
+        start = 0
+        while start < block.size:
+            stop = start + max(1, self.column // each)
+            self.column = min(2 * self.column, _COLUMN)
+            piece = block.part(start, stop)
+            self._worked(piece.size * (1 if looked_up else own))
+            yield piece
+            start = stop
+
+    def _worked(self, entries: int) -> None:
+        self.work += entries
+        if self.work > _MOST_WORK:
+            raise SpaceTooLargeError(
+                f"{self.search.chain.frame.spec.where}, g={self.search.chain.frame.groups}: after"
+                f" {_MOST_WORK:,} entries no proof is at hand; narrow the widths or align them"
+            )
+
+    def _node(self, block: Block) -> Any:
+        part = block.widths.shape[1]
+        return block.widths[:, -1].astype(np.int64) if part else np.zeros(block.size, np.int64)
+
+    def _fits(self, t: int, values: Any, least: Any, most: Any) -> Any:
+        """Where a term can still come into its window, with what is still to come."""
+        fits = values + least <= self.windows.most[t]
+        fits &= values + most >= self.windows.least[t]
+        return fits
+
+    def extended(self, block: Block, part: int) -> Block:
+        """The prefixes with every width and every repeats of one more part."""
+        s, node = self.search, self._node(block)
+        mask = s.legal[part][node]
+        for t in self.open:
+            values = block.values[t][:, None] + s.pair[part][t][node]
+            mask &= self._fits(t, values, s.arrive_least[part][t], s.arrive_most[part][t])
+        memory = block.memory
+        if s.remembers:
+            ahead = s.chain.links[part].pair["memory"]
+            if self.windows.memory:
+                most = np.maximum(ahead[node], s.arrive_peak[part])
+                mask &= np.maximum(memory[:, None], most) >= self.windows.memory
+        a, j = np.nonzero(mask)
+        values = block.values[:, a] + s.pair[part][:, node[a], j]
+        memory = np.maximum(memory[a], ahead[node[a], j]) if s.remembers else memory[a]
+        widths = np.concatenate([block.widths[a], j[:, None].astype(np.int32)], axis=1)
+        return self._repeated(Block(widths, block.repeats[a], values, memory), part)
+
+    def _repeated(self, block: Block, part: int) -> Block:
+        s, node = self.search, self._node(block)
+        mask = s.allowed[part][node]
+        for t in self.open:
+            values = block.values[t][:, None] + s.own[part][t][node]
+            least, most = s.tail_least[part][t][node], s.tail_most[part][t][node]
+            mask &= self._fits(t, values, least[:, None], most[:, None])
+        memory = block.memory
+        if s.remembers:
+            own = s.chain.links[part].own["memory"]
+            if self.windows.memory:
+                peak = np.maximum(own[node], s.tail_peak[part][node][:, None])
+                mask &= np.maximum(memory[:, None], peak) >= self.windows.memory
+        a, r = np.nonzero(mask)
+        values = block.values[:, a] + s.own[part][:, node[a], r]
+        memory = np.maximum(memory[a], own[node[a], r]) if s.remembers else memory[a]
+        repeats = np.concatenate([block.repeats[a], r[:, None].astype(np.int32)], axis=1)
+        return Block(block.widths[a], repeats, values, memory)
+
+    def _looked_up(self, block: Block, tables: _Sorted) -> Iterator[Block]:
+        """The prefixes with those entries of the last part that bring them into the windows."""
+        t, node = self.pivot, self._node(block)
+        assert t is not None
+        done = block.values[t]
+        begin, count = tables.between(
+            node, self.windows.least[t] - done, self.windows.most[t] - done
+        )
+        found = np.flatnonzero(count)
+        ends = np.cumsum(count[found])
+        start = 0
+        while start < len(found):
+            before = int(ends[start - 1]) if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, before + self.column, "right")))
+            self.column = min(2 * self.column, _COLUMN)
+            rows = found[start:stop]
+            self._worked(int(count[rows].sum()))
+            hits = self._hits(block, tables, node, rows, begin, count)
+            if hits.size:
+                yield hits
+            start = stop
+
+    def _hits(
+        self, block: Block, tables: _Sorted, node: Any, rows: Any, begin: Column, count: Column
+    ) -> Block:
+        s, repeats = self.search, self.search.allowed[-1].shape[1]
+        a = np.repeat(rows, count[rows])
+        first = np.cumsum(count[rows]) - count[rows]
+        at = np.arange(len(a)) - np.repeat(first, count[rows]) + begin[a]
+        entry = tables.order[node[a], at]
+        mask = np.ones(len(a), np.bool_)
+        for t in self.open:
+            values = block.values[t][a] + tables.values[t][node[a], entry]
+            mask &= self._fits(t, values, 0, 0)
+        j, r = np.divmod(entry, repeats)
+        memory = block.memory[a]
+        if s.remembers:
+            link = s.chain.links[-1]
+            memory = np.maximum(memory, link.pair["memory"][node[a], j])
+            memory = np.maximum(memory, link.own["memory"][j, r])
+            mask &= memory >= self.windows.memory
+        kept = np.flatnonzero(mask)
+        kept = kept[np.lexsort((entry[kept], a[kept]))]
+        a, j, r, entry = a[kept], j[kept], r[kept], entry[kept]
+        return Block(
+            np.concatenate([block.widths[a], j[:, None].astype(np.int32)], axis=1),
+            np.concatenate([block.repeats[a], r[:, None].astype(np.int32)], axis=1),
+            block.values[:, a] + tables.values[:, node[a], entry],
+            memory[kept],
+        )
