@@ -8,9 +8,9 @@ tool that listens to operators counts and what one that hooks modules does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Literal, NamedTuple, TypeAlias, assert_never
+from typing import Any, Literal, NamedTuple, TypeAlias, assert_never
 
 from flopcount.integers import Count, product, total
 from flopcount.tally import Entry, Shape
@@ -158,6 +158,16 @@ class Convention:
         if facts - WORDS.keys():
             unknown = ", ".join(sorted(facts - WORDS.keys()))
             raise ValueError(f"convention {self.name}: no such fact: {unknown}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Mappings that nobody may change cannot be pickled.
+        return Convention, tuple(_plain(getattr(self, one.name)) for one in fields(self))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(found) for key, found in value.items()}
+    return value
 
 
 #: A price of nothing.

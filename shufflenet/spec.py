@@ -7,10 +7,10 @@ unit that builds it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from shufflenet.quantities import MAX_WIDTH, QuantityError, check_size, check_width
 
@@ -84,9 +84,22 @@ class Row:
         path = "".join(c if c.isalnum() else "_" for c in self.layer.lower())
         object.__setattr__(self, "path", path)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (Row, *_shipped(self))
+
     def with_repeat(self, repeat: int) -> Row:
         """The row with another number of units. Raises SpecError for a number out of range."""
         return self if repeat == self.repeat else replace(self, repeat=repeat)
+
+
+def _shipped(record: Any) -> tuple[dict[str, Any], dict[str, Option]]:
+    """A record as another process gets it: options that nobody may change cannot be pickled."""
+    values = {one.name: getattr(record, one.name) for one in fields(record) if one.init}
+    return values, dict(values.pop("options"))
+
+
+def _remade(kind: Any, values: dict[str, Any], options: dict[str, Option]) -> Any:
+    return kind(**values, options=MappingProxyType(options))
 
 
 def check_options(options: Mapping[str, Option]) -> None:
@@ -158,6 +171,9 @@ class Spec:
             raise SpecError(str(error)) from error
         self._check_columns()
         self._check_rows()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (Spec, *_shipped(self))
 
     def _check_columns(self) -> None:
         if not 1 <= len(self.groups) <= _MAX_COLUMNS:

@@ -21,6 +21,7 @@ from shufflenet.units import UNITS
 NAMES = [
     "table",
     "solve-widths",
+    "sweep",
     "compare",
     "formula",
     "cost",
@@ -186,6 +187,13 @@ def words():
     return nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 3))
 """
 
+CLUSTER = """
+from concurrent.futures import ThreadPoolExecutor
+
+def executor():
+    return ThreadPoolExecutor(2)
+"""
+
 
 def graph(path: Path) -> None:
     onnx = pytest.importorskip("onnx")
@@ -203,6 +211,7 @@ def graph(path: Path) -> None:
 
 def test_every_example_of_every_help_runs_as_it_stands(tmp_path):
     pytest.importorskip("torchvision")
+    pytest.importorskip("pyarrow")
     (tmp_path / "package").mkdir()
     for file in ("net.py", "package/module.py"):
         (tmp_path / file).write_text(NET)
@@ -210,6 +219,8 @@ def test_every_example_of_every_help_runs_as_it_stands(tmp_path):
     convention = (EXAMPLES / "my-convention.toml").read_text()
     (tmp_path / "my-convention.toml").write_text(convention)
     (tmp_path / "my-net.toml").write_text((EXAMPLES / "tiny.toml").read_text())
+    (tmp_path / "phone.toml").write_text((EXAMPLES / "phone.toml").read_text())
+    (tmp_path / "cluster.py").write_text(CLUSTER)
     own = (EXAMPLES / "own_units.py").read_text().replace("def inverted", "def mine")
     (tmp_path / "my_units.py").write_text(own)
     lines = [

@@ -76,6 +76,10 @@ TABLES = [
     "shufflenet.design.front",
     "shufflenet.design.relaxing",
     "shufflenet.design.optimum",
+    "shufflenet.design.expanding",
+    "shufflenet.design.sweeping",
+    "shufflenet.design.rendering",
+    "shufflenet.design.sweep_runs",
 ]
 # Who alone may import what.
 ONLY = {
@@ -88,10 +92,12 @@ ONLY = {
     "torchvision": ["shufflenet.detection", "shufflenet.targets"],
     "timm": ["shufflenet.targets"],
     "matplotlib": ["shufflenet.plots", "shufflenet.cli.plot"],
+    "pyarrow": ["shufflenet.design.rendering"],
 }
 # What is costly is imported where it is used; but these rooms are made of it.
 LATE = {
     "numpy": ["shufflenet.solver", "shufflenet.sweep", *TABLES],
+    "pyarrow": [],
     "sympy": [],
     "rich": [],
     "tabulate": [],
@@ -140,6 +146,8 @@ FLOORS = [
         "shufflenet.design.request",
         "shufflenet.design.problem_files",
         *TABLES,
+        "shufflenet.design.sweep_files",
+        "shufflenet.design.workers",
         "shufflenet.sweep",
         "shufflenet.solver",
         "shufflenet.builder",

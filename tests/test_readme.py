@@ -23,9 +23,10 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAPER = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
 SOLVING = (ROOT / "docs" / "solving.md").read_text(encoding="utf-8")
+SWEEPING = (ROOT / "docs" / "sweeping.md").read_text(encoding="utf-8")
 CONSOLE = [
     example
-    for text in (README, PAPER, SOLVING)
+    for text in (README, PAPER, SOLVING, SWEEPING)
     for example in re.findall(r"```console\n\$ (shufflecost [^\n]*)\n(.*?)```", text, re.DOTALL)
 ]
 DOCS = {
@@ -64,6 +65,15 @@ def test_the_python_examples_give_what_they_show(name: str) -> None:
     failed, tried = doctest.DocTestRunner().run(examples, out=said.append)
     assert tried >= 10
     assert failed == 0, "".join(said)
+
+
+def test_the_python_examples_of_sweeps_give_what_they_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    failed, tried = doctest.testfile(str(ROOT / "docs" / "sweeping.md"), module_relative=False)
+    assert (failed, tried) == (0, 12)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.csv"]
 
 
 def test_the_test_command_of_the_readme_is_the_one_that_the_checks_run() -> None:

@@ -39,6 +39,7 @@ _GROUPS = {
     "Networks": {
         "table": "table",
         "solve-widths": "solve",
+        "sweep": "sweep",
         "compare": "compare",
         "formula": "formula",
         "cost": "cost",
@@ -87,6 +88,7 @@ class _Lazy(click.Group):
     epilog=options.epilog(
         "shufflecost table --scale 0.5",
         "shufflecost solve-widths --budget 40M --groups 8",
+        "shufflecost sweep --groups 1,2,3,4,8 --repeats 2-6,4-10,2-6 -o space.csv",
         "shufflecost compare --units resnet,resnext,xception",
         "shufflecost formula shufflenet --format latex",
         "shufflecost cost arch2 --groups 8 --layers",

@@ -12,10 +12,10 @@ from shufflenet.cli.output import Form, emit, say
 from shufflenet.cli.proof import confirmed, verdict
 from shufflenet.cli.space import check_save, save_network, solve_space
 from shufflenet.cli.space_options import (
-    SIZES,
     Grouped,
     asks_for_space,
     bound_options,
+    column_options,
     space_options,
     wanted_options,
 )
@@ -53,16 +53,7 @@ class _Found(NamedTuple):
     type=options.BUDGET,
     help="Cost to reach: 40M, 0.04G, 40_000_000, 4e7. Of another goal than nearest: the most.",
 )
-@click.option(
-    "--groups",
-    type=options.GROUPS,
-    help="One or several: 1,2,3. Default: the spec's default_groups.",
-)
-@options.spec_option
-@click.option(
-    "--unit", type=options.UNITS, help="Unit of all stages, instead of the spec's, or several."
-)
-@options.cardinality_option
+@column_options
 @click.option(
     "--policy",
     type=click.Choice(["nearest", "at-most"]),
@@ -70,18 +61,6 @@ class _Found(NamedTuple):
     show_default=True,
     help="Nearest to the budget, or the largest within it.",
 )
-@click.option("--ratio", type=options.RATIO, help="Of the stages' widths. Default: the spec's.")
-@click.option(
-    "--stem",
-    type=options.STEM,
-    help="A width, several, a range (8-32:8), or auto: any up to the spec's own.",
-)
-@click.option(
-    "--size",
-    type=SIZES,
-    help="Image: a side, or height x width (480x640), or several. Default: the spec's.",
-)
-@options.convention_option
 @click.option(
     "--top",
     type=click.IntRange(1, 1000),

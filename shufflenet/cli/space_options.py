@@ -39,6 +39,30 @@ SCALES = Exactly("scale,...", listed(quantities.read_scale))
 OBJECTIVE = Exactly("goal", read_objective, lambda: ["nearest", "at-most", *_goal_names()])
 FRONT = Exactly("goal,goal,...", _front, lambda: [*USUAL, *_goal_names()])
 
+_COLUMNS = (
+    click.option(
+        "--groups",
+        type=options.GROUPS,
+        help="One or several: 1,2,3. Default: the spec's default_groups.",
+    ),
+    options.spec_option,
+    click.option(
+        "--unit", type=options.UNITS, help="Unit of all stages, instead of the spec's, or several."
+    ),
+    options.cardinality_option,
+    click.option("--ratio", type=options.RATIO, help="Of the stages' widths. Default: the spec's."),
+    click.option(
+        "--stem",
+        type=options.STEM,
+        help="A width, several, a range (8-32:8), or auto: any up to the spec's own.",
+    ),
+    click.option(
+        "--size",
+        type=SIZES,
+        help="Image: a side, or height x width (480x640), or several. Default: the spec's.",
+    ),
+    options.convention_option,
+)
 _SPACE = (
     click.option("--free-stages", is_flag=True, help="Every stage's width by itself, in no ratio."),
     click.option(
@@ -61,9 +85,12 @@ _SPACE = (
         metavar="n",
         help="Stem and stages are multiples of this: 8.",
     ),
-    click.option(
-        "--each-groups", is_flag=True, help="The best for each of --groups, not over all of them."
-    ),
+)
+#: A problem file; options come before what it says.
+problem_option = click.option(
+    "--problem",
+    type=options.FILE,
+    help="A TOML file that says all this (docs/solving.md); options come before it.",
 )
 _WANTED = (
     click.option(
@@ -75,13 +102,19 @@ _WANTED = (
     click.option(
         "--pareto", type=FRONT, help="The whole front of several: macs,params; as in --objective."
     ),
+    problem_option,
     click.option(
-        "--problem",
-        type=options.FILE,
-        help="A TOML file that says all this (docs/solving.md); options come before it.",
+        "--each-groups", is_flag=True, help="The best for each of --groups, not over all of them."
     ),
     click.option("--save", type=options.FILE, help="Write the network as a spec file, too."),
 )
+
+
+def column_options(command: F) -> F:
+    """The spec, and what of it may be one or several: ``--groups``, ``--unit`` and their kin."""
+    for option in reversed(_COLUMNS):
+        command = option(command)
+    return command
 
 
 def space_options(command: F) -> F:
@@ -92,7 +125,7 @@ def space_options(command: F) -> F:
 
 
 def wanted_options(command: F) -> F:
-    """What is wanted: ``--objective``, ``--pareto``, ``--problem``, ``--save``."""
+    """What is wanted: ``--objective``, ``--pareto``, ``--problem`` and their kin."""
     for option in reversed(_WANTED):
         command = option(command)
     return command

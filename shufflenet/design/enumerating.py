@@ -24,13 +24,14 @@ _MOST_SORTED = 8_000_000
 _MOST_WORK = 20_000_000_000
 
 
-def networks(search: Search, windows: Windows) -> Iterator[Block]:
+def networks(search: Search, windows: Windows, behind: Block | None = None) -> Iterator[Block]:
     """Every network within the windows, in the stated order, some at a time.
 
-    Raises SpaceTooLargeError once that has taken too long.
+    ``behind`` are the prefixes that they begin with; without it, all do. Raises
+    SpaceTooLargeError once that has taken too long.
     """
     if search.possible and not search.misses(windows):
-        yield from _Run(search, windows).follow(prefixes(search))
+        yield from _Run(search, windows).follow(behind or prefixes(search))
 
 
 def prefixes(search: Search) -> Block:

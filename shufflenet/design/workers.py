@@ -1,0 +1,111 @@
+"""Work done elsewhere, by the standard interface of an executor, and its results in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from importlib import import_module
+from typing import TypeVar
+
+Asked = TypeVar("Asked")
+Done = TypeVar("Done")
+
+
+class WorkerError(Exception):
+    """An executor that is none, or whose workers have gone; the text says what to do."""
+
+
+def in_order(
+    executor: Executor | None,
+    function: Callable[[Asked], Done],
+    tasks: Iterable[Asked],
+    ahead: int,
+) -> Generator[Done, None, None]:
+    """What a function makes of each task, in their order; without an executor, here.
+
+    ``ahead`` is how many tasks are handed out at once at most. Those that nobody waits for any more
+    are cancelled. Raises WorkerError where the executor's workers are gone.
+    """
+    if executor is None:
+        yield from map(function, tasks)
+        return
+    waiting: deque[Future[Done]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(executor.submit(function, task))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenExecutor as error:
+        raise WorkerError("a worker has gone, perhaps for want of memory; use fewer --jobs") from (
+            error
+        )
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def processes(jobs: int) -> ProcessPoolExecutor:
+    """An executor of so many processes, which end with this one."""
+    from multiprocessing import get_context
+
+    # A fork would share what the threads of this process hold.
+    return ProcessPoolExecutor(jobs, get_context("spawn"), _begin)
+
+
+def _begin() -> None:
+    """Have a worker leave interruptions to the process it works for, and end with that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, daemon=True).start()
+
+
+def _follow() -> None:
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def executor_from(name: str) -> Executor:
+    """The executor that ``package.module:callable`` gives, called without arguments.
+
+    The code is imported and run. Raises WorkerError where there is none of that name, or it gives
+    no executor; OwnCodeError where the code fails.
+    """
+    from shufflenet.targets import own_code
+
+    where, colon, path = name.partition(":")
+    if not colon or not all(part.isidentifier() for part in (*where.split("."), path)):
+        raise WorkerError(f"executor {name!r} is not package.module:callable")
+    with own_code(f"executor {name!r}", WorkerError):
+        return _made(name, where, path)
+
+
+def _made(name: str, where: str, attribute: str) -> Executor:
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        # as `python -m` has it
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = import_module(where)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{where}.".startswith(f"{error.name}."):
+            raise WorkerError(f"executor {name!r}: there is no module {error.name!r}") from error
+        raise
+    make = getattr(module, attribute, None)
+    if not callable(make):
+        raise WorkerError(f"executor {name!r}: {where} has no callable {attribute!r}")
+    made = make()
+    if not isinstance(made, Executor):
+        raise WorkerError(
+            f"executor {name!r}: gave what is of type {type(made).__name__}, no"
+            " concurrent.futures.Executor"
+        )
+    return made
