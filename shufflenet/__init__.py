@@ -1,7 +1,7 @@
 """ShuffleNet v1 and the structures it compares with: cost, module, proof, and widths for a budget.
 
-``build`` and ``confirm`` need torch, ``detector`` torchvision too, ``solve`` NumPy; each is loaded
-on first use.
+``build`` and ``confirm`` need torch, ``detector`` torchvision too, ``solve`` and ``optimise`` NumPy;
+each is loaded on first use.
 """
 
 from __future__ import annotations
@@ -21,17 +21,32 @@ if TYPE_CHECKING:
     from shufflenet.builder import build as build
     from shufflenet.claim_files import load_claims as load_claims
     from shufflenet.confirmation import confirm as confirm
+    from shufflenet.design.optimum import optimise as optimise
+    from shufflenet.design.problem import Bound as Bound
+    from shufflenet.design.problem import Goal as Goal
+    from shufflenet.design.problem import Outcome as Outcome
+    from shufflenet.design.problem import Problem as Problem
+    from shufflenet.design.problem import Space as Space
+    from shufflenet.design.problem_files import load_problem as load_problem
+    from shufflenet.design.sweep_runs import write_sweep as write_sweep
+    from shufflenet.design.sweeping import Sweep as Sweep
     from shufflenet.detection import detection_cost as detection_cost
     from shufflenet.detection import detector as detector
     from shufflenet.solver import solve as solve
 
 __all__ = [
+    "Bound",
+    "Goal",
     "Network",
     "NothingLegalError",
+    "Outcome",
+    "Problem",
     "QuantityError",
     "Row",
+    "Space",
     "Spec",
     "SpecError",
+    "Sweep",
     "__version__",
     "audit",
     "build",
@@ -40,19 +55,27 @@ __all__ = [
     "detector",
     "load",
     "load_claims",
+    "load_problem",
     "network",
+    "optimise",
     "solve",
+    "write_sweep",
 ]
 
 # A room loaded late must not have its function's name: importing it would hide the function.
 _LATE = {
+    **dict.fromkeys(("Bound", "Goal", "Outcome", "Problem", "Space"), "design.problem"),
+    "Sweep": "design.sweeping",
     "audit": "auditing",
     "build": "builder",
     "confirm": "confirmation",
     "detection_cost": "detection",
     "detector": "detection",
     "load_claims": "claim_files",
+    "load_problem": "design.problem_files",
+    "optimise": "design.optimum",
     "solve": "solver",
+    "write_sweep": "design.sweep_runs",
 }
 
 

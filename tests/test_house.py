@@ -87,7 +87,12 @@ ONLY = {
     "click": ["shufflenet.cli"],
     "rich": ["flopcount.report", "shufflenet.cli"],
     "tabulate": ["flopcount.report", "shufflenet.cli"],
-    "torch": [*MADE_OF_TORCH, "shufflenet.targets", "shufflenet.counting"],
+    "torch": [
+        *MADE_OF_TORCH,
+        "shufflenet.targets",
+        "shufflenet.counting",
+        "shufflenet.timing.runtimes",
+    ],
     "onnx": ["flopcount.onnx_graph"],
     "torchvision": ["shufflenet.detection", "shufflenet.targets"],
     "timm": ["shufflenet.targets"],
@@ -613,6 +618,9 @@ def test_the_late_names_of_the_packages_stay_functions_when_their_rooms_are_load
         (shufflenet, "detection_cost", "shufflenet.detection"),
         (shufflenet, "detector", "shufflenet.detection"),
         (shufflenet, "load_claims", "shufflenet.claim_files"),
+        (shufflenet, "load_problem", "shufflenet.design.problem_files"),
+        (shufflenet, "optimise", "shufflenet.design.optimum"),
+        (shufflenet, "write_sweep", "shufflenet.design.sweep_runs"),
         (shufflenet, "solve", "shufflenet.solver"),
     ]
     for package, name, room in late:
