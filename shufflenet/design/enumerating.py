@@ -20,18 +20,36 @@ _FIRST_COLUMN = 2**14
 _COLUMN = 2**20
 # Entries of the last part's sorted tables at most.
 _MOST_SORTED = 8_000_000
-# Entries looked at in one search at most: some minutes.
-_MOST_WORK = 20_000_000_000
+# Entries looked at for one answer at most: some minutes.
+_MOST_WORK = 10_000_000_000
 
 
-def networks(search: Search, windows: Windows, behind: Block | None = None) -> Iterator[Block]:
+class Work:
+    """What the proof of one answer has taken so far: entries that were looked at."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def spend(self, entries: int) -> None:
+        """Look at so many more. Raises SpaceTooLargeError where that is more than a proof may."""
+        self.done += entries
+        if self.done > _MOST_WORK:
+            raise SpaceTooLargeError(
+                f"after {_MOST_WORK:,} entries no proof is at hand; narrow the widths, align them,"
+                " or bound what is not wanted"
+            )
+
+
+def networks(
+    search: Search, windows: Windows, behind: Block | None = None, work: Work | None = None
+) -> Iterator[Block]:
     """Every network within the windows, in the stated order, some at a time.
 
     ``behind`` are the prefixes that they begin with; without it, all do. Raises
     SpaceTooLargeError once that has taken too long.
     """
     if search.possible and not search.misses(windows):
-        yield from _Run(search, windows).follow(behind or prefixes(search))
+        yield from _Run(search, windows, work or Work()).follow(behind or prefixes(search))
 
 
 def prefixes(search: Search) -> Block:
@@ -44,9 +62,14 @@ def prefixes(search: Search) -> Block:
     )
 
 
-def extend(search: Search, windows: Windows, block: Block, part: int) -> Iterator[Block]:
-    """Prefixes with every entry of one more part that can still come into the windows."""
-    run = _Run(search, windows)
+def extend(
+    search: Search, windows: Windows, block: Block, part: int, work: Work | None = None
+) -> Iterator[Block]:
+    """Prefixes with every entry of one more part that can still come into the windows.
+
+    Raises SpaceTooLargeError as `networks` does.
+    """
+    run = _Run(search, windows, work or Work())
     for piece in run.pieces(block, part):
         found = run.extended(piece, part)
         if found.size:
@@ -110,11 +133,12 @@ class _Sorted:
 class _Run:
     """One enumeration: prefixes in order, extended part by part."""
 
-    def __init__(self, search: Search, windows: Windows) -> None:
+    def __init__(self, search: Search, windows: Windows, work: Work) -> None:
         self.search = search
         self.windows = windows
+        self.work = work
         self.column = self.listed = _FIRST_COLUMN
-        self.work = 0
+        self.tried = 0
         self.last = len(search.legal) - 1
         # Only what is not certain is looked at.
         self.open = [
@@ -146,7 +170,7 @@ class _Run:
     def _tables(self) -> _Sorted | None:
         """The sorted lists, once as many entries were tried as have to be sorted for them."""
         if self.pivot is None or (
-            self.pivot not in self.search.lists and self.work < self.search.legal[-1].size
+            self.pivot not in self.search.lists and self.tried < self.search.legal[-1].size
         ):
             return None
         return _sorted_last(self.search, self.pivot)
@@ -166,12 +190,8 @@ class _Run:
             start = stop
 
     def _worked(self, entries: int) -> None:
-        self.work += entries
-        if self.work > _MOST_WORK:
-            raise SpaceTooLargeError(
-                f"{self.search.chain.frame.spec.where}, g={self.search.chain.frame.groups}: after"
-                f" {_MOST_WORK:,} entries no proof is at hand; narrow the widths or align them"
-            )
+        self.tried += entries
+        self.work.spend(entries)
 
     def _node(self, block: Block) -> Any:
         part = block.widths.shape[1]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.design.enumerating import extend, prefixes
+from shufflenet.design.enumerating import Work, extend, prefixes
 from shufflenet.design.parts import Column
 from shufflenet.design.problem import SpaceTooLargeError
 from shufflenet.design.ranking import MEMORY, Field, Hit, Key, Limits
@@ -81,7 +81,7 @@ class _Front:
                 found += self._of_chain(number, search, known, most)
         values = np.array([_goals(self.goals, hit) for hit in found], np.int64)
         costs = np.array([hit.values[self.cost.term] for hit in found], np.int64)
-        kept = _first_points(values.reshape(-1, len(self.goals)), costs)
+        kept = _first_points(values.reshape(-1, len(self.goals)), costs, self.field.work)
         return [found[index] for index in kept.tolist()]
 
     def _of_chain(
@@ -92,11 +92,13 @@ class _Front:
             last = part + 1 == len(search.legal)
             kept: list[Block] = []
             count = 0
-            for block in extend(search, self.windows, labels, part):
+            for block in extend(search, self.windows, labels, part, self.field.work):
                 block = self._in_reach(search, block, part, known)
                 if last:
                     # Nothing comes behind it: widths need not be told apart any more.
-                    block = block.at(_first_points(*self._ends(block), ordered=False))
+                    block = block.at(
+                        _first_points(*self._ends(block), self.field.work, ordered=False)
+                    )
                 kept.append(block)
                 count += block.size
                 if count > _MOST_PREFIXES:
@@ -104,9 +106,8 @@ class _Front:
                     kept, count = [labels], labels.size
                     if count > _MOST_PREFIXES // 2:
                         raise SpaceTooLargeError(
-                            f"{search.chain.frame.spec.where}, g={search.chain.frame.groups}: the"
-                            f" front needs more than {_MOST_PREFIXES // 2:,} prefixes; narrow the"
-                            " widths, align them, or bound what is not wanted"
+                            f"the front needs more than {_MOST_PREFIXES // 2:,} prefixes; narrow"
+                            " the widths, align them, or bound what is not wanted"
                         )
             if not kept:
                 return []
@@ -132,14 +133,15 @@ class _Front:
     ) -> Block:
         """The prefixes that none of the same width makes superfluous."""
         if last:
-            return block.at(_first_points(*self._ends(block), ordered=False))
+            return block.at(_first_points(*self._ends(block), self.field.work, ordered=False))
         criteria = self._criteria(search, block, part)
         node = block.widths[:, -1]
         order = np.argsort(node, kind="stable")
         cuts = np.flatnonzero(np.diff(node[order])) + 1
         kept: list[Any] = []
         for rows in np.split(order, cuts):
-            chosen = rows[_undominated(criteria.columns[rows], criteria.decides)]
+            columns = criteria.columns[rows]
+            chosen = rows[_undominated(columns, criteria.decides, self.field.work)]
             if most is not None and len(chosen) > most:
                 chosen = chosen[np.linspace(0, len(chosen) - 1, most).astype(np.int64)]
             kept.append(chosen)
@@ -213,7 +215,7 @@ def _ranked(key: Key, figures: Column) -> Column:
     return key.sign * figures if key.target is None else np.abs(figures - key.target)
 
 
-def _undominated(columns: NDArray[np.int64], decides: NDArray[np.bool_]) -> Any:
+def _undominated(columns: NDArray[np.int64], decides: NDArray[np.bool_], work: Work) -> Any:
     """The rows that no other makes superfluous; of equals, the first."""
     if len(columns) < 2:
         return np.arange(len(columns))
@@ -229,6 +231,7 @@ def _undominated(columns: NDArray[np.int64], decides: NDArray[np.bool_]) -> Any:
     kept_order = np.zeros(0, np.int64)
     for start in range(0, len(order), _ROWS):
         rows, places = sorted_rows[start : start + _ROWS], order[start : start + _ROWS]
+        work.spend(len(rows) * (len(rows) + len(kept_rows)))
         alive = ~_beaten(rows, places, kept_rows, kept_order, decides)
         rows, places = rows[alive], places[alive]
         alive = ~_beaten(rows, places, rows, places, decides)
@@ -253,7 +256,9 @@ def _beaten(rows: Any, places: Any, by: Any, by_places: Any, decides: Any) -> An
     return beaten
 
 
-def _first_points(goals: NDArray[np.int64], costs: Column, *, ordered: bool = True) -> Any:
+def _first_points(
+    goals: NDArray[np.int64], costs: Column, work: Work, *, ordered: bool = True
+) -> Any:
     """The rows on the front, one for each point: the cheapest, then the first.
 
     In the order of the goals, or else in that of the rows.
@@ -263,5 +268,5 @@ def _first_points(goals: NDArray[np.int64], costs: Column, *, ordered: bool = Tr
     fresh = np.ones(len(rows), np.bool_)
     fresh[1:] = (rows[1:] != rows[:-1]).any(axis=1)
     order = order[fresh]
-    kept = order[_undominated(goals[order], np.ones(goals.shape[1], np.bool_))]
+    kept = order[_undominated(goals[order], np.ones(goals.shape[1], np.bool_), work)]
     return kept if ordered else np.sort(kept)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import overload
 
 from flopcount.conventions import Convention, price
+from flopcount.integers import FigureTooLargeError
 from shufflenet.design.asking import Asked
 from shufflenet.design.chain import Chain, chain
 from shufflenet.design.front import front
@@ -15,6 +16,7 @@ from shufflenet.design.ranking import Field, Hit, Key
 from shufflenet.design.relaxing import nothing_fits, nothing_legal
 from shufflenet.network import Network
 from shufflenet.placing import variable_rows
+from shufflenet.quantities import QuantityError
 from shufflenet.scaling import NothingLegalError
 from shufflenet.spec import SpecError
 
@@ -32,6 +34,7 @@ def optimise(problem: Problem) -> Outcome:
     if not candidates:
         raise NothingLegalError(nothing_legal(problem.space))
     field = Field(chains, asked.terms)
+    _check_room(field)
     if len(problem.goals) == 1:
         hits = field.ranked([*asked.goals, asked.cost], asked.limits, problem.top + 1)
         unique: Sequence[bool | None] = _apart(hits, asked.goals[0])
@@ -44,6 +47,20 @@ def optimise(problem: Problem) -> Outcome:
     return Outcome(
         problem, _Solutions(field, asked, hits, unique), candidates, _edge(chains, hits[0])
     )
+
+
+def _check_room(field: Field) -> None:
+    """Check that a bound of intensity, weighed against the largest figures, does not wrap."""
+    try:
+        for number in range(len(field.chains)):
+            field.summed(number, field.terms)
+    except FigureTooLargeError as error:
+        if all(len(term) == 1 for term in field.terms):
+            raise
+        raise QuantityError(
+            "an intensity of so many digits is too fine for figures as large as those of this"
+            " space; give fewer digits, or allow less width"
+        ) from error
 
 
 class _Solutions(Sequence[Found]):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shufflenet.design.chain import Chain
-from shufflenet.design.enumerating import networks
+from shufflenet.design.enumerating import Work, networks
 from shufflenet.design.multipliers import Cut, Side, cut, sides
 from shufflenet.design.search import FAR, Search, Sums, Term, Windows
 
@@ -77,6 +77,7 @@ class Field:
     def __init__(self, chains: Sequence[Chain], terms: Sequence[Term]) -> None:
         self.chains = tuple(chains)
         self.terms = tuple(terms)
+        self.work = Work()
         self._sums: dict[tuple[int, tuple[Term, ...]], Sums] = {}
         self._searches: dict[tuple[int, int | None, tuple[Term, ...]], Search] = {}
 
@@ -125,11 +126,12 @@ class Field:
         if key not in self._searches:
             if len(self._searches) >= 4 * len(self.chains):
                 self._searches.clear()
-            sums = self._summed(number, terms)
+            sums = self.summed(number, terms)
             self._searches[key] = Search(self.chains[number], terms, sums, memory)
         return self._searches[key]
 
-    def _summed(self, number: int, terms: tuple[Term, ...]) -> Sums:
+    def summed(self, number: int, terms: tuple[Term, ...]) -> Sums:
+        """The tables of a chain summed into terms."""
         key = number, terms
         if key not in self._sums:
             if len(self._sums) >= 4 * len(self.chains):
@@ -141,7 +143,7 @@ class Field:
         """The networks of one chain within the limits, in the order of the space."""
         search = self.search(number, limits.most[MEMORY], cuts)
         count = len(self.terms)
-        for block in networks(search, self.cut_windows(limits, cuts)):
+        for block in networks(search, self.cut_windows(limits, cuts), work=self.work):
             rows = zip(
                 block.widths.tolist(),
                 block.repeats.tolist(),

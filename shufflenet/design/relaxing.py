@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations, islice, product
+from math import ceil, floor
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy as np
 from shufflenet.design.asking import Asked, above_ratio
 from shufflenet.design.chain import Chain
 from shufflenet.design.folding import own_rules
+from shufflenet.design.front import front
 from shufflenet.design.parts import Part, cut, frames, repeated
 from shufflenet.design.problem import Bound, Goal, Problem, Sense, Space
 from shufflenet.design.ranking import Field, Hit, Key, Limits
@@ -21,6 +24,8 @@ from shufflenet.placing import Frame
 from shufflenet.scaling import first_broken
 from shufflenet.spec import Row
 
+# Digits of a ratio that are told.
+_DIGITS = 6
 # Bounds that give way together at most.
 _MOST_TOGETHER = 3
 # Other ways that are told besides the smallest.
@@ -41,7 +46,15 @@ class Side(NamedTuple):
     def __str__(self) -> str:
         convention = f" ({self.bound.convention})" if self.bound.convention else ""
         word = "most" if self.most else "least"
-        return f"{self.bound.figure}{convention} at {word} {_shown(self.value)}"
+        return f"{self.bound.figure}{convention} at {word} {self.shown(self.value)}"
+
+    def shown(self, value: int | Fraction) -> str:
+        """A value as it can be typed in: a ratio with some digits, never tighter than it is."""
+        if isinstance(value, int) or value.denominator == 1:
+            return f"{int(value):,}"
+        digits = 10 ** max(0, _DIGITS - len(str(int(value))) * (value >= 1))
+        scaled = value * digits
+        return str(Decimal(ceil(scaled) if self.most else floor(scaled)) / digits)
 
     @property
     def alone(self) -> Bound:
@@ -49,108 +62,153 @@ class Side(NamedTuple):
         least, most = (None, self.value) if self.most else (self.value, None)
         return self.bound._replace(least=least, most=most)
 
+    @property
+    def goal(self) -> Goal:
+        """What brings the figure nearest to what is asked."""
+        sense: Sense = "least" if self.most else "most"
+        return Goal(self.bound.figure, sense, None, self.bound.convention)
+
+    def share(self, value: int | Fraction) -> Fraction:
+        """How far a value is from what is asked, as a share of that; 0 where it is kept."""
+        off = Fraction(value) - Fraction(self.value)
+        return max(off if self.most else -off, Fraction(0)) / (Fraction(self.value) or 1)
+
 
 class Relaxed(NamedTuple):
-    """A side that gives way, the value to which it has to, and the network that this admits."""
+    """Sides that give way, the values to which they have to, and the network that these admit."""
 
-    side: Side
-    value: int | Fraction
+    sides: tuple[Side, ...]
+    values: tuple[int | Fraction, ...]
     network: str
 
     @property
     def share(self) -> Fraction:
-        """The change as a share of what was asked."""
-        asked = Fraction(self.side.value)
-        return abs(Fraction(self.value) - asked) / (asked or Fraction(1, 10**9))
+        """All changes together, each as a share of what was asked."""
+        return sum(map(Side.share, self.sides, self.values), Fraction(0))
 
     def __str__(self) -> str:
-        return f"{self.side}, relaxed to {_shown(self.value)} ({float(100 * self.share):.3g}%)"
-
-
-def _shown(value: int | Fraction) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{float(value):.6g}"
+        texts = []
+        for side, value in zip(self.sides, self.values, strict=True):
+            share = float(100 * side.share(value))
+            off = f" ({share:.3g}% off)" if side.value else ""
+            texts.append(f"{side} would have to be {side.shown(value)}{off}")
+        return " and ".join(texts)
 
 
 def nothing_fits(problem: Problem, chains: Sequence[Chain]) -> str:
-    """Which bounds stand in the way, and the smallest relaxation that admits a network."""
-    where = _where(problem.space)
+    """Which bounds stand in the way, and the smallest relaxation that admits a network.
+
+    As few bounds as can be give way, and of those by the least, all shares together.
+    """
     sides = [
         Side(bound, value, most)
         for bound in problem.bounds
         for value, most in ((bound.least, False), (bound.most, True))
         if value is not None
     ]
+    text = f"{_where(problem.space)}: no network has {_listed(_in_the_way(problem, chains, sides))}"
     for count in range(1, min(_MOST_TOGETHER, len(sides)) + 1):
         tried = (_relaxed(problem, chains, sides, some) for some in combinations(sides, count))
-        ways = sorted((way for way in tried if way), key=lambda w: sum(one.share for one in w))
+        ways = sorted((way for way in tried if way is not None), key=lambda way: way.share)
         if ways:
-            texts = [" and ".join(map(str, way)) for way in ways[:_MOST_WAYS]]
-            return (
-                f"{where}: no network keeps {' and '.join(map(str, sides))}; smallest relaxation:"
-                f" {texts[0]}, with {ways[0][-1].network}"
-                + "".join(f"; or {text}" for text in texts[1:])
-            )
-    return (
-        f"{where}: no network keeps {' and '.join(map(str, sides))}, nor would one with any"
-        f" {_MOST_TOGETHER} of these dropped"
-    )
+            told = "; or ".join(map(str, ways[:_MOST_WAYS]))
+            return f"{text}; smallest relaxation: {told} (with {ways[0].network})"
+    return f"{text}; nor has one if {_MOST_TOGETHER} of {_listed(sides)} are dropped"
+
+
+def _listed(sides: Sequence[Side]) -> str:
+    return " and ".join(map(str, sides))
+
+
+def _in_the_way(problem: Problem, chains: Sequence[Chain], sides: Sequence[Side]) -> Sequence[Side]:
+    """Sides that no network keeps together, though it may keep all but any one of them."""
+    kept = list(sides)
+    for side in sides:
+        others = [other for other in kept if other is not side]
+        if others and not _fits(problem, chains, others):
+            kept = others
+    return kept
+
+
+def _fits(problem: Problem, chains: Sequence[Chain], sides: Sequence[Side]) -> bool:
+    asked = Asked.of(replace(problem, bounds=tuple(side.alone for side in sides)))
+    return bool(Field(chains, asked.terms).ranked([asked.cost], asked.limits, 1))
 
 
 def _relaxed(
     problem: Problem, chains: Sequence[Chain], sides: Sequence[Side], dropped: Sequence[Side]
-) -> list[Relaxed]:
-    """What each of the dropped sides has to give way to; nothing where that does not help.
-
-    The first gives way as little as it can while the others are dropped; the next as little as it
-    can then.
-    """
-    kept = [side.alone for side in sides if side not in dropped]
-    found: list[Relaxed] = []
-    for side in dropped:
-        nearest = _nearest_ratio if side.bound.figure == "intensity" else _nearest
-        reached = nearest(replace(problem, bounds=tuple(kept)), chains, side)
-        if reached is None:
-            return []
-        found.append(Relaxed(side, *reached))
-        kept.append(side._replace(value=reached[0]).alone)
-    return found
-
-
-def _nearest(
-    problem: Problem, chains: Sequence[Chain], side: Side
-) -> tuple[int | Fraction, str] | None:
-    """The figure nearest to what a side asks that a network inside the bounds has."""
-    sense: Sense = "least" if side.most else "most"
-    goal = Goal(side.bound.figure, sense, None, side.bound.convention)
-    asked = Asked.of(replace(problem, goals=(goal,)))
-    hits = Field(chains, asked.terms).ranked([*asked.goals, asked.cost], asked.limits, 1)
-    if not hits:
+) -> Relaxed | None:
+    """What the dropped sides have to give way to, by the least in all; None if that is no help."""
+    kept = tuple(side.alone for side in sides if side not in dropped)
+    ratios = [side for side in dropped if side.bound.figure == "intensity"]
+    free = replace(problem, bounds=kept)
+    if not ratios:
+        return _nearest(free, chains, tuple(dropped))
+    # A ratio is no goal of a front: it gives way first, and the others as little as they can then.
+    first, others = ratios[0], [side for side in dropped if side is not ratios[0]]
+    reached = _nearest_ratio(free, chains, first)
+    if reached is None or not others:
+        return reached
+    tight = first._replace(value=reached.values[0])
+    rest = _relaxed(problem, chains, [*(s for s in sides if s is not first), tight], others)
+    if rest is None:
         return None
-    return hits[0].values[asked.goals[0].term], _network(chains, hits[0])
+    return Relaxed((first, *rest.sides), (tight.value, *rest.values), rest.network)
 
 
-def _nearest_ratio(
-    problem: Problem, chains: Sequence[Chain], side: Side
-) -> tuple[int | Fraction, str] | None:
-    """The intensity nearest to what a side asks, by Dinkelbach's iteration: exact when it stops."""
+def _nearest(problem: Problem, chains: Sequence[Chain], sides: tuple[Side, ...]) -> Relaxed | None:
+    """The figures nearest to what some sides ask that one network inside the bounds has."""
+    asked = Asked.of(replace(problem, goals=tuple(side.goal for side in sides)))
+    field = Field(chains, asked.terms)
+    if len(sides) == 1:
+        hits = field.ranked([*asked.goals, asked.cost], asked.limits, 1)
+    else:
+        hits = front(field, asked.goals, asked.cost, asked.limits)
+    ways = [
+        Relaxed(sides, tuple(hit.values[key.term] for key in asked.goals), _network(chains, hit))
+        for hit in hits
+    ]
+    return min(ways, key=lambda way: way.share, default=None)
+
+
+def _nearest_ratio(problem: Problem, chains: Sequence[Chain], side: Side) -> Relaxed | None:
+    """The intensity nearest to what a side asks, by Dinkelbach's iteration.
+
+    Each step finds a network that is above a ratio (below it, for a most), until none is; the
+    ratio is as fine as sums of such figures have room for.
+    """
     goals = (Goal("macs", "least", None, side.bound.convention), Goal("moved", "least"))
     asked = Asked.of(replace(problem, goals=goals))
     macs, moved = (key.term for key in asked.goals)
-    hits = Field(chains, asked.terms).first(asked.limits, 1)
-    ratio: Fraction | None = None
+    field = Field(chains, asked.terms)
+    finest = _finest(field, (macs, moved))
+    hits = field.ranked([asked.cost], asked.limits, 1)
+    best: Relaxed | None = None
     while hits:
-        found = Fraction(hits[0].values[macs], hits[0].values[moved])
-        if found == ratio:
-            return ratio, _network(chains, hits[0])
-        ratio = found
-        term = above_ratio(asked.terms[macs][0][0], asked.terms[moved][0][0], ratio)
+        ratio = Fraction(hits[0].values[macs], hits[0].values[moved])
+        if best is not None and side.share(ratio) >= side.share(best.values[0]):
+            break
+        best = Relaxed((side,), (ratio,), _network(chains, hits[0]))
+        scaled = ratio * finest
+        coarse = Fraction(ceil(scaled) if side.most else floor(scaled), finest)
+        term = above_ratio(asked.terms[macs][0][0], asked.terms[moved][0][0], coarse)
         key = Key(len(asked.terms), 1 if side.most else -1)
         limits = Limits(
             (*asked.limits.least[:-1], -FAR, asked.limits.least[-1]),
             (*asked.limits.most[:-1], FAR, asked.limits.most[-1]),
         )
         hits = Field(chains, (*asked.terms, term)).ranked([key], limits, 1)
-    return None
+    return best
+
+
+def _finest(field: Field, places: tuple[int, int]) -> int:
+    """The largest denominator with which a weighted difference of two figures has room."""
+    largest = 1
+    for number in range(len(field.chains)):
+        sums = field.summed(number, field.terms)
+        largest = max(largest, *(sums.largest[place] for place in places))
+    # Beside it there is to be room for the weights of cuts.
+    return max(1, FAR // (1024 * largest))
 
 
 def _network(chains: Sequence[Chain], hit: Hit) -> str:
