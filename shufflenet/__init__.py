@@ -1,7 +1,7 @@
 """ShuffleNet v1 and the structures it compares with: cost, module, proof, and widths for a budget.
 
-``build`` and ``confirm`` need torch, ``detector`` torchvision too, ``optimise`` and ``solve``
-NumPy; all of them are loaded on first use.
+``build`` and ``confirm`` need torch, ``detector`` torchvision too, ``solve`` and ``optimise``
+NumPy; each is loaded on first use.
 """
 
 from __future__ import annotations

@@ -42,7 +42,6 @@ _DTYPES = (
     *("float32", "float64", "float16", "bfloat16", "complex64", "complex128"),
     *("int64", "int32", "int16", "int8", "uint8", "bool"),
 )
-_RANGE = r"(?P<least>\d{1,9})(-(?P<most>\d{1,9})(:(?P<step>\d{1,9}))?)?"
 _PLAIN = r"[+-]?(\d{1,3}(,\d{3})+|\d+(_\d+)*)?(\.\d+)?([eE][+-]?\d{1,4})?"
 
 
@@ -69,18 +68,18 @@ def read_input(text: str) -> Input:
     match = re.fullmatch(_INPUT, text.strip()) if len(text) <= _LONGEST else None
     if match is None or not text.isascii():
         raise QuantityError(
-            f"input {_quoted(text)} is not sizes such as 1x3x224x224, or 1x128:int64"
+            f"input {quoted(text)} is not sizes such as 1x3x224x224, or 1x128:int64"
         )
     dtype = match["dtype"] or ""
     if dtype and dtype not in _DTYPES:
         raise QuantityError(
-            f"input {_quoted(text)}: {dtype!r} is no type of elements; known are"
+            f"input {quoted(text)}: {dtype!r} is no type of elements; known are"
             f" {', '.join(_DTYPES)}"
         )
     return Input(tuple(map(int, match["sizes"].split("x"))), dtype)
 
 
-def read_memory(text: str) -> int:
+def read_memory(text: str, what: str = "memory") -> int:
     """An amount of memory [B] as an exact int: ``8MiB``, ``512 KiB``, ``1.5GB``, ``4096``.
 
     Raises QuantityError for what is not a positive whole number of bytes up to 2**63 - 1, and for
@@ -88,16 +87,16 @@ def read_memory(text: str) -> int:
     """
     match = re.fullmatch(_MEMORY, text.strip()) if len(text) <= _LONGEST else None
     if match is None or (number := _decimal(match["number"])) is None:
-        raise QuantityError(f"memory {_quoted(text)} is not an amount such as 8MiB, 1.5GB or 4096")
+        raise QuantityError(f"{what} {quoted(text)} is not an amount such as 8MiB, 1.5GB or 4096")
     if match["unit"] not in _BYTES:
         known = ", ".join(filter(None, _BYTES))
         raise QuantityError(
-            f"memory {_quoted(text)}: {match['unit']!r} is no unit; known are {known}"
+            f"{what} {quoted(text)}: {match['unit']!r} is no unit; known are {known}"
         )
     if number <= 0:
-        raise QuantityError(f"memory {_quoted(text)} is not above zero")
+        raise QuantityError(f"{what} {quoted(text)} is not above zero")
     if number.adjusted() > 18:
-        raise QuantityError(f"memory {_quoted(text)} is above 2**63 - 1 = {MAX}")
+        raise QuantityError(f"{what} {quoted(text)} is above 2**63 - 1 = {MAX}")
     _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
     whole: int = int("".join(map(str, digits))) * _BYTES[match["unit"]]
@@ -107,13 +106,13 @@ def read_memory(text: str) -> int:
     elif exponent > -_LONGEST:
         whole, rest = divmod(whole, 10**-exponent)
     if exponent <= -_LONGEST or rest:
-        raise QuantityError(f"memory {_quoted(text)} is not a whole number of bytes")
+        raise QuantityError(f"{what} {quoted(text)} is not a whole number of bytes")
     if whole > MAX:
-        raise QuantityError(f"memory {_quoted(text)} is above 2**63 - 1 = {MAX}")
+        raise QuantityError(f"{what} {quoted(text)} is above 2**63 - 1 = {MAX}")
     return whole
 
 
-def read_budget(text: str) -> int:
+def read_budget(text: str, what: str = "budget") -> int:
     """A budget as an exact int: ``40M``, ``0.04G``, ``40 MFLOPs``, ``40_000_000``, ``4e7``.
 
     Raises QuantityError for what is not a positive whole number up to 2**63 - 1, and for a
@@ -122,24 +121,24 @@ def read_budget(text: str) -> int:
     match = re.fullmatch(_BUDGET, text.strip()) if len(text) <= _LONGEST else None
     if match is None or (number := _decimal(match["number"])) is None:
         raise QuantityError(
-            f"budget {_quoted(text)} is not a number such as 40M, 0.04G or 40_000_000"
+            f"{what} {quoted(text)} is not a number such as 40M, 0.04G or 40_000_000"
         )
     multiple = match["multiple"]
     if multiple not in _MULTIPLES:
         hint = " (m is milli; mega is M)" if multiple == "m" else ""
         raise QuantityError(
-            f"budget {_quoted(text)}: {multiple!r} is no multiple; known are k, M, G, T{hint}"
+            f"{what} {quoted(text)}: {multiple!r} is no multiple; known are k, M, G, T{hint}"
         )
     sign, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
     # Shifted by hand: arithmetic would round to 28 digits.
     scaled = Decimal((sign, digits, exponent + _MULTIPLES[multiple]))
     if scaled <= 0:
-        raise QuantityError(f"budget {_quoted(text)} is not above zero")
+        raise QuantityError(f"{what} {quoted(text)} is not above zero")
     if scaled.adjusted() > 18 or scaled > MAX:
-        raise QuantityError(f"budget {_quoted(text)} is above 2**63 - 1 = {MAX}")
+        raise QuantityError(f"{what} {quoted(text)} is above 2**63 - 1 = {MAX}")
     if scaled.adjusted() < 0 or scaled != int(scaled):
-        raise QuantityError(f"budget {_quoted(text)} is not a whole number")
+        raise QuantityError(f"{what} {quoted(text)} is not a whole number")
     return int(scaled)
 
 
@@ -150,8 +149,8 @@ def read_scale(text: str) -> Decimal:
     """
     number = _decimal(text.strip().removesuffix("x")) if len(text) <= _LONGEST else None
     if number is None:
-        raise QuantityError(f"scale {_quoted(text)} is not a number such as 0.5")
-    return check_scale(number, _quoted(text))
+        raise QuantityError(f"scale {quoted(text)} is not a number such as 0.5")
+    return check_scale(number, quoted(text))
 
 
 def check_scale(scale: Decimal, text: str = "") -> Decimal:
@@ -172,7 +171,7 @@ def read_size(text: str) -> tuple[int, int]:
     h, cross, w = text.strip().lower().partition("x")
     if not _is_number(h) or (cross and not _is_number(w)):
         raise QuantityError(
-            f"size {_quoted(text)} is not a side such as 224 or height x width, 480x640"
+            f"size {quoted(text)} is not a side such as 224 or height x width, 480x640"
         )
     return check_size(int(h), int(w or h))
 
@@ -188,7 +187,7 @@ def check_size(h: int, w: int) -> tuple[int, int]:
 def read_width(text: str) -> int:
     """A number of channels. Raises QuantityError outside 1 to 1048576."""
     if not _is_number(text.strip()):
-        raise QuantityError(f"width {_quoted(text)} is not a whole number of channels")
+        raise QuantityError(f"width {quoted(text)} is not a whole number of channels")
     return check_width(int(text.strip()))
 
 
@@ -203,7 +202,7 @@ def read_ratio(text: str) -> tuple[int, ...]:
     """Widths in proportion, in lowest terms: ``1:2:4``. Raises QuantityError for anything else."""
     parts = text.strip().split(":")
     if not all(_is_number(part) for part in parts):
-        raise QuantityError(f"ratio {_quoted(text)} is not whole numbers such as 1:2:4")
+        raise QuantityError(f"ratio {quoted(text)} is not whole numbers such as 1:2:4")
     return in_proportion([check_width(int(part)) for part in parts])
 
 
@@ -211,51 +210,14 @@ def read_bottleneck(text: str) -> int:
     """How many times narrower a bottleneck is: ``1:4`` is 4. Raises QuantityError otherwise."""
     one, colon, over = text.strip().partition(":")
     if one != "1" or not colon or not _is_number(over):
-        raise QuantityError(f"bottleneck {_quoted(text)} is not a ratio such as 1:4")
+        raise QuantityError(f"bottleneck {quoted(text)} is not a ratio such as 1:4")
     return check_groups(int(over), "bottleneck")
-
-
-def read_range(text: str, what: str = "width", most: int = MAX_WIDTH) -> tuple[int, ...]:
-    """Whole numbers and ranges, in the order given: ``4``, ``2-6``, ``16-96:8``, ``2,8-16``.
-
-    A range holds both its ends, the last one where its step leads there. ``/`` does as well as a
-    comma. Raises QuantityError for anything else, a number outside 1 to ``most``, a range that
-    holds nothing, and a number named twice.
-    """
-    values = [value for part in re.split("[,/]", text) for value in _span(part, what, most)]
-    if len(set(values)) != len(values):
-        raise QuantityError(f"{what} {_quoted(text)} names a value twice")
-    return tuple(values)
-
-
-def _span(text: str, what: str, most: int) -> range:
-    match = re.fullmatch(_RANGE, text.strip())
-    if match is None or not text.isascii():
-        raise QuantityError(
-            f"{what} {_quoted(text)} is not a whole number or a range such as 2-6 or 16-96:8"
-        )
-    least, last = int(match["least"]), int(match["most"] or match["least"])
-    step = int(match["step"] or 1)
-    for value in (least, last):
-        if not 1 <= value <= most:
-            raise QuantityError(f"{what} {value} is not between 1 and {most}")
-    if least > last or step < 1:
-        raise QuantityError(f"{what} {_quoted(text)}: the range holds nothing")
-    return range(least, last + 1, step)
-
-
-def read_stages(text: str, what: str, most: int = MAX_WIDTH) -> tuple[tuple[int, ...], ...]:
-    """A range for each stage: ``2-6,4-10,2-6``; several values of one have ``/`` between: ``2/4``.
-
-    Raises QuantityError as `read_range` does.
-    """
-    return tuple(read_range(part, what, most) for part in text.split(","))
 
 
 def read_count(text: str, what: str) -> int:
     """A whole number of anything. Raises QuantityError outside 1 to 999999999."""
     if not _is_number(text.strip()) or not int(text.strip()):
-        raise QuantityError(f"{what} {_quoted(text)} is not a whole number above zero")
+        raise QuantityError(f"{what} {quoted(text)} is not a whole number above zero")
     return int(text.strip())
 
 
@@ -267,11 +229,11 @@ def read_fraction(text: str, what: str) -> Fraction:
     """
     number = _decimal(text.strip()) if len(text) <= _LONGEST else None
     if number is None or number <= 0:
-        raise QuantityError(f"{what} {_quoted(text)} is not a number above zero, such as 12.5")
+        raise QuantityError(f"{what} {quoted(text)} is not a number above zero, such as 12.5")
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)
     if number.adjusted() > 17 or exponent < -18:
-        raise QuantityError(f"{what} {_quoted(text)} has more than 18 digits beside the point")
+        raise QuantityError(f"{what} {quoted(text)} has more than 18 digits beside the point")
     return Fraction(number)
 
 
@@ -279,10 +241,10 @@ def read_percent(text: str, what: str) -> Fraction:
     """A share of less than the whole: ``5%``. Raises QuantityError for anything else."""
     number, sign, rest = text.strip().partition("%")
     if not sign or rest:
-        raise QuantityError(f"{what} {_quoted(text)} is not a share such as 5%")
+        raise QuantityError(f"{what} {quoted(text)} is not a share such as 5%")
     share = read_fraction(number, what) / 100
     if share >= 1:
-        raise QuantityError(f"{what} {_quoted(text)} is not less than 100%")
+        raise QuantityError(f"{what} {quoted(text)} is not less than 100%")
     return share
 
 
@@ -292,7 +254,8 @@ def in_proportion(widths: list[int] | tuple[int, ...]) -> tuple[int, ...]:
     return tuple(width // common for width in widths)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as errors quote it, cut where it is long."""
     return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}..."
 
 
@@ -335,7 +298,7 @@ def read_groups(text: str, what: str = "groups") -> int:
     """A number of groups, or a cardinality. Raises QuantityError outside 1 to 1024."""
     if not _is_number(text.strip()):
         raise QuantityError(
-            f"{what} {_quoted(text)} is not a whole number between 1 and {MAX_GROUPS}"
+            f"{what} {quoted(text)} is not a whole number between 1 and {MAX_GROUPS}"
         )
     return check_groups(int(text.strip()), what)
 

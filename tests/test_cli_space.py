@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import pytest
 from command import EXAMPLES, ROOT, Outcome, cells, fails, needs_torch, ran, run, run_together
 
 from flopcount.conventions import price
+from shufflenet.design.answers import answer, answers_json
 from shufflenet.design.optimum import optimise
+from shufflenet.design.problem import Goal, Problem, Space
 from shufflenet.design.problem_files import load_problem
+from shufflenet.design.tables import answers_table
 from shufflenet.network import network
 from shufflenet.reader import load
 from shufflenet.scaling import NothingLegalError
@@ -172,6 +176,61 @@ def test_a_target_may_be_of_any_figure():
     found = best(*SMALL, "--objective", "nearest-params=50k")
     assert abs(found["residual"]) == min(abs(net["params"] - 50_000) for net in small())
     assert found["residual"] == found["params"] - 50_000
+
+
+def test_each_of_several_values_may_be_a_range():
+    fixed = ("--spec", TINY, "--widest", "1", "--objective", "macs", "--top", "1000")
+    for ranged, named in (
+        (("--size", "64-128:32", "--groups", "1-2"), ("--size", "64,96,128", "--groups", "1,2")),
+        (("--bottleneck", "1:2-1:4"), ("--bottleneck", "1:2,1:3,1:4")),
+    ):
+        assert solved(*fixed, *ranged) == solved(*fixed, *named)
+    scaled = ("--spec", TINY, "--objective", "macs", "--top", "9", "--scales")
+    assert solved(*scaled, "0.25-1:0.25") == solved(*scaled, "0.25,0.5,0.75,1")
+
+
+def test_a_range_of_groups_has_an_answer_each_where_a_budget_is_all_that_is_asked():
+    asked_of = ("--spec", TINY, "--budget", "9M", "--groups")
+    assert solved(*asked_of, "1-2") == solved(*asked_of, "1,2")
+
+
+def test_a_figure_is_kept_near_a_value():
+    found = solved(*SMALL, "--objective", "channels", "--near-params", "50k:2%", "--top", "50")
+    within = [net for net in small() if 49_000 <= net["params"] <= 51_000]
+    assert {net["params"] for net in found["solutions"]} <= {net["params"] for net in within}
+    assert len(found["solutions"]) == min(50, len(within)) > 0
+    (bound,) = found["bounds"]
+    assert (bound["at_least"], bound["at_most"]) == (49_000, 51_000)
+
+
+def test_a_bound_may_be_priced_by_a_convention_of_its_own(folder: Path):
+    line = ("--max-macs", "12M", "--max-macs", "torch:20M", "--near-macs", "fvcore:10M:9%")
+    found = solved(*SMALL, "--objective", "channels", *line)
+    assert [(bound["convention"], bound["at_most"]) for bound in found["bounds"]] == [
+        (None, 12_000_000),
+        ("torch", 20_000_000),
+        ("fvcore", 10_900_000),
+    ]
+    (net,) = found["solutions"]
+    tally = network(load(TINY), stem=net["stem"], widths=net["widths"]).tally()
+    assert price(tally, "torch") <= 20_000_000
+    assert 9_100_000 <= price(tally, "fvcore") <= 10_900_000
+    said = ran(*SOLVE, *SMALL, "--objective", "channels", *line).out
+    assert "macs (torch) at most 20,000,000" in said
+    table = '[[bounds]]\nfigure = "macs"\n'
+    more = f'{table}at_most = "20M"\nconvention = "torch"\n'
+    more += f'{table}near = "10M"\nwithin = "9%"\nconvention = "fvcore"\n'
+    (folder / "phone.toml").write_text(PHONE + more)
+    json = ("--no-confirm", "--format", "json")
+    assert run("solve-widths", "--problem", "phone.toml", *json, cwd=folder).json == found
+
+
+def test_groups_without_a_legal_network_are_named():
+    space = Space(load(TINY), groups=(1, 7), widest=1)
+    outcome = optimise(Problem(space, (Goal("macs", "least"),)))
+    item = answer(replace(outcome, without=(7,)), 1)
+    assert "g = 7: no legal network in the space" in answers_table([item]).notes
+    assert answers_json([item])["answers"][0]["without"] == [7]
 
 
 WIDE = ("--groups", "1,2,3,4,8", "--max-macs", "140M", "--objective", "most-channels")
@@ -421,6 +480,23 @@ def test_a_network_on_which_the_witnesses_disagree_is_not_saved(folder: Path):
     assert sorted(path.name for path in folder.iterdir()) == ["phone.toml", "tiny.toml"]
 
 
+def test_of_a_spec_and_a_result_neither_is_written_where_one_cannot_be(folder: Path):
+    before = sorted(path.name for path in folder.iterdir())
+    args = ("--problem", "phone.toml", "--no-confirm")
+    both = asked(
+        folder,
+        (*args, "--save", "missing/my-net.toml", "-o", "a.txt"),
+        (*args, "--save", "my-net.toml", "-o", "missing/a.txt"),
+    )
+    for outcome in both:
+        fails(outcome, 2, "missing/", "cannot be written")
+    assert sorted(path.name for path in folder.iterdir()) == before
+    run("solve-widths", *args, "--save", "my-net.toml", "-o", "a.txt", cwd=folder)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [*before, "a.txt", "my-net.toml"]
+    )
+
+
 def test_a_spec_that_cannot_be_saved_is_one_error_and_shows_nothing(folder: Path):
     args = ("--problem", "phone.toml", "--no-confirm", "--save", "missing/my-net.toml")
     fails(run("solve-widths", *args, cwd=folder), 2, "missing/my-net.toml", "cannot be written")
@@ -465,15 +541,39 @@ USAGE = {
     "align": (("--align", "eight"), ("'--align'", "'eight'")),
     "an unknown unit": (
         ("--unit", "resnet,nope", "--objective", "macs"),
-        ("'nope'",),
+        ("unknown unit 'nope'", "shufflenet, "),
     ),
     "a ratio of free stages": (
         ("--free-stages", "--ratio", "1:2:4", "--objective", "macs"),
-        ("free stages", "ratio"),
+        ("--free-stages: free stages keep no ratio", "--ratio 1:2:4 "),
     ),
     "scales and widths": (
         ("--scales", "1", "--widths", "8,8,8", "--objective", "macs"),
-        ("scales", "widths"),
+        ("--scales 1: scales settle all widths", "--widths 8,8,8 "),
+    ),
+    "scales and a stem": (
+        ("--scales", "0.5,1", "--stem", "24", "--objective", "macs"),
+        ("--scales 0.5,1: ", "--stem 24 cannot"),
+    ),
+    "a range of scales": (("--scales", "0.25-1"), ("'--scales'", "'0.25-1'", "0.25-1:0.25")),
+    "a range of sizes": (("--size", "96x64-128"), ("'--size'", "'96x64-128'", "128-224:32")),
+    "a range of bottlenecks": (("--bottleneck", "1:4-1:2"), ("'1:4-1:2'", "holds nothing")),
+    "a range of groups": (("--groups", "1-"), ("'--groups'", "'1-'")),
+    "at most among others": (("--pareto", "at-most,macs"), ("'--pareto'", "'at-most' stands")),
+    "intensity of many digits": (
+        ("--min-intensity", "12.3456789"),
+        ("'--min-intensity'", "'12.3456789'", "2**24"),
+    ),
+    "near nothing": (("--near-macs", "140M"), ("'--near-macs'", "'140M'", "150M:5%")),
+    "a convention of params": (("--max-params", "torch:1M"), ("'--max-params'", "no convention")),
+    "an unknown convention": (("--max-macs", "nope:1M"), ("'--max-macs'", "'nope'", "torch")),
+    "a file without a goal or a budget": (
+        ("--problem", "empty.toml"),
+        ("empty.toml: 'budget': missing", "'nearest'", "--budget"),
+    ),
+    "an objective beside a file without a budget": (
+        ("--problem", "phone.toml", "--objective", "at-most"),
+        ("phone.toml, with the options given: 'budget': missing", "'at-most'", "--budget"),
     ),
     "a front saved": (("--pareto", "macs,params", "--save", "a.toml"), ("--save", "--pareto")),
     "several saved": (
@@ -502,13 +602,15 @@ USAGE = {
 
 
 def test_what_cannot_be_asked_is_one_line_and_writes_nothing(folder: Path):
+    (folder / "empty.toml").touch()
     outcomes = asked(folder, *((*args, "--no-confirm") for args, _ in USAGE.values()))
     missed = {}
     for (name, (_, quotes)), outcome in zip(USAGE.items(), outcomes, strict=True):
         line = fails(outcome, 2)
         missed[name] = [quote for quote in quotes if quote not in line]
     assert {name: quotes for name, quotes in missed.items() if quotes} == {}
-    assert sorted(path.name for path in folder.iterdir()) == ["phone.toml", "tiny.toml"]
+    left = ["empty.toml", "phone.toml", "tiny.toml"]
+    assert sorted(path.name for path in folder.iterdir()) == left
 
 
 def test_a_fault_of_a_problem_file_is_quoted_with_file_key_value_and_rule(folder: Path):
@@ -536,4 +638,6 @@ def test_the_help_shows_both_bounds_of_a_figure_on_a_line():
     bounds = said.partition("\nBounds:\n")[2].partition("\n\n")[0]
     for figure in ("macs", "params", "memory", "moved", "intensity", "layers", "channels"):
         assert f"--max-{figure}, --min-{figure}" in bounds
+    assert "--near-FIGURE" in bounds
+    assert "torch:150M" in bounds
     assert "Design space:" in said

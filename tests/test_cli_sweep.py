@@ -67,6 +67,15 @@ def test_bounds_and_figures_choose_rows_and_columns(whole: bytes):
     assert 0 < len(kept) < len(every)
 
 
+def test_ranges_and_bounds_near_a_value_are_those_of_solving(whole: bytes):
+    by_range = swept("--size", "64-96:32", "--groups", "1-3:2", "--near-macs", "0.7M:5%")
+    by_list = swept("--size", "64,96", "--min-macs", "665k", "--max-macs", "735k")
+    assert by_range == by_list
+    torch = swept("--max-macs", "torch:1.4M")
+    assert whole.splitlines()[0] == torch.splitlines()[0]
+    assert 1 < len(torch.splitlines()) < len(whole.splitlines())
+
+
 def test_a_problem_file_gives_the_space_and_the_bounds(tmp_path: Path):
     (tmp_path / "phone.toml").write_text(
         "groups = [1, 3]\nfree_stages = true\nsize = 64\nstem = [12, 24]\n"

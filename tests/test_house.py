@@ -442,6 +442,18 @@ def test_the_probe_sees_a_package_that_is_loaded(package: str):
     assert package in loaded("table", "--format", "json", planted=f"import {package}")
 
 
+def test_a_design_space_is_described_without_numpy():
+    program = (
+        "import sys, shufflenet.design as design\n"
+        "design.Problem, design.load_problem\n"
+        "print('numpy' in sys.modules, {*design.__all__} <= {*dir(design)})\n"
+        "print(all(getattr(design, name) for name in design.__all__))\n"
+        "print(design.optimise.__name__, design.write_sweep.__name__, 'numpy' in sys.modules)\n"
+    )
+    said = python("-c", program).out.split()
+    assert said == ["False", "True", "True", "optimise", "write_sweep", "True"]
+
+
 def speaks(source: str) -> list[str]:
     """The calls of a source that print, or leave the program."""
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import nullcontext
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,8 @@ from command import EXAMPLES, ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shufflenet.design.problem import FIGURES, USUAL, Bound, Goal
+from shufflenet.design.asking import Asked
+from shufflenet.design.problem import FIGURES, FINEST, USUAL, Bound, Goal, Problem, Space
 from shufflenet.design.problem_files import load_problem, read_request
 from shufflenet.design.request import ProblemError, Request
 from shufflenet.design.words import (
@@ -21,11 +23,14 @@ from shufflenet.design.words import (
     bound_text,
     goal_text,
     near,
+    read_end,
     read_goal,
+    read_near,
     read_objective,
     value_text,
 )
 from shufflenet.quantities import QuantityError
+from shufflenet.reader import load
 
 TINY = (EXAMPLES / "tiny.toml").read_text()
 WANTED = 'goals = ["most-channels"]\n'
@@ -79,7 +84,7 @@ def test_the_file_in_the_documentation_is_the_example():
 def test_every_key_of_a_file_is_in_the_documentation():
     text = (ROOT / "docs" / "solving.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([a-z_]+)`", text))
-    keys = set(Request.__dataclass_fields__) - {"file"}
+    keys = set(Request.__dataclass_fields__) - {"file", "beside"}
     assert keys | {"at_least", "at_most", "near", "within", "figure", "sense", "nearest"} <= named
 
 
@@ -131,6 +136,16 @@ def test_a_value_alone_is_a_list_of_one(write):
     space = load_problem(write(text + WANTED)).space
     assert (space.groups, space.units, space.sizes) == ((4,), ("resnet",), ((192, 192),))
     assert (space.bottlenecks, space.scales) == ((2,), (Decimal("0.5"),))
+
+
+def test_each_of_several_values_may_be_a_range(write):
+    text = 'groups = ["1-3", 8]\nsize = "128-192:32,96x64"\nbottleneck = ["1:2-1:4", "1:8"]\n'
+    space = load_problem(write(text + WANTED)).space
+    assert space.groups == (1, 2, 3, 8)
+    assert space.sizes == ((128, 128), (160, 160), (192, 192), (96, 64))
+    assert space.bottlenecks == (2, 3, 4, 8)
+    scaled = load_problem(write(f'scales = ["0.1-0.3:0.1", 1]\n{WANTED}')).space.scales
+    assert [str(scale) for scale in scaled] == ["0.1", "0.2", "0.3", "1"]
 
 
 def test_a_spec_file_is_looked_for_beside_the_problem(write):
@@ -209,6 +224,48 @@ def test_near_an_intensity_is_exact():
     )
 
 
+def test_a_line_bounds_a_figure_near_a_value_and_in_a_convention_of_its_own():
+    assert read_end("params", "1M") == ("", 1_000_000)
+    assert read_end("macs", "torch:300M") == ("torch", 300_000_000)
+    assert read_end("intensity", "torch:1.5") == ("torch", Fraction(3, 2))
+    assert read_near("params", "1M:5%") == Bound("params", 950_000, 1_050_000)
+    assert read_near("macs", "torch:280M:0.5%") == Bound("macs", 278_600_000, 281_400_000, "torch")
+
+
+@pytest.mark.parametrize(
+    ("read", "figure", "text", "says"),
+    [
+        (read_end, "params", "torch:1M", "params 'torch:1M': params knows no convention"),
+        (read_end, "macs", "tourch:1M", "macs 'tourch:1M': unknown convention 'tourch': known are"),
+        (read_end, "macs", ":1M", "unknown convention ''"),
+        (read_end, "macs", "torch:1m", "macs '1m': 'm' is no multiple"),
+        (read_near, "macs", "140M", "macs '140M' has no share that it is near to, as 150M:5%"),
+        (read_near, "macs", "torch:140M", "has no share"),
+        (read_near, "macs", "140M:100%", "share '100%' is not less than 100%"),
+        (read_near, "intensity", "1.23457:0.1%", "within 0.1%: 1.23333543 has too many digits"),
+    ],
+)
+def test_a_bound_on_a_line_that_is_none_is_quoted_with_its_rule(read, figure, text: str, says: str):
+    with pytest.raises(QuantityError, match=re.escape(says)):
+        read(figure, text)
+
+
+@given(numerator=st.integers(1, 2**25), denominator=st.integers(1, 2**25))
+def test_an_intensity_is_as_fine_as_a_problem_of_it_may_be(numerator: int, denominator: int):
+    ratio = Fraction(numerator, denominator)
+    space = Space(load("shufflenet"))
+    bounds = (Bound("intensity", most=ratio),)
+    fine = max(ratio.numerator, ratio.denominator) > FINEST
+    with pytest.raises(QuantityError, match=r"2\*\*24") if fine else nullcontext():
+        Problem(space, (Goal("macs", "least"),), bounds)
+
+
+def test_the_finest_intensity_can_be_asked_for():
+    space = Space(load("shufflenet"))
+    bounds = (Bound("intensity", most=Fraction(FINEST, FINEST - 1)),)
+    assert Asked.of(Problem(space, (Goal("macs", "least"),), bounds)).terms
+
+
 @pytest.mark.parametrize("figure", USUAL)
 @pytest.mark.parametrize("sense", ["least", "most"])
 def test_every_goal_is_read_as_it_is_named(figure, sense):
@@ -247,7 +304,15 @@ FAULTS = {
     "a spec that is not there": (f'spec = "nope.toml"\n{WANTED}', ("'spec'", "nope.toml")),
     "a spec as a number": (f"spec = 3\n{WANTED}", ("'spec'", "3", "printable text")),
     "groups of 0": (f"groups = [0]\n{WANTED}", ("'groups'", "0", "between 1 and 1024")),
-    "groups as a text": (f'groups = ["1"]\n{WANTED}', ("'groups'", "'1'", "whole number")),
+    "groups as words": (f'groups = ["one"]\n{WANTED}', ("'groups'", "'one'", "whole number")),
+    "a range of groups": (f'groups = "8-1"\n{WANTED}', ("'groups'", "'8-1'", "holds nothing")),
+    "groups twice, by a range": (f'groups = [2, "1-3"]\n{WANTED}', ("'groups'", "twice")),
+    "a range of sizes": (f'size = "96x64-128"\n{WANTED}', ("'size'", "'96x64-128'", "128-224:32")),
+    "a range of bottlenecks": (f'bottleneck = "1:2-4"\n{WANTED}', ("'1:2-4'", "1:2-1:4")),
+    "a range of scales": (f'scales = "0.5-1"\n{WANTED}', ("'scales'", "'0.5-1'", "step")),
+    "a scale as a float": (f"scales = [0.5]\n{WANTED}", ("'scales'", "0.5", "text", '"0.5"')),
+    "a scale below 0": (f"scales = [-1]\n{WANTED}", ("'scales'", "-1 is below 0")),
+    "a stem as a float": (f"stem = 8.5\n{WANTED}", ("'stem'", "8.5", '"8.5"')),
     "groups as true": (f"groups = true\n{WANTED}", ("'groups'", "True", "whole number")),
     "groups twice": (f"groups = [2, 2]\n{WANTED}", ("'groups'", "[2, 2]", "twice")),
     "no groups": (f"groups = []\n{WANTED}", ("'groups'", "empty")),
@@ -275,19 +340,33 @@ FAULTS = {
     "a ratio of words": (f'ratio = "a:b"\n{WANTED}', ("'ratio'", "'a:b'")),
     "a ratio and free stages": (
         f'free_stages = true\nratio = "1:2:4"\n{WANTED}',
-        ("free stages", "ratio"),
+        ("'free_stages' true", "'ratio' 1:2:4"),
     ),
     "free stages as a text": (f'free_stages = "yes"\n{WANTED}', ("'free_stages'", "'yes'")),
-    "scales and widths": (f'scales = ["1"]\nwidths = "8,8,8"\n{WANTED}', ("scales", "widths")),
+    "scales and widths": (
+        f'scales = ["1"]\nwidths = "8,8,8"\n{WANTED}',
+        ("'scales' 1:", "'widths' 8,8,8"),
+    ),
+    "scales and a stem": (
+        f'scales = ["0.5-1:0.25"]\nstem = "8-96:8"\n{WANTED}',
+        ("'scales' 0.5,0.75,1:", "'stem' 8,16,...,96"),
+    ),
     "a scale": (f'scales = ["half"]\n{WANTED}', ("'scales'", "'half'", "0.5")),
     "widest": (f"widest = 0\n{WANTED}", ("'widest'", "0", "between 1 and 1000")),
     "align": (f'align = "8"\n{WANTED}', ("'align'", "'8'", "whole number")),
     "a convention": (f'convention = "nope"\n{WANTED}', ("'convention'", "'nope'")),
     "a budget": ('budget = "40m"', ("'budget'", "'40m'", "milli")),
     "top": (f"top = 0\n{WANTED}", ("'top'", "0", "between 1 and 1000")),
-    "no goal and no budget": ("groups = [1]", ("'nearest'", "budget")),
-    "at most and no budget": ('goals = ["at-most"]', ("'at-most'", "budget")),
-    "at most beside another": ('goals = ["at-most", "macs"]', ("'goals'", "'at-most'")),
+    "no goal and no budget": ("groups = [1]", ("'budget'", "missing", "'nearest'")),
+    "at most and no budget": ('goals = ["at-most"]', ("'budget'", "missing", "'at-most'")),
+    "at most beside another": (
+        'goals = ["at-most", "macs"]',
+        ("'goals'", "'at-most' stands alone"),
+    ),
+    "an aim of 0": (
+        'goals = [{ figure = "params", nearest = 0 }]',
+        ("goal 1", "'nearest'", "params '0' is not above zero"),
+    ),
     "no goals": ("goals = []", ("'goals'", "empty")),
     "goals as a text": ('goals = "macs"', ("'goals'", "'macs'", "list")),
     "an unknown sense": ('goals = ["best-macs"]', ("'goals'", "'best-macs'", "least-")),
@@ -313,8 +392,19 @@ BOUNDS = {
     "an unknown key": ('figure = "macs"\nmost = 3', ("'most'", "unknown key", "at_most")),
     "no end": ('figure = "macs"', ("at_least, at_most and near",)),
     "what is no number": ('figure = "macs"\nat_most = "much"', ("'at_most'", "'much'")),
-    "a float": ('figure = "macs"\nat_most = 1.5', ("'at_most'", "1.5", "text")),
-    "below 0": ('figure = "macs"\nat_most = -1', ("'at_most'", "-1")),
+    "a float": ('figure = "macs"\nat_most = 1.5', ("'at_most'", "1.5", "text", '"1.5"')),
+    "below 0": ('figure = "macs"\nat_most = -1', ("'at_most'", "-1 is below 0")),
+    "a float of intensity": ('figure = "intensity"\nat_most = 1.5', ("'at_most'", '"1.5"')),
+    "an intensity of many digits": (
+        'figure = "intensity"\nat_most = "12.3456789"',
+        ("'at_most'", "'12.3456789'", "2**24"),
+    ),
+    "near an intensity of many digits": (
+        'figure = "intensity"\nnear = "1.23457"\nwithin = "0.1%"',
+        ("'near'", "1.23457", "0.1%", "2**24"),
+    ),
+    "moved": ('figure = "moved"\nat_most = "0"', ("'at_most'", "moved '0' is not above zero")),
+    "a share as a float": ('figure = "macs"\nnear = 5\nwithin = 0.05', ("'within'", '"5%"')),
     "ends that cross": ('figure = "macs"\nat_least = 3\nat_most = 2', ("'at_least'", "3", "2")),
     "memory": ('figure = "memory"\nat_most = "2MB?"', ("'at_most'", "'2MB?'")),
     "near without within": ('figure = "macs"\nnear = "1M"', ("'within'", "missing")),
@@ -392,5 +482,7 @@ def test_a_ratio_and_free_stages_replace_each_other(write):
 
 def test_an_error_of_a_file_under_options_names_both(write):
     path = write(f"scales = ['1']\n{WANTED}")
-    with pytest.raises(ProblemError, match="with the options given: scales"):
+    with pytest.raises(
+        ProblemError, match=r"with the options given: 'scales' 1: .* --widths 8,8,8 "
+    ):
         Request(widths=((8,), (8,), (8,))).over(read_request(path)).problem()

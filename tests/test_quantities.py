@@ -26,14 +26,13 @@ from shufflenet.quantities import (
     read_input,
     read_memory,
     read_percent,
-    read_range,
     read_ratio,
     read_scale,
     read_size,
-    read_stages,
     read_width,
     rounded_half_up,
 )
+from shufflenet.ranges import read_range, read_stages
 
 BIGGEST = 9_223_372_036_854_775_807
 

@@ -76,6 +76,20 @@ def test_the_python_examples_of_sweeps_give_what_they_show(
     assert [path.name for path in tmp_path.iterdir()] == ["small.csv"]
 
 
+def test_the_python_examples_of_solving_give_what_they_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = ROOT / "examples" / "phone.toml"
+    (tmp_path / "phone.toml").write_bytes(example.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    failed, tried = doctest.testfile(str(ROOT / "docs" / "solving.md"), module_relative=False)
+    assert (failed, tried) == (0, 17)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["phone.csv", "phone.toml"]
+    shown = "".join(re.findall(r">>> (.*)", SOLVING))
+    for name in ("Space", "Problem", "Bound", "Goal", "optimise", "load_problem", "write_sweep"):
+        assert f"{name}(" in shown
+
+
 def test_the_test_command_of_the_readme_is_the_one_that_the_checks_run() -> None:
     marked = re.search(r"<!-- test command -->\n```sh\n(python3 [^\n]*)\n```", README)
     assert marked is not None

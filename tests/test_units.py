@@ -31,7 +31,7 @@ from flopcount.tally import Shape
 from shufflenet import SpecError, load, network
 from shufflenet.quantities import QuantityError
 from shufflenet.spec import Row
-from shufflenet.units import UNITS, Place, Unit, UnitError, made, unit
+from shufflenet.units import UNITS, Place, Unit, UnitError, made, stage_unit, unit
 
 RELU = Act("relu")
 BODY, SHORT = "residual.body", "residual.shortcut"
@@ -39,6 +39,15 @@ BODY, SHORT = "residual.body", "residual.shortcut"
 
 def tree(name: str, place: Place) -> list[tuple[str, Leaf]]:
     return list(leaves(made(UNITS[name], place)))
+
+
+def test_an_unknown_unit_of_a_stage_is_told_those_that_stages_are_made_of() -> None:
+    with pytest.raises(UnitError) as caught:
+        stage_unit("foo")
+    known = str(caught.value).partition("known are ")[2].partition(";")[0].split(", ")
+    assert known == [name for name, found in UNITS.items() if found.stage]
+    assert "shufflenet" in known
+    assert not {"conv", "max_pool", "fc"} & set(known)
 
 
 def shufflenet_body(

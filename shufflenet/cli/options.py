@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from flopcount.conventions import CONVENTIONS
-from shufflenet import quantities
+from shufflenet import quantities, ranges
 from shufflenet.cli.output import say
 from shufflenet.quantities import QuantityError
 
@@ -107,7 +107,7 @@ def listed(read: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
 
 
 def _stem(text: str) -> Any:
-    return "auto" if text.strip() == "auto" else quantities.read_range(text)
+    return "auto" if text.strip() == "auto" else ranges.read_range(text)
 
 
 def _name(text: str) -> str:
@@ -127,7 +127,7 @@ UNIT = Named("unit", _units)
 WIDTH = Exactly("channels", quantities.read_width)
 WIDTHS = Exactly("channels,...", lambda text: tuple(map(quantities.read_width, text.split(","))))
 STEM = Exactly("channels,...|auto", _stem, lambda: ["auto"])
-GROUPS = Exactly("g,...", listed(quantities.read_groups))
+GROUPS = Exactly("g,...", ranges.read_group_numbers)
 GROUP = Exactly("g", quantities.read_groups)
 CARDINALITY = Exactly("paths", lambda text: quantities.read_groups(text, "cardinality"))
 SIZE = Exactly("px|hxw", quantities.read_size)

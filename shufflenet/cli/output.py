@@ -6,7 +6,8 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias
+from contextlib import suppress
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import click
 
@@ -25,20 +26,23 @@ def emit(
     path: str | None,
     table: Callable[[], Table],
     figures: Callable[[], Mapping[str, Any]],
+    beside: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write one result: ``table()`` gives it to people, ``figures()`` as the object for JSON.
 
-    Only what is asked for is made. Raises OutputError where the file cannot be written; then
-    nothing is.
+    Only what is asked for is made. ``beside`` are files that belong to the result. Raises
+    OutputError where a file cannot be written; then nothing is.
     """
+    files = dict(beside or {})
     if form == "json":
-        _write(report.to_json(figures()), path)
+        _write(report.to_json(figures()), path, files)
         return
     result = table()
     if form == "table" and path is None:
+        write_files(files)
         report.show(result, sys.stdout)
         return
-    _write(report.render(result, form), path)
+    _write(report.render(result, form), path, files)
     if form == "csv":
         for note in result.notes:
             say(note)
@@ -50,22 +54,61 @@ def say(message: str) -> None:
         click.echo(message, file=sys.stderr)
 
 
-def _write(text: str, path: str | None) -> None:
+def _write(text: str, path: str | None, files: dict[str, bytes]) -> None:
     if path is None:
+        write_files(files)
         sys.stdout.write(text)
         return
-    write_bytes(path, text.encode("utf-8"))
+    write_files(files | {path: text.encode("utf-8")})
 
 
 def write_bytes(path: str, data: bytes) -> None:
     """Write a file whole or not at all. Raises OutputError where it cannot be written."""
+    write_files({path: data})
+
+
+def write_files(files: Mapping[str, bytes]) -> None:
+    """Write files, each whole, and none before the others are on the disk under other names.
+
+    Raises OutputError where one cannot be written.
+    """
+    staged: list[_Staged] = []
+    path = ""
     try:
-        _replace(path, data)
+        for path, data in files.items():
+            staged.append(_stage(path, data))
+        for one in staged:
+            path = one.path
+            one.put()
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        for one in staged:
+            one.clear()
 
 
-def _replace(path: str, data: bytes) -> None:
+class _Staged(NamedTuple):
+    """A file about to be written: its data in another beside it, or in hand for a device."""
+
+    path: str
+    data: bytes
+    target: str
+    name: str | None
+
+    def put(self) -> None:
+        if self.name is not None:
+            os.replace(self.name, self.target)
+            return
+        with open(self.path, "wb") as stream:
+            stream.write(self.data)
+
+    def clear(self) -> None:
+        if self.name is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(self.name)
+
+
+def _stage(path: str, data: bytes) -> _Staged:
     if path.endswith(os.sep):
         raise IsADirectoryError(21, "is a directory")
     target = os.path.realpath(path)
@@ -77,9 +120,7 @@ def _replace(path: str, data: bytes) -> None:
         raise IsADirectoryError(21, "is a directory")
     if not stat.S_ISREG(mode):
         # A device or a pipe has no whole to replace.
-        with open(path, "wb") as stream:
-            stream.write(data)
-        return
+        return _Staged(path, data, target, None)
     if os.path.exists(target) and not os.access(target, os.W_OK):
         raise PermissionError(13, "Permission denied")
     # Costly to import, and most runs write no file.
@@ -92,10 +133,10 @@ def _replace(path: str, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(name, stat.S_IMODE(mode))
-        os.replace(name, target)
     except OSError:
         os.unlink(name)
         raise
+    return _Staged(path, data, target, name)
 
 
 def _umask() -> int:

@@ -10,7 +10,7 @@ from flopcount.report import Table
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.cli.proof import confirmed, verdict
-from shufflenet.cli.space import check_save, save_network, solve_space
+from shufflenet.cli.space import check_save, saved, solve_space
 from shufflenet.cli.space_options import (
     Grouped,
     asks_for_space,
@@ -140,11 +140,12 @@ def _solve_budget(
     if options.wants_proof(confirm):
         items = confirmed(column.item for column in columns)
         columns = [c._replace(item=item) for c, item in zip(columns, items, strict=True)]
+    files = {}
     if save is not None:
         answer = columns[0].answer
         note = f"solved for {answer.budget:,} ({answer.policy}); convention {answer.convention}"
-        save_network(columns[0].item, save, [note])
-    emit(form, path, lambda: _table(columns), lambda: _figures(columns))
+        files = saved(columns[0].item, save, [note])
+    emit(form, path, lambda: _table(columns), lambda: _figures(columns), files)
     return code | verdict(column.item for column in columns)
 
 

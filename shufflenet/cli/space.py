@@ -11,7 +11,7 @@ import click
 
 from flopcount.conventions import convention
 from shufflenet.cli import options
-from shufflenet.cli.output import Form, emit, say, write_bytes
+from shufflenet.cli.output import Form, emit, say
 from shufflenet.cli.proof import confirmed, verdict
 from shufflenet.cli.space_options import request
 from shufflenet.design.answers import Answer, answer, answers_json
@@ -46,10 +46,11 @@ def solve_space(
         return code
     if options.wants_proof(confirm):
         answers = [_confirmed(item) for item in answers]
+    files = {}
     if save is not None:
         best = answers[0]
-        save_network(best.shown[0].item, save, _sentences(best.outcome.problem))
-    emit(form, path, lambda: answers_table(answers), lambda: answers_json(answers))
+        files = saved(best.shown[0].item, save, _sentences(best.outcome.problem))
+    emit(form, path, lambda: answers_table(answers), lambda: answers_json(answers), files)
     return code | verdict(shown.item for item in answers for shown in item.shown)
 
 
@@ -62,6 +63,8 @@ def _asked(given: dict[str, Any]) -> Request:
     asked = request(given)
     if "problem" in given:
         asked = asked.over(read_request(given["problem"]))
+    if asked.lacks_budget and asked.file:
+        raise click.UsageError(f"{asked.file}: {asked.aimless}; --budget gives it as well")
     if asked.lacks_budget:
         wanted = "at-most" if asked.goals == "at-most" else "nearest"
         raise click.UsageError(
@@ -129,20 +132,17 @@ def check_save(save: str, path: str | None) -> None:
         raise click.UsageError(f"--save {save!r} is where -o writes, too")
 
 
-def save_network(item: Priced, path: str, notes: Collection[str]) -> None:
-    """Write a network as a spec, whole or not at all, unless its witnesses disagree.
-
-    Raises OutputError where the file cannot be written.
-    """
+def saved(item: Priced, path: str, notes: Collection[str]) -> dict[str, bytes]:
+    """The file to write of a network as a spec; none where its witnesses disagree."""
     from shufflenet.writing import written
 
     if item.confirmed is False:
         say(f"shufflecost: {path}: not written, as the witnesses disagree")
-        return
+        return {}
     network = item.network
     title = f"{network.spec.title or network.spec.name}, solved"
     text = written(network, title=title, source="shufflecost solve-widths", notes=tuple(notes))
-    write_bytes(path, text.encode("utf-8"))
+    return {path: text.encode("utf-8")}
 
 
 def _sentences(problem: Problem) -> list[str]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import click
 
-from shufflenet import quantities
+from shufflenet import ranges
 from shufflenet.cli import options
-from shufflenet.cli.options import Exactly, listed
+from shufflenet.cli.options import Exactly
 from shufflenet.design.problem import FIGURES, USUAL, Bound, Figure, Goal
 from shufflenet.design.request import Request
-from shufflenet.design.words import WORDS, read_goal, read_objective
+from shufflenet.design.words import WORDS, read_end, read_goal, read_near, read_objective
 from shufflenet.quantities import MAX_REPEATS, MAX_WIDTH, QuantityError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,11 +32,11 @@ def _goal_names() -> list[str]:
     return [f"{sense}-{figure}" for figure in USUAL for sense in ("least", "most")]
 
 
-REPEATS = Exactly("a-b,...", lambda text: quantities.read_stages(text, "repeats", MAX_REPEATS))
-STAGES = Exactly("a-b:step,...", lambda text: quantities.read_stages(text, "width", MAX_WIDTH))
-BOTTLENECKS = Exactly("1:n,...", listed(quantities.read_bottleneck))
-SIZES = Exactly("px|hxw,...", listed(quantities.read_size))
-SCALES = Exactly("scale,...", listed(quantities.read_scale))
+REPEATS = Exactly("a-b,...", lambda text: ranges.read_stages(text, "repeats", MAX_REPEATS))
+STAGES = Exactly("a-b:step,...", lambda text: ranges.read_stages(text, "width", MAX_WIDTH))
+BOTTLENECKS = Exactly("1:n,...", ranges.read_bottlenecks)
+SIZES = Exactly("px|hxw,...", ranges.read_sizes)
+SCALES = Exactly("scale,...", ranges.read_scales)
 OBJECTIVE = Exactly("goal", read_objective, lambda: ["nearest", "at-most", *_goal_names()])
 FRONT = Exactly("goal,goal,...", _front, lambda: [*USUAL, *_goal_names()])
 
@@ -43,7 +44,7 @@ _COLUMNS = (
     click.option(
         "--groups",
         type=options.GROUPS,
-        help="One or several: 1,2,3. Default: the spec's default_groups.",
+        help="One, several (1,2,3) or a range (1-8). Default: the spec's default_groups.",
     ),
     options.spec_option,
     click.option(
@@ -59,7 +60,8 @@ _COLUMNS = (
     click.option(
         "--size",
         type=SIZES,
-        help="Image: a side, or height x width (480x640), or several. Default: the spec's.",
+        help="Image: a side, or height x width (480x640); several, or a range of sides"
+        " (128-224:32). Default: the spec's.",
     ),
     options.convention_option,
 )
@@ -68,8 +70,14 @@ _SPACE = (
     click.option(
         "--repeats", type=REPEATS, help="Units of each stage: 2-6,4-10,2-6; 2/4 is one of two."
     ),
-    click.option("--bottleneck", type=BOTTLENECKS, help="Of the stages' units: 1:2,1:4."),
-    click.option("--scales", type=SCALES, help="All widths are the spec's at one of these scales."),
+    click.option(
+        "--bottleneck", type=BOTTLENECKS, help="Of the stages' units: 1:2,1:4, or 1:2-1:4."
+    ),
+    click.option(
+        "--scales",
+        type=SCALES,
+        help="All widths are the spec's at one of these scales: 0.5,1 or 0.25-1:0.25.",
+    ),
     click.option(
         "--widths", type=STAGES, help="Allowed for each stage: 16-576:4,32-1152:8,64-2304:16."
     ),
@@ -132,27 +140,33 @@ def wanted_options(command: F) -> F:
 
 
 def bound_options(command: F) -> F:
-    """``--max-FIGURE`` and ``--min-FIGURE`` for every figure."""
+    """``--max-FIGURE``, ``--min-FIGURE`` and ``--near-FIGURE`` for every figure."""
     for figure in reversed(FIGURES):
         words = WORDS[figure]
-        kind = Exactly(words.example, words.read)
-        for end in ("min", "max"):
-            option = click.option(f"--{end}-{figure}", type=kind, help=words.says)
+        # A figure may be bounded in several conventions at once, so each may come again.
+        end = Exactly(words.example, partial(read_end, figure))
+        share = Exactly(f"{words.example}:5%", partial(read_near, figure))
+        for name, kind in (("near", share), ("min", end), ("max", end)):
+            option = click.option(f"--{name}-{figure}", type=kind, multiple=True, help=words.says)
             command = option(command)
     return command
 
 
 def bounds(given: dict[str, Any]) -> tuple[Bound, ...]:
     """The bounds of the options given."""
-    found = []
+    found: list[Bound] = []
     for figure in FIGURES:
-        least, most = given.get(f"min_{figure}"), given.get(f"max_{figure}")
-        if least is not None or most is not None:
-            found.append(Bound(figure, least, most))
+        for convention, least in given.get(f"min_{figure}", ()):
+            found.append(Bound(figure, least=least, convention=convention))
+        for convention, most in given.get(f"max_{figure}", ()):
+            found.append(Bound(figure, most=most, convention=convention))
+        found += given.get(f"near_{figure}", ())
     return tuple(found)
 
 
-_BOUNDS: tuple[str, ...] = tuple(f"{end}_{figure}" for figure in FIGURES for end in ("max", "min"))
+_BOUNDS: tuple[str, ...] = tuple(
+    f"{end}_{figure}" for figure in FIGURES for end in ("max", "min", "near")
+)
 _SPACE_NAMES = (
     *("free_stages", "repeats", "bottleneck", "scales", "widths", "widest", "align"),
     "each_groups",
@@ -197,7 +211,8 @@ class Grouped(click.Command):
                 title = "Design space" if param.name in _SPACE_NAMES else "Options"
                 sections[title].append(record)
         sections["Bounds"] = [
-            (f"--max-{figure}, --min-{figure}", _bound_help(figure)) for figure in FIGURES
+            *((f"--max-{figure}, --min-{figure}", _bound_help(figure)) for figure in FIGURES),
+            ("--near-FIGURE", "Within a share of a value: --near-macs 140M:5%."),
         ]
         for title, rows in sections.items():
             with formatter.section(title):
@@ -206,4 +221,6 @@ class Grouped(click.Command):
 
 def _bound_help(figure: Figure) -> str:
     words = WORDS[figure]
-    return f"{words.says[0].upper()}{words.says[1:]}: {words.example}."
+    told = f"{words.says[0].upper()}{words.says[1:]}: {words.example}"
+    # Both are priced under a convention, and a bound may name its own.
+    return f"{told}, or torch:{words.example}." if figure in ("macs", "intensity") else f"{told}."

@@ -120,6 +120,7 @@ def answers_json(answers: Sequence[Answer]) -> dict[str, Any]:
                 "candidates": item.outcome.candidates,
                 "points": len(item.outcome.solutions) if item.front else None,
                 "edge": list(item.outcome.edge),
+                "without": list(item.outcome.without),
             }
             for item in answers
         ],

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flopcount import analytic
 from flopcount.conventions import Convention, price
-from flopcount.integers import lift
+from flopcount.integers import FigureTooLargeError, MixedWidthsError, lift
 from flopcount.layers import depth
 from flopcount.tally import Shape
 from shufflenet.design.parts import Column, Part
@@ -116,6 +116,31 @@ class Pairs(NamedTuple):
 
 def pairs(frame: Frame, part: Part, before: Shape, wide: int, names: Names) -> Pairs:
     """Fold the first unit of a part behind so many widths, for all widths of its own."""
+    try:
+        return _crossed(frame, part, before, wide, names)
+    except (MixedWidthsError, FigureTooLargeError):
+        # Some pairs have another tree than others, or an illegal one has no figure.
+        return _listed(frame, part, before, wide, names)
+
+
+def _crossed(frame: Frame, part: Part, before: Shape, wide: int, names: Names) -> Pairs:
+    """All pairs at once: a row of widths against a column, so that most figures stay small."""
+    row = part.rows[0].with_repeat(1)
+    shape = (wide, part.size)
+    ahead = np.broadcast_to(np.asarray(before[1], np.int64), (wide,))[:, None]
+    legal = np.ones(shape, np.bool_)
+    tables = {name: np.zeros(shape, np.int64) for name in names}
+    walk = Walk(frame, [row], arriving(before, ahead), {row.path: part.widths[0][None, :]})
+    for placed in walk:
+        for _, rule in placed.rules():
+            legal &= rule.holds()
+        for name, value in figured(placed, names).items():
+            tables[name][:] = value
+    return Pairs(legal, tables, walk.shape)
+
+
+def _listed(frame: Frame, part: Part, before: Shape, wide: int, names: Names) -> Pairs:
+    """All pairs in a list: those whose width stays, then the others; only the legal are priced."""
     row = part.rows[0].with_repeat(1)
     widths = np.broadcast_to(np.asarray(before[1], np.int64), (wide,))
     ahead, own = np.repeat(widths, part.size), np.tile(part.widths[0], wide)

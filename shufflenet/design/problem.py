@@ -43,6 +43,9 @@ USUAL: Mapping[Figure, Sense] = {
     "layers": "most",
     "channels": "most",
 }
+#: The most that the numerator and the denominator of a bound of the intensity may be, in lowest
+#: terms: beyond it, a weighted difference of two figures could wrap.
+FINEST = 2**24
 _MOST_VALUES = 1_000_000
 
 
@@ -196,11 +199,24 @@ class Problem:
             for value in (bound.least, bound.most):
                 if value is not None and not 0 <= value <= MAX:
                     raise QuantityError(f"{bound.figure}: {value} is not between 0 and {MAX}")
+                if value is not None and bound.figure == "intensity":
+                    check_intensity(value, f"intensity {value}")
             if bound.least is not None and bound.most is not None and bound.least > bound.most:
                 raise QuantityError(
                     f"{bound.figure}: at least {bound.least} and at most {bound.most}"
                     " leave nothing between"
                 )
+
+
+def check_intensity(value: int | Fraction, said: str) -> Fraction:
+    """A bound of the intensity, in lowest terms. Raises QuantityError where it is too fine."""
+    ratio = Fraction(value)
+    if max(ratio.numerator, ratio.denominator) > FINEST:
+        raise QuantityError(
+            f"{said} has too many digits: as the fraction {ratio} in lowest terms, neither number"
+            f" may be above 2**24 = {FINEST}"
+        )
+    return ratio
 
 
 def _check_figure(figure: str, convention: str) -> None:
@@ -228,13 +244,15 @@ class Outcome:
     """The proven answer to a problem, best first; of a front, in the order of its first goal.
 
     ``candidates`` is how many legal networks the space holds, all of them covered by the proof.
-    ``edge`` names the stages whose width in a solution is the widest that the space allows.
+    ``edge`` names the stages whose width in a solution is the widest that the space allows;
+    ``without`` are the groups of the space that no legal network has.
     """
 
     problem: Problem
     solutions: Sequence[Found]
     candidates: int
     edge: tuple[str, ...] = ()
+    without: tuple[int, ...] = ()
 
     @property
     def best(self) -> Found:

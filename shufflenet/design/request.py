@@ -5,7 +5,7 @@ A request may leave anything out. One is laid over another, and what results bec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -20,6 +20,8 @@ from shufflenet.units import UnitError, stage_unit
 
 Widths: TypeAlias = tuple[int, ...]
 T = TypeVar("T")
+# The most values of a field that an error quotes.
+_TOLD = 4
 
 
 class ProblemError(SpecError):
@@ -31,7 +33,8 @@ class Request:
     """A problem in the making; None and empty mean that nothing is said.
 
     ``spec`` is a bundled name or a file. ``goals`` are those of a problem, where the nearest cost
-    may leave its target to ``budget``; or ``"at-most"``. ``file`` is what errors name it by.
+    may leave its target to ``budget``; or ``"at-most"``. ``file`` is what errors name it by, and
+    ``beside`` are the fields that options say, not the file.
     """
 
     spec: str | None = None
@@ -54,23 +57,26 @@ class Request:
     bounds: tuple[Bound, ...] = ()
     top: int | None = None
     file: str = ""
+    beside: frozenset[str] = frozenset()
 
     def over(self, other: Request) -> Request:
         """The other request with all that this one says instead, and the bounds of both."""
         said = {
             field.name: value
             for field in fields(self)
-            if field.name != "bounds" and (value := getattr(self, field.name)) not in (None, (), "")
+            if field.name not in ("bounds", "beside")
+            and (value := getattr(self, field.name)) not in (None, (), "")
         }
         if not said and not self.bounds:
             return other
+        beside = frozenset(said)
         # Of these two one settles what the other does.
         for one, another in (("free_stages", "ratio"), ("ratio", "free_stages")):
             if said.get(one) and another not in said:
                 said[another] = None
         if other.file:
             said["file"] = f"{other.file}, with the options given"
-        return replace(other, **said, bounds=(*other.bounds, *self.bounds))
+        return replace(other, **said, bounds=(*other.bounds, *self.bounds), beside=beside)
 
     @property
     def wanted(self) -> tuple[Goal, ...]:
@@ -84,6 +90,14 @@ class Request:
         """Whether a goal needs a budget that is not there."""
         aimless = any(goal.sense == "nearest" and goal.target is None for goal in self.wanted)
         return self.budget is None and (aimless or self.goals == "at-most")
+
+    @property
+    def aimless(self) -> str:
+        """What is to be said where a goal lacks its budget."""
+        wanted = "at-most" if self.goals == "at-most" else "nearest"
+        if not self.file:
+            return f"goal {wanted!r} needs a budget, and there is none"
+        return f"'budget': missing, and goal {wanted!r} needs it"
 
     def problem(self, units_from: Collection[str] = ()) -> Problem:
         """The problem that is asked for.
@@ -99,8 +113,8 @@ class Request:
     def _problem(self, units_from: Collection[str]) -> Problem:
         spec = self._settled("spec", lambda: load(self.spec or "shufflenet"))
         if self.lacks_budget:
-            wanted = "at-most" if self.goals == "at-most" else "nearest"
-            raise QuantityError(f"goal {wanted!r} needs a budget, and there is none")
+            raise QuantityError(self.aimless)
+        self._check_clashes()
         self._settled("unit", lambda: [stage_unit(name, units_from) for name in self.unit])
         align = self.align or 1
         space = Space(
@@ -137,12 +151,47 @@ class Request:
         chosen = self.convention or "shufflenet-paper"
         return Problem(space, goals, tuple(_together(bounds)), chosen, self.top or 1)
 
+    def _check_clashes(self) -> None:
+        """Refuse what settles the same widths as another, each named as it was given."""
+        clash = [key for key in ("ratio", "free_stages", "widths", "stem") if getattr(self, key)]
+        if self.scales and clash:
+            raise QuantityError(
+                f"{self._told('scales')}: scales settle all widths, so {self._told(clash[0])}"
+                " cannot be given too"
+            )
+        if self.free_stages and self.ratio:
+            raise QuantityError(
+                f"{self._told('free_stages')}: free stages keep no ratio, so"
+                f" {self._told('ratio')} cannot be given too"
+            )
+
+    def _told(self, key: str) -> str:
+        """A field with its value, as an option or as a file's key, whichever it was."""
+        value = getattr(self, key)
+        if key == "ratio":
+            text = ":".join(map(str, value))
+        elif key == "widths":
+            text = ",".join(_values(stage, "/") for stage in value)
+        else:
+            text = _values(value, ",") if isinstance(value, tuple) else str(value).lower()
+        if self.file and key not in self.beside:
+            return f"{key!r} {text}"
+        option = f"--{key.replace('_', '-')}"
+        return option if key == "free_stages" else f"{option} {text}"
+
     def _settled(self, key: str, make: Callable[[], T]) -> T:
         """What is made of a value; in an error a file's key is named."""
         try:
             return make()
         except (UnitError, SpecError) as error:
             raise SpecError(f"{key!r}: {error}" if self.file else str(error)) from error
+
+
+def _values(values: Sequence[object], comma: str) -> str:
+    """Values with something between, the middle of many left out."""
+    if len(values) <= _TOLD:
+        return comma.join(map(str, values))
+    return f"{values[0]}{comma}{values[1]}{comma}...{comma}{values[-1]}"
 
 
 def _all_stems(spec: Spec, align: int) -> Widths:

@@ -241,6 +241,9 @@ def _proof(item: Answer) -> Iterator[str]:
             every = tied < len(item.shown) or listed < item.outcome.problem.top
             said = f"the first {tied} are equally good" if every else "others are as good"
             yield f"{said}: {_ORDER}{'' if every else '; --top lists more'}"
+    if item.outcome.without:
+        which = ", ".join(map(str, item.outcome.without))
+        yield f"g = {which}: no legal network in the space"
     space = item.outcome.problem.space
     stem = stem_row(space.spec)
     for layer in item.outcome.edge:

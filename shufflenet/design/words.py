@@ -9,13 +9,25 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias, cast, get_args
 
-from shufflenet.design.problem import FIGURES, USUAL, Bound, Figure, Goal, Sense
+from flopcount.conventions import UnknownConventionError
+from flopcount.conventions import convention as convention_named
+from shufflenet.design.problem import (
+    FIGURES,
+    USUAL,
+    Bound,
+    Figure,
+    Goal,
+    Sense,
+    check_intensity,
+)
 from shufflenet.quantities import (
     QuantityError,
+    quoted,
     read_budget,
     read_count,
     read_fraction,
     read_memory,
+    read_percent,
 )
 
 #: What may be read where one goal is: that, or the most that a budget allows.
@@ -33,15 +45,21 @@ class Words(NamedTuple):
     read: Callable[[str], int | Fraction]
 
 
+def _read_intensity(text: str) -> Fraction:
+    return check_intensity(read_fraction(text, "intensity"), f"intensity {quoted(text)}")
+
+
 #: Of every figure: its words.
 WORDS: Mapping[Figure, Words] = {
-    "macs": Words("cost under the convention", "Cost", "150M", read_budget),
-    "params": Words("parameters", "Parameters", "1M", read_budget),
-    "memory": Words("peak of activations, weights apart", "Peak [B]", "2MiB", read_memory),
-    "moved": Words("bytes moved, unfused", "Moved [B]", "40MB", read_memory),
-    "intensity": Words(
-        "cost for each byte moved", "Cost/B", "1.5", lambda text: read_fraction(text, "intensity")
+    "macs": Words(
+        "cost under the convention", "Cost", "150M", lambda text: read_budget(text, "macs")
     ),
+    "params": Words("parameters", "Parameters", "1M", lambda text: read_budget(text, "params")),
+    "memory": Words("peak of activations, weights apart", "Peak [B]", "2MiB", read_memory),
+    "moved": Words(
+        "bytes moved, unfused", "Moved [B]", "40MB", lambda text: read_memory(text, "moved")
+    ),
+    "intensity": Words("cost for each byte moved", "Cost/B", "1.5", _read_intensity),
     "layers": Words(
         "layers with weights on the longest path",
         "Layers",
@@ -73,6 +91,10 @@ def read_goal(text: str) -> Goal:
     """
     what, equals, target = text.strip().partition("=")
     sense, dash, name = what.partition("-")
+    if what == "at-most":
+        raise QuantityError(
+            f"goal {text!r} stands alone; beside others it is most-macs, which a budget bounds"
+        )
     if what == "nearest":
         sense, name = "nearest", "macs"
     elif not dash and sense in FIGURES:
@@ -115,11 +137,55 @@ def near(figure: Figure, target: int | Fraction, within: Fraction) -> Bound:
     """The bound of what is within a share of a target, both ends included.
 
     Of a figure that is a whole number the least is rounded up and the most down: it stays within.
+    Raises QuantityError where the ends of an intensity have too many digits.
     """
     least, most = target * (1 - within), target * (1 + within)
     if figure == "intensity":
-        return Bound(figure, least, most)
+        said = f"intensity near {value_text(target)}, within {value_text(within * 100)}%:"
+        return Bound(
+            figure,
+            check_intensity(least, f"{said} {value_text(least)}"),
+            check_intensity(most, f"{said} {value_text(most)}"),
+        )
     return Bound(figure, -(-least.numerator // least.denominator), int(most))
+
+
+def read_end(figure: Figure, text: str) -> tuple[str, int | Fraction]:
+    """An end of a bound as a line has it: ``300M``, or in a convention of its own, ``torch:300M``.
+
+    The convention is "" where none is named. Raises QuantityError for anything else.
+    """
+    name, colon, value = text.rpartition(":")
+    convention = own_convention(figure, name, text) if colon else ""
+    return convention, WORDS[figure].read(value)
+
+
+def read_near(figure: Figure, text: str) -> Bound:
+    """What is within a share of a value, as a line has it: ``140M:5%``, ``torch:280M:5%``.
+
+    Raises QuantityError for anything else.
+    """
+    value, colon, share = text.rpartition(":")
+    if not colon or "%" not in share:
+        example = f"{WORDS[figure].example}:5%"
+        raise QuantityError(
+            f"{figure} {quoted(text)} has no share that it is near to, as {example}"
+        )
+    convention, target = read_end(figure, value)
+    bound = near(figure, target, read_percent(share, "share"))
+    return bound._replace(convention=convention)
+
+
+def own_convention(figure: Figure, name: str, text: str) -> str:
+    """The convention of one bound, by its name. Raises QuantityError where it cannot have it."""
+    if figure not in ("macs", "intensity"):
+        raise QuantityError(
+            f"{figure} {quoted(text)}: {figure} knows no convention, so no {name!r}"
+        )
+    try:
+        return convention_named(name).name
+    except UnknownConventionError as error:
+        raise QuantityError(f"{figure} {quoted(text)}: {error}") from error
 
 
 def goal_text(goal: Goal) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from importlib import import_module
 from typing import get_args
 
@@ -25,10 +25,7 @@ def unit(name: str, units_from: Collection[str] = ()) -> Unit:
     if name in UNITS:
         return UNITS[name]
     if ":" not in name:
-        known = ", ".join(UNITS)
-        raise UnitError(
-            f"unknown unit {name!r}: known are {known}; one of your own is package.module:function"
-        )
+        raise _unknown(name, UNITS)
     if not is_unit_name(name):
         raise UnitError(f"unit {name!r} is neither a name nor package.module:function")
     module_name, _, attribute = name.partition(":")
@@ -50,8 +47,17 @@ def unit(name: str, units_from: Collection[str] = ()) -> Unit:
     return Unit(name, found, summary, splits="groups", kernel="optional")
 
 
+def _unknown(name: str, known: Iterable[str]) -> UnitError:
+    return UnitError(
+        f"unknown unit {name!r}: known are {', '.join(known)}; one of your own is"
+        " package.module:function"
+    )
+
+
 def stage_unit(name: str, units_from: Collection[str] = ()) -> Unit:
     """The unit of that name, which must be one that stages are made of. Raises UnitError."""
+    if name not in UNITS and ":" not in name:
+        raise _unknown(name, (known for known in UNITS if UNITS[known].stage))
     found = unit(name, units_from)
     if not found.stage:
         raise UnitError(f"unit {name} is a plain layer, not the unit of a stage")
