@@ -117,3 +117,10 @@ def test_with_its_stages_free_each_number_of_groups_buys_more_channels_than_the_
         found.append(best.figures["channels"])
         assert best.figures["channels"] >= sum(doubling(TABLE_1[g]))
     assert found == sorted(set(found))
+
+
+def test_groups_without_any_legal_network_are_named_in_the_answer() -> None:
+    space = Space(BASE, groups=(3, 5, 7))
+    outcome = optimise(Problem(space, (Goal("macs", "nearest", 140_000_000),)))
+    assert outcome.best.network.groups == 3
+    assert outcome.without == (5, 7)

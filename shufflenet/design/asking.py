@@ -12,10 +12,6 @@ from flopcount.conventions import convention as named
 from shufflenet.design.problem import Bound, Goal, Problem
 from shufflenet.design.ranking import MEMORY, Key, Limits
 from shufflenet.design.search import FAR, Term
-from shufflenet.quantities import QuantityError
-
-# Beyond this, a weighted difference of two figures could wrap.
-_FINEST = 2**24
 
 
 class Asked(NamedTuple):
@@ -92,10 +88,7 @@ def _limits(maker: _Terms, bound: Bound) -> list[tuple[int, int, int]]:
     found = []
     for value, least, most in ((bound.least, 0, FAR), (bound.most, -FAR, 0)):
         if value is not None:
-            ratio = Fraction(value)
-            if max(ratio.numerator, ratio.denominator) > _FINEST:
-                raise QuantityError(f"intensity {value} has too many digits")
-            term = above_ratio(macs, moved, ratio)
+            term = above_ratio(macs, moved, Fraction(value))
             found.append((maker.weighed(term, "intensity"), least, most))
     return found
 

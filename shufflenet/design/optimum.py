@@ -44,9 +44,10 @@ def optimise(problem: Problem) -> Outcome:
         unique = []
     if not hits:
         raise NothingLegalError(nothing_fits(problem, chains))
-    return Outcome(
-        problem, _Solutions(field, asked, hits, unique), candidates, _edge(chains, hits[0])
-    )
+    solutions = _Solutions(field, asked, hits, unique)
+    legal = {one.frame.groups for one in chains if one.links}
+    without = tuple(g for g in problem.space.groups if g not in legal)
+    return Outcome(problem, solutions, candidates, _edge(chains, hits[0]), without)
 
 
 def _check_room(field: Field) -> None:

@@ -48,13 +48,17 @@ class Side(NamedTuple):
         word = "most" if self.most else "least"
         return f"{self.bound.figure}{convention} at {word} {self.shown(self.value)}"
 
-    def shown(self, value: int | Fraction) -> str:
-        """A value as it can be typed in: a ratio with some digits, never tighter than it is."""
+    def typed(self, value: int | Fraction) -> Decimal:
+        """A value with as many digits as can be typed in: a ratio never tighter than it is."""
         if isinstance(value, int) or value.denominator == 1:
-            return f"{int(value):,}"
-        digits = 10 ** max(0, _DIGITS - len(str(int(value))) * (value >= 1))
+            return Decimal(int(value))
+        digits: int = 10 ** max(0, _DIGITS - len(str(int(value))) * (value >= 1))
         scaled = value * digits
-        return str(Decimal(ceil(scaled) if self.most else floor(scaled)) / digits)
+        return Decimal(ceil(scaled) if self.most else floor(scaled)) / digits
+
+    def shown(self, value: int | Fraction) -> str:
+        """A value as it is told."""
+        return f"{self.typed(value):,}"
 
     @property
     def alone(self) -> Bound:
@@ -149,7 +153,7 @@ def _relaxed(
     reached = _nearest_ratio(free, chains, first)
     if reached is None or not others:
         return reached
-    tight = first._replace(value=reached.values[0])
+    tight = first._replace(value=Fraction(first.typed(reached.values[0])))
     rest = _relaxed(problem, chains, [*(s for s in sides if s is not first), tight], others)
     if rest is None:
         return None
