@@ -1,6 +1,6 @@
 """ShuffleNet v1 and the structures it compares with: cost, module, proof, and widths for a budget.
 
-``build`` and ``confirm`` need torch, ``detector`` torchvision too, ``solve`` NumPy; each is loaded
+``build``, ``fold`` and ``confirm`` need torch, ``detector`` torchvision too, ``solve`` NumPy; each is loaded
 on first use.
 """
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shufflenet.confirmation import confirm as confirm
     from shufflenet.detection import detection_cost as detection_cost
     from shufflenet.detection import detector as detector
+    from shufflenet.folded import fold as fold
     from shufflenet.solver import solve as solve
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "confirm",
     "detection_cost",
     "detector",
+    "fold",
     "load",
     "load_claims",
     "network",
@@ -51,6 +53,7 @@ _LATE = {
     "confirm": "confirmation",
     "detection_cost": "detection",
     "detector": "detection",
+    "fold": "folded",
     "load_claims": "claim_files",
     "solve": "solver",
 }

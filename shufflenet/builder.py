@@ -35,6 +35,7 @@ from flopcount.layers import (
     Slice,
     below,
 )
+from shufflenet import folded
 from shufflenet.modules import (
     Add,
     Built,
@@ -57,25 +58,28 @@ class BuildError(SpecError):
 _TAKEN = frozenset(dir(nn.Sequential())) | {"branches", "join"}
 
 
-def build(network: Network | Layer, *, device: str | torch.device | None = None) -> nn.Module:
+def build(
+    network: Network | Layer, *, device: str | torch.device | None = None, fold: bool = False
+) -> nn.Module:
     """A module of the network: ``(n, c, h, w) -> (n, classes)``, freshly initialised.
 
     ``device`` is torch's default device unless given. The leaves have the paths of the layer
     tree. Convolutions start with He's normal initialisation (fan out), classifiers with a normal
-    one of deviation 0.01, batch norms as the identity. Raises BuildError where a layer's name
-    is one that every module has (``train``), or is not one alone.
+    one of deviation 0.01, batch norms as the identity. With ``fold`` it is in eval mode, and its
+    batch norms are folded into the convolutions before them (`shufflenet.folded.fold`). Raises
+    BuildError where a layer's name is one that every module has (``train``), or is not one alone.
     """
     tree = network.tree if isinstance(network, Network) else network
     try:
         with nullcontext() if device is None else torch.device(device):
             module = _module(tree, "")
-            if isinstance(tree, Chain):
-                module = Built(OrderedDict(module.named_children()))
     except BuildError as error:
         where = f"{network.spec.where}: " if isinstance(network, Network) else ""
         raise BuildError(f"{where}{error}") from error
+    if isinstance(tree, Chain):
+        module = Built(OrderedDict(module.named_children()))
     _initialise(module)
-    return module
+    return folded.fold(module.eval()) if fold else module
 
 
 def _module(layer: Layer, path: str) -> nn.Module:
