@@ -1,7 +1,7 @@
 """ShuffleNet v1 and the structures it compares with: cost, module, proof, and widths for a budget.
 
-``build``, ``fold`` and ``confirm`` need torch, ``detector`` torchvision too, ``solve`` NumPy; each is loaded
-on first use.
+``build``, ``fold`` and ``confirm`` need torch, ``detector`` torchvision too, ``solve`` NumPy; each
+is loaded on first use.
 """
 
 from __future__ import annotations

@@ -54,7 +54,8 @@ def _fold_within(chain: nn.Module) -> None:
     if found:
         norms = tuple(norm for _, norm in found)
         # The public name of it is younger than the oldest torch that is supported.
-        chain._register_load_state_dict_pre_hook(partial(_refuse, norms))
+        register = chain._register_load_state_dict_pre_hook
+        register(partial(_refuse, norms))  # type: ignore[no-untyped-call]
 
 
 def _pairs(chain: nn.Module) -> Iterator[tuple[str, str]]:
@@ -67,10 +68,17 @@ def _pairs(chain: nn.Module) -> Iterator[tuple[str, str]]:
 
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     # In double precision, so that each number is rounded once.
+    mean, variance = _double(norm.running_mean), _double(norm.running_var)
+    assert mean is not None
+    assert variance is not None
     weight, bias = fuse_conv_bn_weights(
-        *map(_double, (conv.weight, conv.bias, norm.running_mean, norm.running_var)),  # type: ignore[arg-type]
+        conv.weight.detach().double(),
+        _double(conv.bias),
+        mean,
+        variance,
         norm.eps,
-        *map(_double, (norm.weight, norm.bias)),
+        _double(norm.weight),
+        _double(norm.bias),
     )
     # The convolution itself may stand elsewhere too, with no norm behind it.
     twin = copy.deepcopy(conv)
