@@ -264,7 +264,7 @@ def test_torchs_counter_sees_every_leaf_of_a_network_that_infers_on_the_cpu(
         assert flops.get(entry.path, 0) == 2 * entry.macs, entry.path
 
 
-@pytest.mark.parametrize("execution", ["shapes", "real"])
+@pytest.mark.parametrize("execution", ["meta", "real"])
 def test_the_count_in_inference_is_that_of_the_plain_way(execution: str, small: Network) -> None:
     module = build(small).eval()
     x = image(tuple(small.input))
@@ -284,15 +284,14 @@ def test_a_traced_graph_has_the_plain_layers(grouped: nn.Module) -> None:
     assert not {"aten::bmm", "aten::relu_", "aten::add_"} & set(ops)
 
 
-def test_a_symbolic_trace_and_a_compiled_module_go_the_plain_way(grouped: nn.Module) -> None:
+def test_a_symbolic_trace_has_the_plain_layers(grouped: nn.Module) -> None:
     x = image((1, 3, 64, 64))
     with torch.inference_mode():
         followed = torch.fx.symbolic_trace(grouped)
-        assert torch.equal(followed(x), plain(grouped, x))
-    functions = {str(node.target) for node in followed.graph.nodes}
-    assert set(leaf_modules(grouped)) - functions <= {
-        path for path, m in leaf_modules(grouped).items() if type(m).__module__[:5] != "torch"
-    }
+    called = {str(node.target) for node in followed.graph.nodes if node.op == "call_module"}
+    torchs = {p for p, m in leaf_modules(grouped).items() if type(m).__module__[:5] == "torch"}
+    assert torchs <= called
+    assert torch.equal(plain(followed, x), plain(grouped, x))
 
 
 def test_weights_batched_by_a_transform_give_the_plain_output(grouped: nn.Module) -> None:
@@ -353,7 +352,7 @@ def test_a_backward_hook_on_every_layer_still_works(small: Network) -> None:
     seen: list[nn.Module] = []
     for leaf in leaf_modules(module).values():
         leaf.register_full_backward_hook(lambda m, into, out: seen.append(m))
-    module(image((4, 3, 32, 32))).sum().backward()
+    module(image((4, 3, 32, 32)).requires_grad_()).sum().backward()
     assert {type(m) for m in seen} >= {nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Linear}
 
 
