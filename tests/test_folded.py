@@ -8,7 +8,7 @@ import io
 import pytest
 import torch
 from hypothesis import given, settings
-from live import image, lively, off, plain, quick
+from live import ONE_SIZE, image, lively, off, plain, quick, smaller
 from strategies import COLUMNS, networks, one_of_each
 from torch import nn
 
@@ -61,9 +61,9 @@ def norms(module: nn.Module) -> list[str]:
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize("name", sorted({name for name, _ in COLUMNS}))
+@pytest.mark.parametrize("name", sorted({name for name, _ in COLUMNS} - (ONE_SIZE - {"pvanet_fc"})))
 def test_every_bundled_network_gives_folded_what_it_gave(name: str, dtype: torch.dtype) -> None:
-    net = network(load(name))
+    net = smaller(name)
     torch.manual_seed(0)
     module, x = lively(build(net)).to(dtype), image(tuple(net.input), dtype=dtype)
     twin = fold(module)
@@ -72,7 +72,7 @@ def test_every_bundled_network_gives_folded_what_it_gave(name: str, dtype: torch
     assert off(plain(twin, x), wanted) <= TOLERANCE[dtype]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(networks())
 def test_every_legal_network_gives_folded_what_it_gave(net: Network) -> None:
     torch.manual_seed(0)
@@ -116,7 +116,7 @@ def test_a_folded_network_is_counted_as_its_tree_without_norms(name: str, groups
     assert found.macs == net.tally(memory=False).macs
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(networks())
 def test_every_legal_network_has_folded_the_multiply_adds_that_it_had(net: Network) -> None:
     counted = hooks.count(build(net, device="meta", fold=True), shape=tuple(net.input))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live import image, lively, off, plain, quick
+from live import image, lively, off, plain, quick, smaller
 from strategies import COLUMNS, networks, one_of_each
 from torch import Tensor, nn
 
@@ -50,13 +50,13 @@ def leaf_modules(module: nn.Module) -> dict[str, nn.Module]:
 def test_every_bundled_network_gives_in_inference_what_the_plain_way_gives(
     name: str, groups: int
 ) -> None:
-    net = network(load(name), groups)
+    net = smaller(name, groups)
     torch.manual_seed(0)
     module, x = lively(build(net)), image(tuple(net.input))
     assert off(quick(module, x), plain(module, x)) <= TOLERANCE[torch.float32]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(networks(), st.integers(1, 3), st.booleans(), st.sampled_from(sorted(TOLERANCE, key=str)))
 def test_every_legal_network_gives_in_inference_what_the_plain_way_gives(
     net: Network, n: int, last: bool, dtype: torch.dtype
@@ -138,7 +138,7 @@ def test_pools_give_the_same_bits_by_either_way(
 # The channel shuffle
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     st.integers(1, 8),
     st.integers(1, 6),
