@@ -43,7 +43,7 @@ class ChannelShuffle(nn.Module):
         """``(n, c, h, w) -> (n, c, h, w)``."""
         n, c, h, w = x.shape
         g, k = self.groups, c // self.groups
-        if not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
+        if _channels_last(x):
             # (n, h, w, g*k) -> (n, h, w, g, k) -> (n, h, w, k, g) -> (n, h, w, k*g)
             out = x.permute(0, 2, 3, 1).view(n, h, w, g, k).transpose(3, 4)
             return out.reshape(n, h, w, c).permute(0, 3, 1, 2)
@@ -191,6 +191,13 @@ class Parallel(nn.Module):
             return join(*(x for x, _ in branches)), False
         held: Held = joined(join, branches)
         return held
+
+
+def _channels_last(x: Tensor) -> bool:
+    # What torch.fx follows a network with has no memory to ask for.
+    if not isinstance(x, Tensor) or x.is_contiguous():
+        return False
+    return x.is_contiguous(memory_format=torch.channels_last)
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:
