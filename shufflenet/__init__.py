@@ -1,7 +1,7 @@
 """ShuffleNet v1 and the structures it compares with: cost, module, proof, and widths for a budget.
 
-``build`` and ``confirm`` need torch, ``detector`` torchvision too, ``solve`` and ``optimise``
-NumPy; each is loaded on first use.
+``build``, ``fold`` and ``confirm`` need torch, ``detector`` torchvision too, ``solve`` and
+``optimise`` NumPy; each is loaded on first use.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shufflenet.design.sweeping import Sweep as Sweep
     from shufflenet.detection import detection_cost as detection_cost
     from shufflenet.detection import detector as detector
+    from shufflenet.folded import fold as fold
     from shufflenet.solver import solve as solve
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "confirm",
     "detection_cost",
     "detector",
+    "fold",
     "load",
     "load_claims",
     "load_problem",
@@ -71,6 +73,7 @@ _LATE = {
     "confirm": "confirmation",
     "detection_cost": "detection",
     "detector": "detection",
+    "fold": "folded",
     "load_claims": "claim_files",
     "load_problem": "design.problem_files",
     "optimise": "design.optimum",

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import nullcontext
-from typing import ClassVar, assert_never
+from typing import assert_never
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from flopcount.layers import (
     Act,
@@ -35,6 +35,17 @@ from flopcount.layers import (
     Slice,
     below,
 )
+from shufflenet import folded
+from shufflenet.modules import (
+    Add,
+    Built,
+    Channels,
+    ChannelShuffle,
+    Concat,
+    Multiply,
+    Negation,
+    Parallel,
+)
 from shufflenet.network import Network
 from shufflenet.spec import SpecError
 
@@ -43,141 +54,20 @@ class BuildError(SpecError):
     """A layer tree that no module can be made of."""
 
 
-class ChannelShuffle(nn.Module):
-    """Channels ``(n, g*k, h, w)`` seen as g x k and transposed (Source: Sec. 3.1, Fig. 1 c)."""
-
-    free_kind: ClassVar = "channel_shuffle"
-
-    def __init__(self, groups: int) -> None:
-        super().__init__()
-        self.groups = groups
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(n, c, h, w) -> (n, c, h, w)``."""
-        n, c, h, w = x.shape
-        # (n, g*k, h, w) -> (n, g, k, h, w) -> (n, k, g, h, w) -> (n, k*g, h, w)
-        return x.view(n, self.groups, c // self.groups, h, w).transpose(1, 2).reshape(n, c, h, w)
-
-    def free_size(self, x: torch.Size) -> torch.Size:
-        """What comes out is as large as what goes in."""
-        return x
-
-    def extra_repr(self) -> str:
-        """The groups."""
-        return f"groups={self.groups}"
-
-
-class Channels(nn.Module):
-    """A view of ``width`` channels from ``offset`` on."""
-
-    free_kind: ClassVar = "slice"
-
-    def __init__(self, offset: int, width: int) -> None:
-        super().__init__()
-        self.offset = offset
-        self.width = width
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(n, c, h, w) -> (n, width, h, w)``."""
-        return x.narrow(1, self.offset, self.width)
-
-    def extra_repr(self) -> str:
-        """Which channels."""
-        return f"offset={self.offset}, width={self.width}"
-
-
-class Negation(nn.Module):
-    """Each element with its sign changed."""
-
-    free_kind: ClassVar = "elementwise"
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(n, c, h, w) -> (n, c, h, w)``."""
-        return -x
-
-    def free_size(self, x: torch.Size) -> torch.Size:
-        """What comes out is as large as what goes in."""
-        return x
-
-
-class Multiply(nn.Module):
-    """The product of branches, ``(n, c, h, w)`` and others of that size or ``(n, c, 1, 1)``."""
-
-    free_kind: ClassVar = "mul"
-
-    def forward(self, *branches: Tensor) -> Tensor:
-        """``(n, c, h, w), ... -> (n, c, h, w)``."""
-        out = branches[0]
-        for branch in branches[1:]:
-            out = out * branch
-        return out
-
-    def free_size(self, *branches: torch.Size) -> tuple[int, ...]:
-        """What comes out is along each axis as large as the largest branch."""
-        return tuple(map(max, zip(*branches, strict=True)))
-
-
-class Add(nn.Module):
-    """The sum of branches, ``(n, c, h, w)`` each."""
-
-    free_kind: ClassVar = "add"
-
-    def forward(self, *branches: Tensor) -> Tensor:
-        """``(n, c, h, w), ... -> (n, c, h, w)``."""
-        out = branches[0]
-        for branch in branches[1:]:
-            out = out + branch
-        return out
-
-    def free_size(self, first: torch.Size, *others: torch.Size) -> torch.Size:
-        """What comes out is as large as each of the branches."""
-        return first
-
-
-class Concat(nn.Module):
-    """Branches ``(n, c_i, h, w)`` one behind the other along the channels."""
-
-    free_kind: ClassVar = "concat"
-
-    def forward(self, *branches: Tensor) -> Tensor:
-        """``(n, c_1, h, w), ... -> (n, c_1 + ..., h, w)``."""
-        return torch.cat(branches, 1)
-
-    def free_size(self, first: torch.Size, *others: torch.Size) -> tuple[int, ...]:
-        """What comes out has the channels of all branches."""
-        channels = sum(size[1] for size in (first, *others))
-        return (first[0], channels, *first[2:])
-
-
-class Parallel(nn.Module):
-    """Named branches that read one input, and the join of their outputs."""
-
-    def __init__(self, branches: OrderedDict[str, nn.Module], name: str, join: nn.Module) -> None:
-        super().__init__()
-        self.branches = tuple(branches)
-        self.join = name
-        for branch, module in branches.items():
-            self.add_module(branch, module)
-        self.add_module(name, join)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(n, c, h, w) -> (n, c', h', w')``."""
-        outputs = [getattr(self, branch)(x) for branch in self.branches]
-        joined: Tensor = getattr(self, self.join)(*outputs)
-        return joined
-
-
 # Names that a module has already; a layer of that name would hide them.
 _TAKEN = frozenset(dir(nn.Sequential())) | {"branches", "join"}
 
 
-def build(network: Network | Layer, *, device: str | torch.device | None = None) -> nn.Module:
+def build(
+    network: Network | Layer, *, device: str | torch.device | None = None, fold: bool = False
+) -> nn.Module:
     """A module of the network: ``(n, c, h, w) -> (n, classes)``, freshly initialised.
 
     ``device`` is torch's default device unless given. The leaves have the paths of the layer
     tree. Convolutions start with He's normal initialisation (fan out), classifiers with a normal
-    one of deviation 0.01, batch norms as the identity. Raises BuildError where a layer's name
-    is one that every module has (``train``), or is not one alone.
+    one of deviation 0.01, batch norms as the identity. With ``fold`` it is in eval mode, and its
+    batch norms are folded into the convolutions before them (`shufflenet.folded.fold`). Raises
+    BuildError where a layer's name is one that every module has (``train``), or is not one alone.
     """
     tree = network.tree if isinstance(network, Network) else network
     try:
@@ -186,8 +76,10 @@ def build(network: Network | Layer, *, device: str | torch.device | None = None)
     except BuildError as error:
         where = f"{network.spec.where}: " if isinstance(network, Network) else ""
         raise BuildError(f"{where}{error}") from error
+    if isinstance(tree, Chain):
+        module = Built(OrderedDict(module.named_children()))
     _initialise(module)
-    return module
+    return folded.fold(module.eval()) if fold else module
 
 
 def _module(layer: Layer, path: str) -> nn.Module:
