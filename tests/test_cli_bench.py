@@ -227,6 +227,10 @@ BAD = {
     "an ONNX file": (("net.onnx",), "ONNX"),
     "no time": (("--time", "0"), "'0'"),
     "a long time": (("--time", "86401"), "'86401'"),
+    "a turn longer than a step": (
+        ("--time", "9", "--repeat", "3", "--timeout", "3"),
+        "--timeout 3",
+    ),
     "no turns": (("--repeat", "0"), "0"),
     "no threads": (("--threads", "0"), "0"),
     "a missing record": (("--against", "missing.json"), "missing.json: cannot be read"),

@@ -131,6 +131,12 @@ def test_what_was_not_timed_and_what_was_not_steady_is_said():
     assert any("load average 1.9" in note for note in notes)
 
 
+def test_what_limits_the_figures_is_said_in_both():
+    beside = Beside(notes=("fast: uncounted: aten::fft",))
+    assert bench_table(record(FAST), beside).notes[-1] == "fast: uncounted: aten::fft"
+    assert record_json(record(FAST), beside)["notes"] == ["fast: uncounted: aten::fft"]
+
+
 def test_runtimes_that_were_not_timed_in_turns_are_said_to_be():
     apart = bench_table(record(BASE, replace(FAST, runtime="other", batch=2)))
     assert any("not let all runtimes" in note for note in apart.notes)

@@ -171,7 +171,10 @@ def test_workers_are_loaded_warmed_up_and_timed_in_turns_there_and_back():
     turns = [f"time {name}" for name in "abccbaabc"]
     assert done == [*load, *warm, *turns, *close]
     assert [cell.ns for cell in cells] == [(100,) * 2 * 3] * 3
-    assert said == [f"32x32 eager {n}: steady after 9 runs, 0.00 ms" for n in "abc"]
+    assert said == [
+        "32x32: loading and checking 3 networks in eager",
+        *(f"32x32 eager {n}: steady after 9 runs, 0.00 ms" for n in "abc"),
+    ]
 
 
 @pytest.mark.parametrize("step", ["load", "warm", "time"])
@@ -182,6 +185,14 @@ def test_one_that_fails_is_told_with_its_step_and_the_others_go_on(step: str):
     assert done.count("close b") == 1
     assert done.count(f"{step} b") == 1
     assert f"32x32 eager b: FAILED: {step}: ended by SIGSEGV" in said
+
+
+def test_a_worker_that_cannot_be_started_fails_alone():
+    def start(asked: Job) -> Process:
+        return Process(asked, 1, ("/nowhere/at/all",))
+
+    (cell,) = bench([planned("a")], Effort(1, 1, 1, 0), start, lambda _: None)
+    assert cell.failed == "start: no process: No such file or directory"
 
 
 def test_batches_follow_each_other_and_one_is_closed_before_the_next():

@@ -20,8 +20,8 @@ _PAPER = ("Paper [ms]", "Paper's actual")
 _BEFORE = ("Before [ms]", "New/old", "Change")
 
 
-def bench_table(record: Record, beside: Beside = ALONE, notes: tuple[str, ...] = ()) -> Table:
-    """The cells of a record, size by size, beside what there is; ``notes`` are more to be said."""
+def bench_table(record: Record, beside: Beside = ALONE) -> Table:
+    """The cells of a record, size by size, beside what there is."""
     rows = [
         (
             *_measured(record, cell),
@@ -41,7 +41,7 @@ def bench_table(record: Record, beside: Beside = ALONE, notes: tuple[str, ...] =
         f"Inference time of one image, {threads}, {record.machine.cpu}",
         (*_HEADERS, *more),
         tuple(rows),
-        (*_notes(record, beside), *notes),
+        (*_notes(record, beside), *beside.notes),
         frozenset(ends),
         left=3,
     )

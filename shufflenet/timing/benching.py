@@ -13,9 +13,10 @@ from shufflenet.timing.samples import calls_in_turn, turns
 from shufflenet.timing.trial import Job
 from shufflenet.timing.workers import Worker, WorkerError
 
-# How long a warm-up may go on, in times of what a cell has for its measurement, and at least [ns].
+# How long a warm-up may go on, in times of what a cell has for its measurement; and at least, and
+# at most [ns].
 _WARMING = 3
-_LEAST_WARMING = 1_000_000_000
+_LEAST_WARMING, _MOST_WARMING = 1_000_000_000, 10_000_000_000
 # What a worker may need [B]: torch, a runtime and AlexNet; and for each pixel of the image.
 _WORKER = 2**30
 _PIXEL = 2**10
@@ -110,6 +111,9 @@ class _Batch:
 
     def load(self, part: list[Planned], number: int, folder: str) -> None:
         """Start a worker for each cell, and have it checked."""
+        h, w = part[0].size
+        names = ", ".join(dict.fromkeys(item.runtime for item in part))
+        self.say(f"{h}x{w}: loading and checking {len(part)} networks in {names}")
         for index, item in enumerate(part):
             here = os.path.join(folder, str(index))
             os.mkdir(here)
@@ -117,8 +121,8 @@ class _Batch:
             self.timed.append(timed)
             threads, seed = self.effort.threads, self.effort.seed
             job = Job(item.network, item.runtime, item.size, item.shape, threads, seed, here)
-            timed.worker = self.start(job)
             try:
+                timed.worker = self.start(job)
                 off, allowed = timed.worker.load()
             except WorkerError as error:
                 self._fail(timed, error)
@@ -127,7 +131,7 @@ class _Batch:
 
     def warm(self) -> None:
         """Bring each to a steady state."""
-        most = max(_LEAST_WARMING, _WARMING * self.effort.budget)
+        most = min(max(_LEAST_WARMING, _WARMING * self.effort.budget), _MOST_WARMING)
         for timed in self.timed:
             if timed.worker is None:
                 continue

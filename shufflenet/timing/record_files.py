@@ -24,11 +24,15 @@ class RecordError(ValueError):
 
 
 class Beside(NamedTuple):
-    """What a record is shown beside: an earlier one, the file of that, and the paper's times."""
+    """What a record is shown beside: an earlier one, the file of that, and the paper's times.
+
+    ``notes`` are what limits its figures, a sentence each.
+    """
 
     old: Record | None = None
     where: str = ""
     paper: Mapping[tuple[str, tuple[int, int]], Printed] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
 
 
 #: Beside nothing.
@@ -56,6 +60,7 @@ def record_json(record: Record, beside: Beside = ALONE) -> dict[str, Any]:
         "against": None
         if old is None
         else {"file": beside.where, "date": old.date, "differences": conditions(record, old)},
+        "notes": list(beside.notes),
         "cells": [_cell_json(record, cell, beside) for cell in record.cells],
     }
 

@@ -57,23 +57,26 @@ class Worker(Protocol):
 class Process:
     """A worker in a fresh process, of a command; each step may take ``timeout`` seconds.
 
-    Every method raises WorkerError where the process ends, does not answer in time, or finds that
-    the output is wrong.
+    Raises WorkerError where there can be no process; every method does where the process ends, does
+    not answer in time, or finds that the output is wrong.
     """
 
     def __init__(self, job: Job, timeout: float, command: Sequence[str] = COMMAND) -> None:
         self._job = job
         self.timeout = timeout
         self._said: deque[bytes] = deque(maxlen=_TAIL)
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_environment(job.threads),
-            # What it starts itself is ended with it.
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_environment(job.threads),
+                # What it starts itself is ended with it.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise WorkerError("start", f"no process: {error.strerror}") from error
         self._answers: Queue[bytes | None] = Queue()
         assert self._process.stdout is not None
         assert self._process.stderr is not None
