@@ -28,14 +28,14 @@ ALL = "eager,fakes:CRASHES,fakes:REFUSES,fakes:WRONG,fakes:CUT,fakes:LOUD,fakes:
 # What a worker would answer, at once; times are longer the more a network costs.
 INSTANT = """
 import shufflenet.cli.bench
-from shufflenet.timing.samples import Warmth
+from shufflenet.timing.samples import Turn, Warmth
 from shufflenet.timing.subjects import read_subject, tally_of
 class Instant:
     def __init__(self, job, timeout):
         self.ns = tally_of(read_subject(job.network), job.size)[0].macs
     def load(self): return 0.0, 0.0
     def warm(self, most): return Warmth(9, True, self.ns)
-    def time(self, calls): return [self.ns] * calls
+    def time(self, calls): return Turn([self.ns] * calls, self.ns * calls)
     def close(self): pass
 shufflenet.cli.bench.Process = Instant
 """

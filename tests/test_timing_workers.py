@@ -12,7 +12,7 @@ from bench_records import SMALL
 from command import needs_torch
 
 from shufflenet.timing.benching import Effort, Planned, batches, bench
-from shufflenet.timing.samples import Warmth
+from shufflenet.timing.samples import Turn, Warmth
 from shufflenet.timing.trial import Job
 from shufflenet.timing.workers import COMMAND, Process, WorkerError
 
@@ -24,7 +24,7 @@ for line in sys.stdin:
     answers = {
         "load": {"difference": 0.5, "tolerance": 1.0},
         "warm": {"runs": 3, "settled": True, "median": 7},
-        "time": {"ns": [7] * asked.get("calls", 0)},
+        "time": {"ns": [7] * asked.get("calls", 0), "cpu": 20},
     }
     print(json.dumps(answers[asked["do"]]), flush=True)
 """
@@ -52,7 +52,7 @@ def test_a_worker_is_asked_and_answers_line_by_line():
     worker = process(HONEST)
     assert worker.load() == (0.5, 1.0)
     assert worker.warm(10**9) == Warmth(3, True, 7)
-    assert worker.time(4) == [7] * 4
+    assert worker.time(4) == Turn([7] * 4, 20)
     worker.close()
     worker.close()
 
@@ -140,9 +140,9 @@ class Fake:
         self._do("warm")
         return Warmth(9, True, self.ns)
 
-    def time(self, calls: int) -> list[int]:
+    def time(self, calls: int) -> Turn:
         self._do("time")
-        return [self.ns] * calls
+        return Turn([self.ns] * calls, 90 * calls)
 
     def close(self) -> None:
         self._do("close")
@@ -171,6 +171,7 @@ def test_workers_are_loaded_warmed_up_and_timed_in_turns_there_and_back():
     turns = [f"time {name}" for name in "abccbaabc"]
     assert done == [*load, *warm, *turns, *close]
     assert [cell.ns for cell in cells] == [(100,) * 2 * 3] * 3
+    assert [cell.cpu for cell in cells] == [90 * 2 * 3] * 3
     assert said == [
         "32x32: loading and checking 3 networks in eager",
         *(f"32x32 eager {n}: steady after 9 runs, 0.00 ms" for n in "abc"),
@@ -205,7 +206,7 @@ def test_whatever_ends_a_run_ends_its_workers():
     done: list[str] = []
 
     class Interrupted(Fake):
-        def time(self, calls: int) -> list[int]:
+        def time(self, calls: int) -> Turn:
             raise KeyboardInterrupt
 
     def start(asked: Job) -> Interrupted:

@@ -154,11 +154,13 @@ class _Batch:
                 if timed.worker is None or timed.cell.warmth is None:
                     continue
                 try:
-                    ns = timed.worker.time(calls_in_turn(timed.cell.warmth.median, share))
+                    turn = timed.worker.time(calls_in_turn(timed.cell.warmth.median, share))
                 except WorkerError as error:
                     self._fail(timed, error)
                     continue
-                timed.cell = replace(timed.cell, ns=(*timed.cell.ns, *ns))
+                cell = timed.cell
+                cpu = (cell.cpu or 0) + turn.cpu
+                timed.cell = replace(cell, ns=(*cell.ns, *turn.ns), cpu=cpu)
 
     def close(self) -> None:
         """End all that are left."""
@@ -168,7 +170,7 @@ class _Batch:
                 timed.worker = None
 
     def _fail(self, timed: _Timed, error: WorkerError) -> None:
-        timed.cell = replace(timed.cell, ns=(), failed=str(error))
+        timed.cell = replace(timed.cell, ns=(), cpu=None, failed=str(error))
         if timed.worker is not None:
             timed.worker.close()
             timed.worker = None

@@ -22,6 +22,13 @@ class Summary(NamedTuple):
     runs: int
 
 
+class Turn(NamedTuple):
+    """One turn: the time of each call [ns], and what processors worked for all of them [ns]."""
+
+    ns: list[int]
+    cpu: int
+
+
 class Warmth(NamedTuple):
     """A warm-up: how many calls it took, whether their time settled, and to what median [ns]."""
 

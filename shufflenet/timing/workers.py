@@ -14,7 +14,7 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import IO, Any, Protocol
 
-from shufflenet.timing.samples import Warmth
+from shufflenet.timing.samples import Turn, Warmth
 from shufflenet.timing.trial import Job
 
 #: What starts a worker; without the working folder on its path, whose files might be taken for
@@ -47,8 +47,8 @@ class Worker(Protocol):
     def warm(self, most: int) -> Warmth:
         """Warm it up, for so long [ns] at most."""
 
-    def time(self, calls: int) -> list[int]:
-        """The time of each of so many calls [ns]."""
+    def time(self, calls: int) -> Turn:
+        """The times of so many calls."""
 
     def close(self) -> None:
         """End it."""
@@ -96,10 +96,9 @@ class Process:
         """Warm it up, for so long [ns] at most."""
         return Warmth(**self._ask("warm", most=most))
 
-    def time(self, calls: int) -> list[int]:
-        """The time of each of so many calls [ns]."""
-        times: list[int] = self._ask("time", calls=calls)["ns"]
-        return times
+    def time(self, calls: int) -> Turn:
+        """The times of so many calls."""
+        return Turn(**self._ask("time", calls=calls))
 
     def close(self) -> None:
         """End it, whatever it does."""
