@@ -34,7 +34,7 @@ _REFUSED = {
     **dict.fromkeys((".safetensors", ".npz", ".h5"), _WEIGHTS),
 }
 _LIBRARIES = ("torchvision", "timm")
-_SPEC_ARGUMENTS = ("groups", "scale", "stem", "unit", "cardinality")
+_SPEC_ARGUMENTS = ("groups", "scale", "stem", "unit", "cardinality", "widths")
 # What has a library fetch weights, or load a pickled file of them.
 _FETCHING = (
     "weights",
@@ -183,12 +183,15 @@ def _from_spec(target: str, given: dict[str, Any]) -> SpecTarget:
             " that ends in .toml, .onnx or .pt2"
         )
     for key, value in given.items():
-        whole = key in ("groups", "stem", "cardinality")
-        if key not in _SPEC_ARGUMENTS or (whole and type(value) is not int):
+        numbers = value if key == "widths" and isinstance(value, tuple) else (value,)
+        whole = key not in ("scale", "unit") and any(type(n) is not int for n in numbers)
+        if key not in _SPEC_ARGUMENTS or whole:
             raise TargetError(
                 f"{target}: argument {key}={value} does not fit: a spec takes"
                 f" {', '.join(_SPEC_ARGUMENTS)}"
             )
+        if key == "widths":
+            given = given | {key: numbers}
     asked: dict[str, Any] = given | {k: str(given[k]) for k in ("scale", "unit") if k in given}
     return SpecTarget(target, network(load(target), **asked))
 

@@ -1,0 +1,175 @@
+"""A run of ``bench``: which networks, runtimes and sizes go together, and who runs when."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from shufflenet.timing.records import Cell
+from shufflenet.timing.samples import calls_in_turn, turns
+from shufflenet.timing.trial import Job
+from shufflenet.timing.workers import Worker, WorkerError
+
+# How long a warm-up may go on, in times of what a cell has for its measurement, and at least [ns].
+_WARMING = 3
+_LEAST_WARMING = 1_000_000_000
+# What a worker may need [B]: torch, a runtime and AlexNet; and for each pixel of the image.
+_WORKER = 2**30
+_PIXEL = 2**10
+
+
+class Planned(NamedTuple):
+    """A cell to be: a network in a runtime on images of a shape, and its cost [MAC]."""
+
+    network: str
+    runtime: str
+    shape: tuple[int, ...]
+    macs: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The size of its image (height, width) [px]."""
+        return self.shape[2], self.shape[3]
+
+
+class Effort(NamedTuple):
+    """How thoroughly a cell is timed: so many turns, in so long altogether [ns]."""
+
+    threads: int
+    rounds: int
+    budget: int
+    seed: int
+
+
+def batches(planned: list[Planned], memory: int) -> list[list[Planned]]:
+    """The cells that are timed in turns, together: those of one size, as far as memory [B] allows.
+
+    Cells of one size and runtime are never parted, so that each is in turns with its baseline.
+    """
+    found: list[list[Planned]] = []
+    for group in _groups(planned):
+        h, w = group[0].size
+        most = memory // (_WORKER + _PIXEL * h * w)
+        last = found[-1] if found else []
+        if last and last[0].size == (h, w) and len(last) + len(group) <= most:
+            last.extend(group)
+        else:
+            found.append(group)
+    return found
+
+
+def _groups(planned: list[Planned]) -> Iterator[list[Planned]]:
+    groups: dict[tuple[tuple[int, int], str], list[Planned]] = {}
+    for item in planned:
+        groups.setdefault((item.size, item.runtime), []).append(item)
+    yield from sorted(groups.values(), key=lambda group: group[0].size)
+
+
+def bench(
+    parts: list[list[Planned]],
+    effort: Effort,
+    start: Callable[[Job], Worker],
+    say: Callable[[str], None],
+) -> list[Cell]:
+    """Time every cell of every batch. One that fails is told with its reason; the others go on."""
+    cells: list[Cell] = []
+    for number, part in enumerate(parts, 1):
+        batch = _Batch(effort, start, say)
+        with tempfile.TemporaryDirectory(prefix="shufflecost-") as folder:
+            try:
+                batch.load(part, number, folder)
+                batch.warm()
+                batch.time()
+            finally:
+                batch.close()
+        cells += [timed.cell for timed in batch.timed]
+    return cells
+
+
+class _Timed:
+    """A cell as it fills; its worker is None once that has failed."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.worker: Worker | None = None
+
+
+class _Batch:
+    """Workers that live together, of which one runs at a time."""
+
+    def __init__(
+        self, effort: Effort, start: Callable[[Job], Worker], say: Callable[[str], None]
+    ) -> None:
+        self.effort = effort
+        self.start = start
+        self.say = say
+        self.timed: list[_Timed] = []
+
+    def load(self, part: list[Planned], number: int, folder: str) -> None:
+        """Start a worker for each cell, and have it checked."""
+        for index, item in enumerate(part):
+            here = os.path.join(folder, str(index))
+            os.mkdir(here)
+            timed = _Timed(Cell(item.network, item.runtime, item.size, item.macs, number))
+            self.timed.append(timed)
+            threads, seed = self.effort.threads, self.effort.seed
+            job = Job(item.network, item.runtime, item.size, item.shape, threads, seed, here)
+            timed.worker = self.start(job)
+            try:
+                off, allowed = timed.worker.load()
+            except WorkerError as error:
+                self._fail(timed, error)
+            else:
+                timed.cell = replace(timed.cell, difference=off, tolerance=allowed)
+
+    def warm(self) -> None:
+        """Bring each to a steady state."""
+        most = max(_LEAST_WARMING, _WARMING * self.effort.budget)
+        for timed in self.timed:
+            if timed.worker is None:
+                continue
+            try:
+                warmth = timed.worker.warm(most)
+            except WorkerError as error:
+                self._fail(timed, error)
+                continue
+            timed.cell = replace(timed.cell, warmth=warmth)
+            steady = "steady" if warmth.settled else "NOT STEADY"
+            ms = warmth.median / 1e6
+            self._told(timed.cell, f"{steady} after {warmth.runs} runs, {ms:.2f} ms")
+
+    def time(self) -> None:
+        """Let them take turns, there and back."""
+        share = self.effort.budget // self.effort.rounds
+        for order in turns(len(self.timed), self.effort.rounds):
+            for index in order:
+                timed = self.timed[index]
+                if timed.worker is None or timed.cell.warmth is None:
+                    continue
+                try:
+                    ns = timed.worker.time(calls_in_turn(timed.cell.warmth.median, share))
+                except WorkerError as error:
+                    self._fail(timed, error)
+                    continue
+                timed.cell = replace(timed.cell, ns=(*timed.cell.ns, *ns))
+
+    def close(self) -> None:
+        """End all that are left."""
+        for timed in self.timed:
+            if timed.worker is not None:
+                timed.worker.close()
+                timed.worker = None
+
+    def _fail(self, timed: _Timed, error: WorkerError) -> None:
+        timed.cell = replace(timed.cell, ns=(), failed=str(error))
+        if timed.worker is not None:
+            timed.worker.close()
+            timed.worker = None
+        self._told(timed.cell, f"FAILED: {error}")
+
+    def _told(self, cell: Cell, what: str) -> None:
+        h, w = cell.size
+        self.say(f"{h}x{w} {cell.runtime} {cell.network}: {what}")

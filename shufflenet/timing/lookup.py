@@ -1,0 +1,83 @@
+"""Runtimes by their names, of ours and of one's own; and which of them can run here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from importlib import import_module, metadata
+from typing import NamedTuple
+
+from shufflenet.targets import own_code
+from shufflenet.timing.runtimes import RUNTIMES, Runtime
+
+# What has a say in how fast a network runs, as far as it is installed.
+_DISTRIBUTIONS = (
+    *("torch", "torchvision", "timm", "numpy", "onnx", "onnxruntime", "openvino", "ncnn", "pnnx"),
+    *("executorch", "ai-edge-litert", "ai-edge-torch", "litert-torch", "tensorflow"),
+)
+
+
+class UnknownRuntimeError(ValueError):
+    """A name that is none of a runtime's."""
+
+
+class Installed(NamedTuple):
+    """The runtimes that can run here, and of the others what is missing, by their names."""
+
+    names: tuple[str, ...]
+    absent: dict[str, str]
+
+
+def runtime(name: str) -> Runtime:
+    """The runtime of a name; ``package.module:NAME`` is one of the user's own, which is imported.
+
+    Raises UnknownRuntimeError where there is none; OwnCodeError where the user's code raises.
+    """
+    where, colon, attribute = name.partition(":")
+    if not colon:
+        if name not in RUNTIMES:
+            raise UnknownRuntimeError(
+                f"unknown runtime {name!r}: known are {', '.join(RUNTIMES)}; one of your own is"
+                " package.module:NAME"
+            )
+        return RUNTIMES[name]
+    if not all(part.isidentifier() for part in where.split(".")):
+        raise UnknownRuntimeError(f"runtime {name!r}: {where!r} is no module")
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        # as `python -m` has it
+        sys.path.insert(0, os.getcwd())
+    try:
+        with own_code(name, ModuleNotFoundError):
+            module = import_module(where)
+    except ModuleNotFoundError as error:
+        raise UnknownRuntimeError(f"runtime {name!r}: {error}") from error
+    found = getattr(module, attribute, None)
+    if not isinstance(found, Runtime):
+        raise UnknownRuntimeError(f"runtime {name!r}: {where} has no Runtime {attribute!r}")
+    return found
+
+
+def installed(names: tuple[str, ...] = ()) -> Installed:
+    """Which of the runtimes, of all unless named, can run here.
+
+    Raises what `runtime` does.
+    """
+    missing = {name: runtime(name).missing() for name in names or RUNTIMES}
+    return Installed(
+        tuple(name for name, what in missing.items() if not what),
+        {name: what for name, what in missing.items() if what},
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions of what has a say in how fast a network runs, as far as it is installed."""
+    return dict(_versions())
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in _DISTRIBUTIONS:
+        try:
+            yield name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue

@@ -1,0 +1,52 @@
+"""The machine that times are taken on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from typing import NamedTuple
+
+
+class Machine(NamedTuple):
+    """What times depend on: the processor, the system, Python, and the versions of libraries."""
+
+    cpu: str
+    cores: int
+    system: str
+    python: str
+    versions: dict[str, str]
+
+    def differences(self, other: Machine) -> list[str]:
+        """What is not as on another one, in words: that one first."""
+        pairs = [
+            (name, getattr(other, name), getattr(self, name))
+            for name in ("cpu", "cores", "system", "python")
+        ]
+        for name in sorted({*self.versions, *other.versions}):
+            pairs.append((name, other.versions.get(name, "-"), self.versions.get(name, "-")))
+        return [f"{name} {before} -> {now}" for name, before, now in pairs if before != now]
+
+
+def this_machine(versions: dict[str, str]) -> Machine:
+    """The machine that this runs on."""
+    return Machine(
+        _found("/proc/cpuinfo", r"model name\s*:\s*(.+)") or platform.processor() or "unknown",
+        os.cpu_count() or 1,
+        platform.platform(),
+        platform.python_version(),
+        versions,
+    )
+
+
+def free_memory() -> int:
+    """How much memory new processes can take [B]; 0 where the system does not say."""
+    return 1024 * int(_found("/proc/meminfo", r"MemAvailable:\s*(\d+) kB") or 0)
+
+
+def _found(path: str, pattern: str) -> str:
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        match = re.search(pattern, stream.read())
+    return match[1].strip() if match else ""

@@ -1,0 +1,129 @@
+"""A network to be timed, as it is named on the command line, and as a module of one image size."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flopcount import analytic
+from flopcount.layers import Chain
+from flopcount.tally import Shape, Tally
+from shufflenet.counting import counted
+from shufflenet.network import Network, network
+from shufflenet.quantities import Input
+from shufflenet.targets import (
+    ModuleTarget,
+    OnnxTarget,
+    SpecTarget,
+    TargetError,
+    read_arguments,
+    resolve,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# shufflenet:scale=0.5,groups=3 has arguments behind a colon, torchvision:resnet18 has none
+_WRITTEN = r"(?P<target>.+?)(:(?P<arguments>[A-Za-z_]\w*=.*))?"
+# A value may hold commas itself: widths=132,264,528,stem=12
+_BETWEEN = r",(?=[A-Za-z_]\w*=)"
+_COLOURS = 3
+
+
+class Subject(NamedTuple):
+    """A network as it is named: its target, the arguments of that, and the layer it is cut at.
+
+    ``until`` names the first layer of a spec that is left out, with all behind it; "" is none.
+    """
+
+    text: str
+    target: str
+    arguments: dict[str, Any]
+    until: str = ""
+
+
+def read_subject(text: str) -> Subject:
+    """A network of a text: what ``count`` takes, and arguments behind a colon.
+
+    Raises TargetError for arguments that are not written ``key=value,...``.
+    """
+    match = re.fullmatch(_WRITTEN, text.strip(), re.DOTALL)
+    if match is None:
+        raise TargetError(f"network {text!r} is empty")
+    written = match["arguments"]
+    given = read_arguments(tuple(re.split(_BETWEEN, written)) if written else ())
+    until = str(given.pop("until", ""))
+    return Subject(text.strip(), match["target"], given, until)
+
+
+def cut_before_classifier(subject: Subject) -> Subject | None:
+    """AlexNet without its FC layers; None of any other network, and of one that is cut already."""
+    if subject.until or subject.target not in ("alexnet", "alexnet_one_tower"):
+        return None
+    text = f"{subject.text}{',' if subject.arguments else ':'}until=flatten"
+    return Subject(text, subject.target, subject.arguments, "flatten")
+
+
+def tally_of(subject: Subject, size: tuple[int, int]) -> tuple[Tally, tuple[int, ...]]:
+    """Its cost on one image of a size (height, width) [px], and the shape of that.
+
+    Raises TargetError where it is none, or takes no such image; SpecError for a spec that breaks
+    a rule; OwnCodeError where the user's own code raises anything.
+    """
+    found = resolve(subject.target, subject.arguments)
+    if isinstance(found, SpecTarget):
+        tree, shape = _at(subject, found.network, size)
+        return analytic.count(tree, shape, memory=False), tuple(shape)
+    _check_module(subject, found)
+    shape = Shape(1, _COLOURS, *size)
+    tally = counted(subject.target, subject.arguments, (Input(tuple(shape)),)).tally
+    return tally, tuple(shape)
+
+
+def module_of(subject: Subject, size: tuple[int, int], seed: int) -> nn.Module:
+    """Its module in eval mode, made for images of a size; a spec's weights are drawn from a seed.
+
+    Raises what `tally_of` does, and BuildError for a layer tree that no module can be made of.
+    """
+    found = resolve(subject.target, subject.arguments, real=True)
+    if isinstance(found, SpecTarget):
+        import torch
+
+        from shufflenet.builder import build
+
+        tree, _ = _at(subject, found.network, size)
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(seed)
+            return build(tree).eval()
+    return _check_module(subject, found).module.eval()
+
+
+def _check_module(subject: Subject, found: ModuleTarget | OnnxTarget) -> ModuleTarget:
+    if isinstance(found, OnnxTarget):
+        raise TargetError(f"{subject.text}: an ONNX file is no module that could be built and run")
+    if subject.until:
+        raise TargetError(f"{subject.text}: only a spec's network is cut, with until={subject.until}")
+    return found
+
+
+def _at(subject: Subject, net: Network, size: tuple[int, int]) -> tuple[Chain, Shape]:
+    frame = net.frame
+    again = network(
+        net.spec,
+        net.groups,
+        scale=net.scale,
+        size=size,
+        widths=net.stage_widths,
+        stem=net.stem,
+        unit=frame.unit,
+        cardinality=frame.cardinality,
+    )
+    names = [name for name, _ in again.tree.children]
+    if not subject.until:
+        return again.tree, again.input
+    if subject.until not in names[1:]:
+        raise TargetError(
+            f"{subject.text}: until={subject.until} is none of the layers behind the first:"
+            f" {', '.join(names[1:])}"
+        )
+    return Chain(again.tree.children[: names.index(subject.until)]), again.input

@@ -1,0 +1,104 @@
+"""One network in one runtime, inside a process of its own: built, checked, warmed up, timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import Any, NamedTuple
+
+from shufflenet.timing.lookup import runtime
+from shufflenet.timing.runtimes import eager
+from shufflenet.timing.samples import Warmth, warm_up
+from shufflenet.timing.subjects import module_of, read_subject
+
+
+class Job(NamedTuple):
+    """What a worker is to time: a network at a size (height, width) [px], in a runtime.
+
+    ``shape`` is that of the image, ``folder`` an empty one for the runtime's files; ``seed`` is
+    what the image is drawn from, and the weights of a spec.
+    """
+
+    network: str
+    runtime: str
+    size: tuple[int, int]
+    shape: tuple[int, ...]
+    threads: int
+    seed: int
+    folder: str
+
+
+class WrongOutputError(Exception):
+    """A runtime whose output is not eager's."""
+
+
+class Trial(NamedTuple):
+    """A network that is loaded and checked; ``difference`` is how far it is from eager's output."""
+
+    call: Callable[[Any], Any]
+    image: Any
+    difference: float
+    tolerance: float
+
+    def run(self, calls: int) -> list[int]:
+        """The time of each of so many calls [ns]."""
+        call, image = self.call, self.image
+        times = []
+        for _ in range(calls):
+            start = perf_counter_ns()
+            call(image)
+            times.append(perf_counter_ns() - start)
+        return times
+
+    def warm(self, most: int) -> Warmth:
+        """Run it until it is as fast as it gets, or for so long [ns]."""
+        return warm_up(self.run, most)
+
+    def turn(self, calls: int) -> list[int]:
+        """The time of each of so many calls [ns], behind one that is not told.
+
+        That one finds the processor's caches as another worker left them.
+        """
+        self.call(self.image)
+        return self.run(calls)
+
+
+def loaded(job: Job) -> Trial:
+    """The network of a job in its runtime.
+
+    Raises WrongOutputError where the output is not eager's within the runtime's tolerance. What
+    else goes wrong is passed on: it is the end of the process, and the reason that is told.
+    """
+    import numpy as np
+
+    chosen = runtime(job.runtime)
+    module = module_of(read_subject(job.network), job.size, job.seed)
+    image = np.random.default_rng(job.seed).standard_normal(job.shape, dtype=np.float32)
+    expected = eager.load(module, job.shape, job.threads, job.folder)(image).copy()
+    call = chosen.load(module, job.shape, job.threads, job.folder)
+    off = difference(call(image), expected)
+    if not off <= chosen.tolerance:
+        raise WrongOutputError(
+            f"the output differs from eager's by {off:.1e} of its largest value, and"
+            f" {chosen.tolerance:.1e} is allowed"
+        )
+    return Trial(call, image, off, chosen.tolerance)
+
+
+def difference(output: Any, expected: Any) -> float:
+    """How far an array is from another, as a share of the largest absolute value of that.
+
+    Raises WrongOutputError where the shapes differ, or a value is not finite.
+    """
+    import numpy as np
+
+    found = np.asarray(output)
+    if found.shape != expected.shape:
+        raise WrongOutputError(f"the output is {found.shape}, and eager's {expected.shape}")
+    for whose, values in (("eager's", expected), ("the", found)):
+        if not np.isfinite(values).all():
+            raise WrongOutputError(f"{whose} output has values that are not finite")
+    off = float(np.abs(found - expected).max(initial=0))
+    largest = float(np.abs(expected).max(initial=0))
+    # Where eager gives zeros alone nothing else is near.
+    return off / largest if largest else float(off > 0)

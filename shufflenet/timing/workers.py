@@ -1,0 +1,165 @@
+"""Processes that each time one network in one runtime, as seen from the one that starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from queue import Empty, Queue
+from threading import Thread
+from typing import IO, Any, Protocol
+
+from shufflenet.timing.samples import Warmth
+from shufflenet.timing.trial import Job
+
+# Every library that counts its threads by one of these finds them counted.
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# How much is read of the end of what a process that failed has said.
+_TAIL = 4_096
+_LONGEST = 300
+# How long one that is told to end may take before it is made to [s].
+_PATIENCE = 5
+
+
+class WorkerError(Exception):
+    """A worker that failed: at which step, and why."""
+
+    def __init__(self, step: str, reason: str) -> None:
+        super().__init__(f"{step}: {reason}")
+        self.step = step
+        self.reason = reason
+
+
+class Worker(Protocol):
+    """What times one network in one runtime."""
+
+    def load(self) -> tuple[float, float]:
+        """Load and check it: how far it is from eager's output, and how far it may be."""
+
+    def warm(self, most: int) -> Warmth:
+        """Warm it up, for so long [ns] at most."""
+
+    def time(self, calls: int) -> list[int]:
+        """The time of each of so many calls [ns]."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class Process:
+    """A worker in a fresh process; each step may take ``timeout`` seconds.
+
+    Every method raises WorkerError where the process ends, does not answer in time, or finds that
+    the output is wrong.
+    """
+
+    def __init__(self, job: Job, timeout: float) -> None:
+        self._job = job
+        self._timeout = timeout
+        self._said: IO[bytes] = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "shufflenet.timing.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            env=_environment(job.threads),
+            # What it starts itself is ended with it.
+            start_new_session=True,
+        )
+        self._answers: Queue[bytes | None] = Queue()
+        Thread(target=self._listen, daemon=True).start()
+
+    def load(self) -> tuple[float, float]:
+        """Load and check it: how far it is from eager's output, and how far it may be."""
+        reply = self._ask("load", job=self._job._asdict())
+        return reply["difference"], reply["tolerance"]
+
+    def warm(self, most: int) -> Warmth:
+        """Warm it up, for so long [ns] at most."""
+        return Warmth(**self._ask("warm", most=most))
+
+    def time(self, calls: int) -> list[int]:
+        """The time of each of so many calls [ns]."""
+        times: list[int] = self._ask("time", calls=calls)["ns"]
+        return times
+
+    def close(self) -> None:
+        """End it, whatever it does."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            # Told so, it ends by itself.
+            self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_PATIENCE)
+        self._kill()
+        self._said.close()
+
+    def _ask(self, step: str, **more: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        # One that has ended already is found to have when it does not answer.
+        with suppress(OSError):
+            self._process.stdin.write(json.dumps({"do": step, **more}).encode() + b"\n")
+            self._process.stdin.flush()
+        try:
+            line = self._answers.get(timeout=self._timeout)
+        except Empty:
+            self._kill()
+            raise WorkerError(step, f"no answer within {self._timeout:g} s") from None
+        if line is None:
+            raise WorkerError(step, self._end())
+        try:
+            reply: dict[str, Any] = json.loads(line)
+        except ValueError:
+            self._kill()
+            raise WorkerError(step, f"answered {line[:60]!r}") from None
+        if "wrong" in reply:
+            raise WorkerError("check", reply["wrong"])
+        return reply
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            for line in stream:
+                self._answers.put(line)
+        self._answers.put(None)
+
+    def _end(self) -> str:
+        """Why the process ended: the signal, or the code and the last line that it said."""
+        try:
+            code = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._kill()
+            return "closed its output, and went on"
+        if code < 0:
+            known = {s.value: s.name for s in signal.Signals}
+            return f"ended by {known.get(-code, f'signal {-code}')}"
+        size = self._said.seek(0, os.SEEK_END)
+        self._said.seek(max(0, size - _TAIL))
+        lines = self._said.read().decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f"ended with exit code {code}" + (f": {last[:_LONGEST]}" if last else "")
+
+    def _kill(self) -> None:
+        # One that has been waited for may have left its number to another.
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                # The group is the process's own: nothing else is in it.
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def _environment(threads: int) -> dict[str, str]:
+    import shufflenet
+
+    assert shufflenet.__file__ is not None
+    here = os.path.dirname(os.path.dirname(os.path.abspath(shufflenet.__file__)))
+    path = os.environ.get("PYTHONPATH", "")
+    if os.path.basename(here) not in ("site-packages", "dist-packages"):
+        # A checkout that is run where it lies is found by nothing else.
+        path = os.pathsep.join(filter(None, (here, path)))
+    threading = dict.fromkeys(_THREADS, str(threads))
+    return {**os.environ, **threading, **({"PYTHONPATH": path} if path else {})}
