@@ -7,8 +7,7 @@ seen; the layers that are drawn fill in what those do not have.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_args
 
 from flopcount.integers import sites
@@ -234,7 +233,7 @@ _DRAWN: tuple[tuple[int, Callable[[_Draw], Work]], ...] = (
 )
 
 
-def drawn_works(seed: int = 0) -> Iterator[Work]:
-    """Works of every kind that a network can have, the same for a seed."""
+def drawn_works(seed: int = 0) -> list[list[Work]]:
+    """Works of every kind that a network can have, kind by kind, the same for a seed."""
     draw = _Draw(seed)
-    return chain.from_iterable(draw.works(count, make) for count, make in _DRAWN)
+    return [draw.works(count, make) for count, make in _DRAWN]
