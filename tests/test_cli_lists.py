@@ -27,6 +27,7 @@ NAMES = [
     "detect",
     "count",
     "reconcile",
+    "bench",
     "audit",
     "paper",
     "plot",

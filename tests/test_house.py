@@ -77,13 +77,15 @@ TABLES = [
     "shufflenet.design.relaxing",
     "shufflenet.design.optimum",
 ]
+# The rooms that run a network in a runtime, inside a process of its own.
+TIMED = ["shufflenet.timing.runtimes", "shufflenet.timing.subjects"]
 # Who alone may import what.
 ONLY = {
     "shufflenet.cli": ["shufflenet.cli", "shufflenet.__main__"],
     "click": ["shufflenet.cli"],
     "rich": ["flopcount.report", "shufflenet.cli"],
     "tabulate": ["flopcount.report", "shufflenet.cli"],
-    "torch": [*MADE_OF_TORCH, "shufflenet.targets", "shufflenet.counting"],
+    "torch": [*MADE_OF_TORCH, "shufflenet.targets", "shufflenet.counting", *TIMED],
     "onnx": ["flopcount.onnx_graph"],
     "torchvision": ["shufflenet.detection", "shufflenet.targets"],
     "timm": ["shufflenet.targets"],
@@ -157,7 +159,14 @@ FLOORS = [
         "shufflenet.candidates",
         "shufflenet.reasons",
         "shufflenet.auditing",
+        "shufflenet.timing.runtimes",
+        "shufflenet.timing.samples",
+        "shufflenet.timing.machine",
+        "shufflenet.timing.records",
+        "shufflenet.timing.lookup",
     ],
+    ["shufflenet.timing.subjects", "shufflenet.timing.trial", "shufflenet.timing.worker"],
+    ["shufflenet.timing.workers", "shufflenet.timing.benching"],
     [
         "shufflenet.audit_tables",
         "shufflenet.design.answers",
@@ -165,8 +174,11 @@ FLOORS = [
         "shufflenet.detection_tables",
         "shufflenet.papers",
         "shufflenet.plot_points",
+        "shufflenet.timing.paper",
+        "shufflenet.timing.planning",
+        "shufflenet.timing.record_files",
     ],
-    ["shufflenet.plots"],
+    ["shufflenet.plots", "shufflenet.timing.bench_tables"],
     ["shufflenet.cli"],
 ]
 

@@ -45,6 +45,7 @@ _GROUPS = {
         "detect": "detect",
     },
     "Any model": {"count": "count", "reconcile": "reconcile"},
+    "This machine": {"bench": "bench"},
     "The paper": {"audit": "audit", "paper": "paper", "plot": "plot"},
     "Lists": {
         "specs": "lists",

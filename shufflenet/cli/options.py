@@ -110,7 +110,8 @@ def _stem(text: str) -> Any:
     return "auto" if text.strip() == "auto" else quantities.read_range(text)
 
 
-def _name(text: str) -> str:
+def read_name(text: str) -> str:
+    """A name without the blanks around it. Raises QuantityError where it is empty."""
     if not text.strip():
         raise QuantityError(f"{text!r}: a name is empty")
     return text.strip()
@@ -136,7 +137,7 @@ BUDGET = Exactly("budget", quantities.read_budget)
 MEMORY = Exactly("memory", quantities.read_memory)
 INPUT = Exactly("sizes[:type]", quantities.read_input)
 RATIO = Exactly("a:b:c", quantities.read_ratio)
-UNITS = Exactly("unit,...", listed(_name), _units)
+UNITS = Exactly("unit,...", listed(read_name), _units)
 
 spec_option = click.option(
     "--spec", type=SPEC, default="shufflenet", show_default=True, help="Bundled name or own file."

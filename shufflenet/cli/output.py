@@ -65,6 +65,24 @@ def write_bytes(path: str, data: bytes) -> None:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
+def check_writable(path: str) -> None:
+    """See before long work that a file could be written after it; it is left as it is.
+
+    Raises OutputError where it could not be.
+    """
+    folder = os.path.dirname(os.path.realpath(path))
+    target = path if os.path.exists(path) else folder
+    if path.endswith(os.sep) or (target == path and os.path.isdir(path)):
+        reason = "is a directory"
+    elif not os.path.isdir(folder):
+        reason = "No such file or directory"
+    elif not os.access(target, os.W_OK):
+        reason = "Permission denied"
+    else:
+        return
+    raise OutputError(f"{path}: cannot be written: {reason}")
+
+
 def _replace(path: str, data: bytes) -> None:
     if path.endswith(os.sep):
         raise IsADirectoryError(21, "is a directory")

@@ -44,6 +44,14 @@ def free_memory() -> int:
     return 1024 * int(_found("/proc/meminfo", r"MemAvailable:\s*(\d+) kB") or 0)
 
 
+def load() -> float | None:
+    """How many processes wanted to run, over the last minute; None where nobody says."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
 def _found(path: str, pattern: str) -> str:
     if not os.path.exists(path):
         return ""

@@ -54,12 +54,14 @@ class Cell:
 class Record:
     """A run: where, when and how it was made, and its cells.
 
+    ``load`` is how many processes wanted to run before it began, where the system says so;
     ``seconds`` is the time for each cell, in ``rounds`` turns; ``absent`` are the runtimes that
     could not run, with what is missing.
     """
 
     machine: Machine
     date: str
+    load: float | None
     threads: int
     rounds: int
     seconds: float

@@ -9,7 +9,7 @@ from typing import NamedTuple
 _BLOCK = 50_000_000
 _FEWEST = 3
 # Medians of two blocks that are nearer than a share of 1/this agree; so many have to, in a row.
-_NEAR = 50
+_NEAR = 20
 _AGREEING = 3
 
 

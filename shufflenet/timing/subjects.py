@@ -102,7 +102,9 @@ def _check_module(subject: Subject, found: ModuleTarget | OnnxTarget) -> ModuleT
     if isinstance(found, OnnxTarget):
         raise TargetError(f"{subject.text}: an ONNX file is no module that could be built and run")
     if subject.until:
-        raise TargetError(f"{subject.text}: only a spec's network is cut, with until={subject.until}")
+        raise TargetError(
+            f"{subject.text}: only a spec's network is cut, with until={subject.until}"
+        )
     return found
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
+from collections import deque
 from contextlib import suppress
 from queue import Empty, Queue
 from threading import Thread
@@ -18,8 +18,8 @@ from shufflenet.timing.trial import Job
 
 # Every library that counts its threads by one of these finds them counted.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-# How much is read of the end of what a process that failed has said.
-_TAIL = 4_096
+# How many lines are kept of what a process says, and how much of each.
+_TAIL = 1
 _LONGEST = 300
 # How long one that is told to end may take before it is made to [s].
 _PATIENCE = 5
@@ -60,18 +60,25 @@ class Process:
     def __init__(self, job: Job, timeout: float) -> None:
         self._job = job
         self._timeout = timeout
-        self._said: IO[bytes] = tempfile.TemporaryFile()
+        self._said: deque[bytes] = deque(maxlen=_TAIL)
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "shufflenet.timing.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=subprocess.PIPE,
             env=_environment(job.threads),
             # What it starts itself is ended with it.
             start_new_session=True,
         )
         self._answers: Queue[bytes | None] = Queue()
-        Thread(target=self._listen, daemon=True).start()
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._listeners = (
+            Thread(target=self._listen, args=(self._process.stdout,), daemon=True),
+            Thread(target=self._overhear, args=(self._process.stderr,), daemon=True),
+        )
+        for listener in self._listeners:
+            listener.start()
 
     def load(self) -> tuple[float, float]:
         """Load and check it: how far it is from eager's output, and how far it may be."""
@@ -96,7 +103,8 @@ class Process:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_PATIENCE)
         self._kill()
-        self._said.close()
+        for listener in self._listeners:
+            listener.join(_PATIENCE)
 
     def _ask(self, step: str, **more: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -120,12 +128,17 @@ class Process:
             raise WorkerError("check", reply["wrong"])
         return reply
 
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as stream:
+    def _listen(self, stream: IO[bytes]) -> None:
+        with stream:
             for line in stream:
                 self._answers.put(line)
         self._answers.put(None)
+
+    def _overhear(self, stream: IO[bytes]) -> None:
+        with stream:
+            for line in stream:
+                if line.strip():
+                    self._said.append(line[:_LONGEST])
 
     def _end(self) -> str:
         """Why the process ended: the signal, or the code and the last line that it said."""
@@ -137,11 +150,9 @@ class Process:
         if code < 0:
             known = {s.value: s.name for s in signal.Signals}
             return f"ended by {known.get(-code, f'signal {-code}')}"
-        size = self._said.seek(0, os.SEEK_END)
-        self._said.seek(max(0, size - _TAIL))
-        lines = self._said.read().decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return f"ended with exit code {code}" + (f": {last[:_LONGEST]}" if last else "")
+        self._listeners[-1].join(_PATIENCE)
+        last = self._said[-1].decode(errors="replace").strip() if self._said else ""
+        return f"ended with exit code {code}" + (f": {last}" if last else "")
 
     def _kill(self) -> None:
         # One that has been waited for may have left its number to another.

@@ -1,0 +1,196 @@
+"""``shufflecost bench``: how fast networks are on this machine, beside what they cost."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import click
+
+from shufflenet.cli import options
+from shufflenet.cli.output import Form, check_writable, emit, say
+from shufflenet.quantities import QuantityError, read_fraction
+from shufflenet.targets import OwnCodeError, TargetError
+from shufflenet.timing.bench_tables import bench_table
+from shufflenet.timing.benching import Effort, batches
+from shufflenet.timing.benching import bench as timed
+from shufflenet.timing.lookup import Installed, UnknownRuntimeError, installed, versions
+from shufflenet.timing.machine import free_memory, load, this_machine
+from shufflenet.timing.paper import BASELINE, printed
+from shufflenet.timing.planning import Plan, plan, subjects
+from shufflenet.timing.record_files import Beside, RecordError, load_record, record_json
+from shufflenet.timing.records import Record
+from shufflenet.timing.runtimes import RUNTIMES
+from shufflenet.timing.trial import Job
+from shufflenet.timing.workers import Process
+
+_SIZES = ((224, 224), (480, 640), (720, 1280))
+_LONGEST = 86_400
+
+
+def _seconds(text: str) -> float:
+    number = read_fraction(text, "seconds")
+    if number > _LONGEST:
+        raise QuantityError(f"seconds {text!r} is above {_LONGEST}")
+    return float(number)
+
+
+SECONDS = options.Exactly("seconds", _seconds)
+RUNTIME = options.Exactly("name,...", options.listed(options.read_name), lambda: list(RUNTIMES))
+
+
+class _Asked(NamedTuple):
+    """What is to be timed, and in which runtimes."""
+
+    plan: Plan
+    runtimes: Installed
+
+
+@click.command(
+    short_help="How fast networks are on this machine.",
+    epilog=options.epilog(
+        "shufflecost bench",
+        "shufflecost bench shufflenet:scale=0.5,groups=8 torchvision:mobilenet_v2 --size 224",
+        "shufflecost bench net.py:Net:width=64 --baseline resnet50 --runtime eager,onnxruntime",
+        "shufflecost bench --format json -o before.json",
+        "shufflecost bench --against before.json",
+        own=True,
+    ),
+)
+@click.argument("networks", nargs=-1, type=options.SPEC, metavar="[NETWORK]...")
+@click.option("--runtime", "runtimes", type=RUNTIME, help="Default: every one that is installed.")
+@click.option(
+    "--baseline",
+    type=options.SPEC,
+    default=BASELINE,
+    show_default=True,
+    help="Network that the others are set against.",
+)
+@click.option(
+    "--size",
+    "sizes",
+    type=options.SIZE,
+    multiple=True,
+    help="Image: a side, or height x width; may be given several times."
+    "  [default: 224x224, 480x640, 720x1280]",
+)
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True)
+@click.option(
+    "--time", "seconds", type=SECONDS, default="1", show_default=True, help="For each cell."
+)
+@click.option(
+    "--repeat",
+    "rounds",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="Turns in which that time is spent.",
+)
+@click.option(
+    "--timeout",
+    type=SECONDS,
+    default="300",
+    show_default=True,
+    help="For each step of a cell: to load and check, to warm up, one turn.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Of images, and of the weights of specs.",
+)
+@click.option(
+    "--against", "earlier", type=options.FILE, help="Compare with this record, cell by cell."
+)
+@options.output_options
+def bench(
+    networks: tuple[str, ...],
+    runtimes: tuple[str, ...] | None,
+    baseline: str,
+    sizes: tuple[tuple[int, int], ...],
+    threads: int,
+    seconds: float,
+    rounds: int,
+    timeout: float,
+    seed: int,
+    earlier: str | None,
+    form: Form,
+    path: str | None,
+) -> int:
+    """The time of one image through each NETWORK on this machine, beside its multiply-adds.
+
+    NETWORK is a bundled spec or a .toml file, torchvision:NAME, timm:NAME,
+    package.module:callable, file.py:callable or a .pt2 file, as for `shufflecost count`, with
+    arguments behind a colon: shufflenet:scale=0.5,groups=3. A spec's network is cut before a layer
+    by until=LAYER. Without any, the networks of the paper's Table 8, with its times of a phone.
+
+    Each network in each runtime has a process of its own, whose output is checked against eager's
+    before it is warmed up and timed, in turns with the others, one at a time. One that crashes,
+    hangs or is wrong is told with its reason, the others go on, and the exit code is 1.
+
+    A callable or a runtime of yours (package.module:NAME) is code, and it is RUN.
+    """
+    if path is not None:
+        check_writable(path)
+    asked, old = _asked(networks, baseline, runtimes, sizes or _SIZES, earlier)
+    busy = load()
+    effort = Effort(threads, rounds, int(seconds * 1e9), seed)
+    parts = batches(asked.plan.cells, free_memory())
+    cells = timed(parts, effort, lambda job: _started(job, timeout), say)
+    record = Record(
+        this_machine(versions()),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        busy,
+        threads,
+        rounds,
+        seconds,
+        seed,
+        baseline.strip(),
+        asked.runtimes.absent,
+        tuple(cells),
+    )
+    beside = Beside(old, earlier or "", {} if networks else printed())
+    notes = asked.plan.notes
+    emit(
+        form, path, lambda: bench_table(record, beside, notes), lambda: record_json(record, beside)
+    )
+    failed = sum(1 for cell in cells if cell.failed)
+    if failed:
+        say(f"shufflecost: {failed} of {len(cells)} cells failed")
+    return int(failed > 0)
+
+
+def _started(job: Job, timeout: float) -> Process:
+    return Process(job, timeout)
+
+
+def _asked(
+    networks: tuple[str, ...],
+    baseline: str,
+    runtimes: tuple[str, ...] | None,
+    sizes: tuple[tuple[int, int], ...],
+    earlier: str | None,
+) -> tuple[_Asked, Record | None]:
+    """What is asked for, checked. Raises click's exception where it is none."""
+    if len(set(sizes)) != len(sizes):
+        raise click.UsageError("--size: one size is given twice")
+    if find_spec("torch") is None:
+        raise click.UsageError("bench needs torch: pip install 'shufflecost[torch]'")
+    try:
+        old = None if earlier is None else load_record(earlier)
+        # What the code prints must not be taken for the result.
+        with redirect_stdout(sys.stderr):
+            found = installed(runtimes or ())
+            if not found.names:
+                raise click.ClickException("; ".join(found.absent.values()))
+            made = plan(subjects(networks, baseline), found.names, sizes)
+    except OwnCodeError as error:
+        say(error.told.rstrip())
+        raise click.ClickException(str(error)) from error
+    except (TargetError, UnknownRuntimeError, RecordError) as error:
+        raise click.ClickException(str(error)) from error
+    return _Asked(made, found), old
