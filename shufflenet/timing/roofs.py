@@ -5,7 +5,6 @@ A layer can run no faster than its multiply-adds at the peak, nor than its bytes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -121,8 +120,3 @@ def attainable(intensity: Fraction, roof: Roof, bandwidth: int) -> Fraction:
 def ridge(roof: Roof) -> Fraction:
     """The intensity from which the peak bounds, not the bandwidth of the memory [MAC/B]."""
     return Fraction(roof.peak, max(roof.bandwidth, 1))
-
-
-def total_ns(times: Sequence[Summary]) -> int:
-    """The sum of medians [ns]."""
-    return sum(one.median for one in times)

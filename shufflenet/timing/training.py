@@ -34,7 +34,7 @@ from shufflenet.reader import load
 from shufflenet.timing.work import Doer, Work
 
 
-class Subject(NamedTuple):
+class Variant(NamedTuple):
     """A network by its spec, and how it differs from the spec's own."""
 
     spec: str
@@ -61,37 +61,37 @@ class Subject(NamedTuple):
 
 #: The networks whose leaves a model is fitted on.
 SEEN = (
-    Subject("shufflenet", 1),
-    Subject("shufflenet", 3, {"scale": "0.5"}),
-    Subject("shufflenet", 8),
-    Subject("shufflenet", 3, {"size": (160, 160)}),
-    Subject("shufflenet", 4, {"unit": "resnet"}),
-    Subject("mobilenet_v1"),
-    Subject("mobilenet_v2", None, {"size": (160, 160)}),
-    Subject("mobilenet_v3_large"),
-    Subject("resnet50"),
-    Subject("squeezenet1_0"),
-    Subject("alexnet"),
+    Variant("shufflenet", 1),
+    Variant("shufflenet", 3, {"scale": "0.5"}),
+    Variant("shufflenet", 8),
+    Variant("shufflenet", 3, {"size": (160, 160)}),
+    Variant("shufflenet", 4, {"unit": "resnet"}),
+    Variant("mobilenet_v1"),
+    Variant("mobilenet_v2", None, {"size": (160, 160)}),
+    Variant("mobilenet_v3_large"),
+    Variant("resnet50"),
+    Variant("squeezenet1_0"),
+    Variant("alexnet"),
 )
 #: Networks that no model is fitted on, by which its error is measured.
 UNSEEN = (
-    Subject("shufflenet", 2, {"scale": "1.5"}),
-    Subject("shufflenet", 4, {"scale": "0.5", "size": (192, 256)}),
-    Subject("arch2", 3, {"stem": 12, "widths": (132, 264, 528)}),
-    Subject("shallow", 2),
-    Subject("mobilenet_v1", None, {"scale": "0.5", "size": (128, 128)}),
-    Subject("mobilenet_v2"),
-    Subject("mobilenet_v3_small"),
-    Subject("shufflenet_v2"),
-    Subject("shufflenet_v2_x0_5"),
-    Subject("efficientnet_b0"),
-    Subject("regnet_x_400mf"),
-    Subject("resnext50_32x4d"),
-    Subject("squeezenet1_1"),
-    Subject("googlenet"),
-    Subject("pvanet"),
-    Subject("alexnet_one_tower"),
-    Subject("shufflenet", 3, {"unit": "xception"}),
+    Variant("shufflenet", 2, {"scale": "1.5"}),
+    Variant("shufflenet", 4, {"scale": "0.5", "size": (192, 256)}),
+    Variant("arch2", 3, {"stem": 12, "widths": (132, 264, 528)}),
+    Variant("shallow", 2),
+    Variant("mobilenet_v1", None, {"scale": "0.5", "size": (128, 128)}),
+    Variant("mobilenet_v2"),
+    Variant("mobilenet_v3_small"),
+    Variant("shufflenet_v2"),
+    Variant("shufflenet_v2_x0_5"),
+    Variant("efficientnet_b0"),
+    Variant("regnet_x_400mf"),
+    Variant("resnext50_32x4d"),
+    Variant("squeezenet1_1"),
+    Variant("googlenet"),
+    Variant("pvanet"),
+    Variant("alexnet_one_tower"),
+    Variant("shufflenet", 3, {"unit": "xception"}),
 )
 # A layer that is drawn costs no more than this [MAC], and makes no more elements.
 _MOST_MACS = 150_000_000
