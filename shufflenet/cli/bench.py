@@ -54,7 +54,7 @@ class _Asked(NamedTuple):
     epilog=options.epilog(
         "shufflecost bench",
         "shufflecost bench shufflenet:scale=0.5,groups=8 torchvision:mobilenet_v2 --size 224",
-        "shufflecost bench net.py:Net:width=64 --baseline resnet50 --runtime eager,onnxruntime",
+        "shufflecost bench net.py:Net:width=64 --baseline resnet50 --runtime eager",
         "shufflecost bench --format json -o before.json",
         "shufflecost bench --against before.json",
         own=True,

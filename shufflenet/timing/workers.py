@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, Queue
 from threading import Thread
@@ -16,6 +17,9 @@ from typing import IO, Any, Protocol
 from shufflenet.timing.samples import Warmth
 from shufflenet.timing.trial import Job
 
+#: What starts a worker; without the working folder on its path, whose files might be taken for
+#: the libraries that it imports.
+COMMAND = (sys.executable, "-P", "-m", "shufflenet.timing.worker")
 # Every library that counts its threads by one of these finds them counted.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # How many lines are kept of what a process says, and how much of each.
@@ -51,18 +55,18 @@ class Worker(Protocol):
 
 
 class Process:
-    """A worker in a fresh process; each step may take ``timeout`` seconds.
+    """A worker in a fresh process, of a command; each step may take ``timeout`` seconds.
 
     Every method raises WorkerError where the process ends, does not answer in time, or finds that
     the output is wrong.
     """
 
-    def __init__(self, job: Job, timeout: float) -> None:
+    def __init__(self, job: Job, timeout: float, command: Sequence[str] = COMMAND) -> None:
         self._job = job
-        self._timeout = timeout
+        self.timeout = timeout
         self._said: deque[bytes] = deque(maxlen=_TAIL)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "shufflenet.timing.worker"],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -113,10 +117,10 @@ class Process:
             self._process.stdin.write(json.dumps({"do": step, **more}).encode() + b"\n")
             self._process.stdin.flush()
         try:
-            line = self._answers.get(timeout=self._timeout)
+            line = self._answers.get(timeout=self.timeout)
         except Empty:
             self._kill()
-            raise WorkerError(step, f"no answer within {self._timeout:g} s") from None
+            raise WorkerError(step, f"no answer within {self.timeout:g} s") from None
         if line is None:
             raise WorkerError(step, self._end())
         try:
