@@ -84,13 +84,12 @@ def _roofs(axes: Axes, roof: Roof, left: float, right: float) -> None:
 
 def _points(axes: Axes, layers: Sequence[LayerTime], roof: Roof, number: int) -> None:
     kind = layers[0].kind
-    others = [colour for colour in COLOURS[1:] if colour not in KINDS.values()]
     axes.plot(
         [layer.macs / layer.moved for layer in layers],
         [verdict(layer, roof).speed / 1e9 for layer in layers],
         marker=_MARKERS[number % len(_MARKERS)],
         linestyle="none",
-        color=KINDS.get(kind, (others or COLOURS)[number % len(others or COLOURS)]),
+        color=KINDS.get(kind, COLOURS[number % len(COLOURS)]),
         markeredgecolor="white",
         markeredgewidth=0.4,
         markersize=5.5,

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from flopcount import analytic
 from flopcount.layers import Branches, Identity, Layer
 from flopcount.tally import Shape
-from shufflenet.network import Network
 from shufflenet.timing.layer_records import LayerRecord, LayerTime
 from shufflenet.timing.machine import this_machine
 from shufflenet.timing.roofs import Copied, Dense, Roof
@@ -49,22 +49,26 @@ def inference(threads: int) -> Iterator[None]:
 
 
 def time_layers(
-    net: Network, name: str, effort: Effort, note: Callable[[int], object] = lambda number: None
+    tree: Layer,
+    shape: Shape,
+    name: str,
+    effort: Effort,
+    note: Callable[[int], object] = lambda number: None,
 ) -> LayerRecord:
-    """Every leaf of a network timed, and in the same rounds the whole of it and the roofs.
+    """Every leaf of a tree timed on an image ``(1, c, h, w)``; in the same rounds whole and roofs.
 
     What several leaves do alike is timed once. ``name`` is what the record calls the network;
     ``note`` is told the number of each round. Raises BuildError where it cannot be built.
     """
     import torch
 
-    tally = net.tally(memory=False)
-    own = places(net.tree, tally)
+    tally = analytic.count(tree, shape, memory=False)
+    own = places(tree, tally)
     works = tuple(dict.fromkeys(place.work for place in own))
     with inference(effort.threads):
         dense, copies = _dense(), _copies()
         blocks = [
-            [whole_call(net.tree, net.input), *calls_of(works)],
+            [whole_call(tree, shape), *calls_of(works)],
             [_smallest()],
             *([call] for _, _, call in dense),
             *([call] for _, call in copies),
@@ -85,7 +89,7 @@ def time_layers(
         datetime.now(UTC).isoformat(timespec="seconds"),
         effort,
         name,
-        tuple(net.input),
+        tuple(shape),
         layers,
         whole,
         roof,

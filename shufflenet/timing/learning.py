@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from flopcount import analytic
-from flopcount.layers import Branches, joined
-from flopcount.tally import Entry
-from shufflenet.network import Network
+from flopcount.layers import Branches, Layer, joined
+from flopcount.tally import Entry, Shape
 from shufflenet.timing.fitting import Example, fit, scaled
 from shufflenet.timing.latency import Check, Model
 from shufflenet.timing.layers import calls_of, inference, whole_call
 from shufflenet.timing.machine import Machine
-from shufflenet.timing.rounds import Call, Effort, in_rounds
+from shufflenet.timing.rounds import Effort, in_rounds
 from shufflenet.timing.samples import Summary, summary
 from shufflenet.timing.training import SEEN, UNSEEN, Variant, drawn_works
 from shufflenet.timing.work import Place, Work, places
 
 
+class Held(NamedTuple):
+    """A network that a model is held against: its name, its tree and the shape of its image."""
+
+    name: str
+    tree: Layer
+    shape: Shape
+
+
 class _Seen(NamedTuple):
     """A network that is learnt from: its leaves, and those of them that do different work."""
 
-    network: Network
+    tree: Layer
+    shape: Shape
     places: tuple[Place, ...]
     works: tuple[Work, ...]
 
@@ -32,7 +41,14 @@ class _Seen(NamedTuple):
         """A network by its variant."""
         network = variant.network()
         own = places(network.tree, network.tally(memory=False))
-        return cls(network, own, tuple(dict.fromkeys(place.work for place in own)))
+        works = tuple(dict.fromkeys(place.work for place in own))
+        return cls(network.tree, network.input, own, works)
+
+
+def held(variants: Sequence[Variant] = UNSEEN) -> list[Held]:
+    """The networks that no model is fitted on."""
+    networks = [(variant.name, variant.network()) for variant in variants]
+    return [Held(name, network.tree, network.input) for name, network in networks]
 
 
 def learn(
@@ -49,38 +65,32 @@ def learn(
     """
     known = [_Seen.of(variant) for variant in seen]
     drawn = drawn_works(effort.seed)
-    held = [(variant, variant.network()) for variant in unseen]
+    others = held(unseen)
     with inference(effort.threads):
         blocks = [
-            *([_whole(one.network), *calls_of(one.works)] for one in known),
+            *([whole_call(one.tree, one.shape), *calls_of(one.works)] for one in known),
             *(calls_of(works) for works in drawn),
-            *([_whole(network)] for _, network in held),
+            *([whole_call(one.tree, one.shape)] for one in others),
         ]
         times = in_rounds(blocks, effort, note)
-    ends = len(known), len(known) + len(drawn)
-    costs = _fitted(known, drawn, times[: ends[1]])
-    model = Model(
-        machine, datetime.now(UTC).isoformat(timespec="seconds"), "eager", effort.threads, costs
-    )
-    wholes = [summary(whole) for (whole,) in times[ends[1] :]]
-    return _checked(model, held, wholes)
+    end = len(known) + len(drawn)
+    costs = _fitted(known, drawn, times[:end])
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    model = Model(machine, date, "eager", effort.threads, costs)
+    return _checked(model, others, [summary(whole) for (whole,) in times[end:]])
 
 
 def check(
     model: Model,
+    others: Sequence[Held],
     effort: Effort,
     note: Callable[[int], object] = lambda number: None,
-    unseen: Sequence[Variant] = UNSEEN,
 ) -> Model:
-    """The model with its error measured again, on this machine and now."""
-    held = [(variant, variant.network()) for variant in unseen]
+    """The model held against networks that are timed now; ``note`` as in `learn`."""
     with inference(effort.threads):
-        times = in_rounds([[_whole(network)] for _, network in held], effort, note)
-    return _checked(model, held, [summary(whole) for (whole,) in times])
-
-
-def _whole(network: Network) -> Call:
-    return whole_call(network.tree, network.input)
+        blocks = [[whole_call(one.tree, one.shape)] for one in others]
+        times = in_rounds(blocks, effort, note)
+    return _checked(model, others, [summary(whole) for (whole,) in times])
 
 
 def _fitted(
@@ -124,19 +134,9 @@ def place_of(work: Work) -> Place:
     return Place(Entry("", doer, work.inputs, (out,), operator=ran), work)
 
 
-def _checked(
-    model: Model, held: Sequence[tuple[Variant, Network]], times: Sequence[Summary]
-) -> Model:
+def _checked(model: Model, others: Sequence[Held], times: Sequence[Summary]) -> Model:
     checks = []
-    for (variant, network), whole in zip(held, times, strict=True):
-        predicted = model.network(network.tree, network.tally(memory=False))
-        checks.append(Check(variant.name, whole.median, whole.low, whole.high, predicted))
-    return Model(
-        model.machine,
-        model.date,
-        model.runtime,
-        model.threads,
-        model.costs,
-        tuple(checks),
-        model.file,
-    )
+    for one, whole in zip(others, times, strict=True):
+        predicted = model.network(one.tree, analytic.count(one.tree, one.shape, memory=False))
+        checks.append(Check(one.name, whole.median, whole.low, whole.high, predicted))
+    return replace(model, checks=tuple(checks))

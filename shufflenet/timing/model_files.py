@@ -47,6 +47,19 @@ def model_json(model: Model) -> dict[str, Any]:
     }
 
 
+def prediction_json(ns: int, model: Model) -> dict[str, Any]:
+    """A prediction [ns] as figures, with how good the model is. Raises as `median_error` does."""
+    return {
+        "predicted_ns": ns,
+        "median_error": share(model.median_error),
+        "largest_error": share(model.errors[-1]),
+        "checked_networks": len(model.checks),
+        "runtime": model.runtime,
+        "threads": model.threads,
+        "machine": machine_json(model.machine),
+    }
+
+
 def share(value: Any) -> float:
     """An exact share as a number of four digits."""
     return rounded_half_up(value.numerator, value.denominator, _DIGITS)
