@@ -105,9 +105,7 @@ def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
 @click.argument("networks", nargs=-1, type=options.SPEC, metavar="[NETWORK]...")
 @_quick
 @options.output_options
-def check(
-    model: str, networks: tuple[str, ...], quick: bool, form: Form, path: str | None
-) -> int:
+def check(model: str, networks: tuple[str, ...], quick: bool, form: Form, path: str | None) -> int:
     """The error of a model's predictions on networks that are timed now.
 
     NETWORK is a bundled spec or a .toml file, with arguments behind a colon:

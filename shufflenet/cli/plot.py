@@ -179,7 +179,7 @@ def roofline(network: str | None, record: str | None, path: str) -> int:
     NETWORK is a bundled spec or a .toml file, with arguments behind a colon:
     shufflenet:scale=0.5,groups=3. It is timed in PyTorch eager on one thread, with the roofs.
     """
-    from shufflenet.cli.layers import timed
+    from shufflenet.cli.timed_layers import timed
     from shufflenet.timing.layer_files import load_layers
     from shufflenet.timing.rounds import Effort
 

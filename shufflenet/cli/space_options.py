@@ -80,6 +80,7 @@ _WANTED = (
         type=options.FILE,
         help="A TOML file that says all this (docs/solving.md); options come before it.",
     ),
+    options.latency_option,
     click.option("--save", type=options.FILE, help="Write the network as a spec file, too."),
 )
 
@@ -92,7 +93,7 @@ def space_options(command: F) -> F:
 
 
 def wanted_options(command: F) -> F:
-    """What is wanted: ``--objective``, ``--pareto``, ``--problem``, ``--save``."""
+    """What is wanted: ``--objective``, ``--pareto``, ``--problem``, ``--latency``, ``--save``."""
     for option in reversed(_WANTED):
         command = option(command)
     return command
@@ -124,7 +125,7 @@ _SPACE_NAMES = (
     *("free_stages", "repeats", "bottleneck", "scales", "widths", "widest", "align"),
     "each_groups",
 )
-_NEW = (*_SPACE_NAMES, "objective", "pareto", "problem", *_BOUNDS)
+_NEW = (*_SPACE_NAMES, "objective", "pareto", "problem", "latency", *_BOUNDS)
 
 
 def asks_for_space(given: dict[str, Any]) -> bool:
@@ -138,7 +139,7 @@ def request(given: dict[str, Any]) -> Request:
     same = (
         *("spec", "groups", "unit", "bottleneck", "size", "repeats", "stem", "ratio"),
         *("free_stages", "scales", "widths", "widest", "align", "cardinality"),
-        *("convention", "budget", "top"),
+        *("convention", "budget", "top", "latency"),
     )
     goals: Any = None
     if "objective" in given:

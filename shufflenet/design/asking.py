@@ -13,6 +13,7 @@ from shufflenet.design.problem import Bound, Goal, Problem
 from shufflenet.design.ranking import MEMORY, Key, Limits
 from shufflenet.design.search import FAR, Term
 from shufflenet.quantities import QuantityError
+from shufflenet.timing.latency import Model
 
 # Beyond this, a weighted difference of two figures could wrap.
 _FINEST = 2**24
@@ -24,7 +25,7 @@ class Asked(NamedTuple):
     ``labels`` are the terms' names for people; the memory is no term, and comes last.
     """
 
-    names: Mapping[str, Convention | None]
+    names: Mapping[str, Convention | Model | None]
     terms: tuple[Term, ...]
     labels: tuple[str, ...]
     goals: tuple[Key, ...]
@@ -51,13 +52,14 @@ class _Terms:
 
     def __init__(self, problem: Problem) -> None:
         self.usual = named(problem.convention)
-        self.names: dict[str, Convention | None] = {}
+        self.latency = problem.latency
+        self.names: dict[str, Convention | Model | None] = {}
         self.terms: dict[Term, str] = {}
 
     def name(self, figure: str, convention: str = "") -> str:
         """The name of a figure to fold."""
         if figure != "macs":
-            self.names[figure] = None
+            self.names[figure] = self.latency if figure == "latency" else None
             return figure
         chosen = named(convention) if convention else self.usual
         self.names[f"macs:{chosen.name}"] = chosen

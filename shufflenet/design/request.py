@@ -16,6 +16,7 @@ from shufflenet.placing import CARDINALITY, stage_rows, stem_row
 from shufflenet.quantities import QuantityError, in_proportion
 from shufflenet.reader import load
 from shufflenet.spec import Spec, SpecError
+from shufflenet.timing.model_files import load_model
 from shufflenet.units import UnitError, stage_unit
 
 Widths: TypeAlias = tuple[int, ...]
@@ -31,7 +32,8 @@ class Request:
     """A problem in the making; None and empty mean that nothing is said.
 
     ``spec`` is a bundled name or a file. ``goals`` are those of a problem, where the nearest cost
-    may leave its target to ``budget``; or ``"at-most"``. ``file`` is what errors name it by.
+    may leave its target to ``budget``; or ``"at-most"``. ``latency`` names the file of a
+    model, and ``file`` is what errors name the request by.
     """
 
     spec: str | None = None
@@ -53,6 +55,7 @@ class Request:
     goals: tuple[Goal, ...] | Literal["at-most"] | None = None
     bounds: tuple[Bound, ...] = ()
     top: int | None = None
+    latency: str | None = None
     file: str = ""
 
     def over(self, other: Request) -> Request:
@@ -135,7 +138,8 @@ class Request:
         if twice:
             raise QuantityError(f"goal {twice[0].sense}-{twice[0].figure} is given twice")
         chosen = self.convention or "shufflenet-paper"
-        return Problem(space, goals, tuple(_together(bounds)), chosen, self.top or 1)
+        model = None if self.latency is None else load_model(self.latency)
+        return Problem(space, goals, tuple(_together(bounds)), chosen, self.top or 1, model)
 
     def _settled(self, key: str, make: Callable[[], T]) -> T:
         """What is made of a value; in an error a file's key is named."""

@@ -14,6 +14,7 @@ from shufflenet.quantities import (
     QuantityError,
     read_budget,
     read_count,
+    read_duration,
     read_fraction,
     read_memory,
 )
@@ -54,6 +55,7 @@ WORDS: Mapping[Figure, Words] = {
         "1000",
         lambda text: read_count(text, "channels"),
     ),
+    "latency": Words("time by the --latency model", "Predicted [ns]", "20ms", read_duration),
 }
 
 

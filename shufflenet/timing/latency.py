@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from flopcount.integers import Count, exact, is_array, lift, product, total
 from flopcount.layers import Conv, Layer
@@ -178,10 +178,10 @@ class Model:
 
         dense = np.equal(conv.groups, 1)
         depthwise = np.equal(conv.groups, conv.c_in) & ~dense
-        found: object = 0
+        found: Any = 0
         for name, mask in zip(names, (dense, depthwise, ~dense & ~depthwise), strict=True):
             if mask.any():
-                found = np.where(mask, self._time(name, facts), found)
+                found = np.where(mask, cast(Any, self._time(name, facts)), found)
         return lift(np.asarray(found, np.int64))
 
     def _time(self, name: str, facts: Facts) -> Count:

@@ -1,4 +1,4 @@
-"""A record of timed leaves as JSON: written with what follows from it, and read by what it holds."""
+"""A record of timed leaves as JSON, written with what follows from it; and read again."""
 
 from __future__ import annotations
 
@@ -135,7 +135,9 @@ def _roof(table: dict[str, Any]) -> Roof:
         Dense(take(one, "name", str), whole(one, "macs", 1), read_times(one))
         for one in tables(table, "dense")
     )
-    copies = tuple(Copied(whole(one, "bytes", 1), read_times(one)) for one in tables(table, "copies"))
+    copies = tuple(
+        Copied(whole(one, "bytes", 1), read_times(one)) for one in tables(table, "copies")
+    )
     for key, found in (("dense", dense), ("copies", copies)):
         if not found:
             raise FieldError(f"{key!r}: a list is empty")

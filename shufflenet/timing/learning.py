@@ -1,4 +1,4 @@
-"""A latency model learnt on this machine: leaves and networks timed, costs fitted, error measured."""
+"""A latency model learnt here: layers and networks timed, costs fitted, the error measured."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import NamedTuple
 from flopcount import analytic
 from flopcount.layers import Branches, Layer, joined
 from flopcount.tally import Entry, Shape
+from shufflenet.timing.eager_layers import calls_of, inference, whole_call
 from shufflenet.timing.fitting import Example, fit, scaled
 from shufflenet.timing.latency import Check, Model
-from shufflenet.timing.layers import calls_of, inference, whole_call
 from shufflenet.timing.machine import Machine
 from shufflenet.timing.rounds import Effort, in_rounds
 from shufflenet.timing.samples import Summary, summary

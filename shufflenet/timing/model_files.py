@@ -49,8 +49,12 @@ def model_json(model: Model) -> dict[str, Any]:
 
 def prediction_json(ns: int, model: Model) -> dict[str, Any]:
     """A prediction [ns] as figures, with how good the model is. Raises as `median_error` does."""
+    return {"predicted_ns": ns, **quality_json(model)}
+
+
+def quality_json(model: Model) -> dict[str, Any]:
+    """How good a model is, and where, as figures. Raises as `median_error` does."""
     return {
-        "predicted_ns": ns,
         "median_error": share(model.median_error),
         "largest_error": share(model.errors[-1]),
         "checked_networks": len(model.checks),

@@ -96,7 +96,7 @@ class Judged(NamedTuple):
 
 
 def judged(macs: int, moved: int, ns: int, roof: Roof) -> Judged:
-    """What bounds a layer of a cost [MAC] and bytes moved [B], and how near it comes in its time."""
+    """What bounds a layer of a cost [MAC] and bytes [B], and how near it comes in its time [ns]."""
     computing = Fraction(macs * _SECOND, roof.peak)
     moving = Fraction(moved * _SECOND, roof.reach(moved))
     least = max(computing, moving)

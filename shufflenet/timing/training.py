@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from math import exp, log
 from typing import Any, NamedTuple, get_args
 
 from flopcount.integers import sites
@@ -44,15 +45,12 @@ class Variant(NamedTuple):
     @property
     def name(self) -> str:
         """What it is called: ``shufflenet:groups=8,scale=0.5``."""
-        size = self.how.get("size")
-        said = {
-            **({} if self.groups is None else {"groups": self.groups}),
-            **self.how,
-            **({} if size is None else {"size": "x".join(map(str, size))}),
-        }
-        return self.spec + "".join(
-            f"{',' if place else ':'}{key}={value}" for place, (key, value) in enumerate(said.items())
-        )
+        said = {} if self.groups is None else {"groups": str(self.groups)}
+        for key, value in self.how.items():
+            between = "x" if key == "size" else ","
+            said[key] = between.join(map(str, value)) if isinstance(value, tuple) else str(value)
+        arguments = ",".join(f"{key}={value}" for key, value in said.items())
+        return f"{self.spec}:{arguments}" if arguments else self.spec
 
     def network(self) -> Network:
         """The network itself."""
@@ -67,7 +65,6 @@ SEEN = (
     Variant("shufflenet", 3, {"size": (160, 160)}),
     Variant("shufflenet", 4, {"unit": "resnet"}),
     Variant("mobilenet_v1"),
-    Variant("mobilenet_v2", None, {"size": (160, 160)}),
     Variant("mobilenet_v3_large"),
     Variant("resnet50"),
     Variant("squeezenet1_0"),
@@ -107,7 +104,7 @@ class _Draw:
 
     def width(self, least: int = 8, most: int = 1024, of: int = 1) -> int:
         """A width, as likely small as large, that is a multiple."""
-        drawn = least * (most / least) ** self.random.random()
+        drawn = exp(self.random.uniform(log(least), log(most)))
         return max(round(drawn / of), 1) * of
 
     def any(self, *values: int) -> int:
@@ -156,8 +153,9 @@ def _pointwise_group(draw: _Draw) -> Work:
 
 
 def _dense(draw: _Draw) -> Work:
-    c, d, k = draw.any(3, *(draw.width(8, 384) for _ in range(4))), draw.width(8, 384), draw.any(3, 3, 3, 5, 7)
-    return Work(Conv(c, d, k, draw.any(1, 1, 2), k // 2, 1), (draw.shape(c),))
+    c = draw.any(3, *(draw.width(8, 384) for _ in range(4)))
+    d, k = draw.width(8, 384), draw.any(3, 3, 3, 5, 7)
+    return Work(Conv(c, d, k, draw.any(1, 1, 2), k // 2), (draw.shape(c),))
 
 
 def _group(draw: _Draw) -> Work:
@@ -197,6 +195,10 @@ def _alone(make: Callable[[int], Doer], of: int = 1) -> Callable[[_Draw], Work]:
     return drawn
 
 
+def _act(function: Function) -> Callable[[_Draw], Work]:
+    return _alone(lambda c: Act(function))
+
+
 def _shuffle(draw: _Draw) -> Work:
     g = draw.any(2, 3, 4, 8)
     c = draw.width(24, 1024, g)
@@ -219,7 +221,7 @@ _DRAWN: tuple[tuple[int, Callable[[_Draw], Work]], ...] = (
     (20, _linear),
     (40, _pool),
     *((12, _join(name)) for name in ("add", "concat", "mul")),
-    *((8, _alone(lambda c, f=f: Act(f))) for f in get_args(Function)),
+    *((8, _act(function)) for function in get_args(Function)),
     (20, _alone(Norm)),
     (12, _alone(lambda c: GlobalPool())),
     (8, _alone(lambda c: AdaptivePool(6))),

@@ -5,28 +5,14 @@ A network repeats its units, and networks share theirs; a work is timed once, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias, assert_never
+from typing import NamedTuple, TypeAlias
 
-from flopcount.integers import Count, exact, product
 from flopcount.layers import (
-    Act,
-    AdaptivePool,
     Conv,
-    Dropout,
-    Flatten,
-    GlobalPool,
-    Identity,
     Join,
     Layer,
     Leaf,
     Linear,
-    LocalNorm,
-    Negate,
-    Norm,
-    Pool,
-    Shuffle,
-    Slice,
     leaves,
 )
 from flopcount.tally import Entry, Shape, Tally

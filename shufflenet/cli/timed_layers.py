@@ -21,7 +21,7 @@ def timed(network: str, size: tuple[int, int] | None, effort: Effort) -> LayerRe
     if find_spec("torch") is None:
         raise click.UsageError("timing layers needs torch: pip install 'shufflecost[torch]'")
     from shufflenet.targets import TargetError
-    from shufflenet.timing.layers import time_layers
+    from shufflenet.timing.eager_layers import time_layers
     from shufflenet.timing.subjects import read_subject, tree_of
 
     try:

@@ -81,9 +81,7 @@ def time_layers(
         [moved for moved, _ in copies],
         [times for (times,) in rest],
     )
-    layers = tuple(
-        LayerTime.of(place, tally.element_bytes, by_work[place.work]) for place in own
-    )
+    layers = tuple(LayerTime.of(place, tally.element_bytes, by_work[place.work]) for place in own)
     return LayerRecord(
         this_machine({"torch": torch.__version__}),
         datetime.now(UTC).isoformat(timespec="seconds"),
