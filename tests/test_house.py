@@ -77,7 +77,7 @@ TABLES = [
     "shufflenet.design.relaxing",
     "shufflenet.design.optimum",
 ]
-# The rooms that run a network in a runtime, inside a process of its own; and its layers, in eager.
+# The rooms that run a network in a runtime, in a process of its own; and its layers, in eager.
 TIMED = [
     "shufflenet.timing.runtimes",
     "shufflenet.timing.subjects",

@@ -98,8 +98,10 @@ def kinds(place: Place) -> tuple[str, ...]:
     doer = place.work.doer
     if not isinstance(doer, Conv):
         return (kind_name(doer, place.entry),)
-    prefix = "" if doer.kernel > 1 else "pointwise " if doer.stride == 1 else "strided pointwise "
-    return tuple(prefix + name for name in (_DENSE, _DEPTHWISE, _GROUP))
+    if doer.kernel > 1:
+        return _DENSE, _DEPTHWISE, _GROUP
+    prefix = "pointwise " if doer.stride == 1 else "strided pointwise "
+    return prefix + _DENSE, prefix + _GROUP, prefix + _GROUP
 
 
 def kind(place: Place) -> str:

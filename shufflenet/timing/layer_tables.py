@@ -93,8 +93,8 @@ def _notes(record: LayerRecord, kinds: Sequence[KindTime]) -> Iterator[str]:
     off = float(Fraction(summed - whole.median, max(whole.median, 1)))
     yield (
         f"the layers take {summed / 1e6:.2f} ms together, the whole network"
-        f" {whole.median / 1e6:.2f} ms ({whole.low / 1e6:.2f} to {whole.high / 1e6:.2f}): {off:+.1%};"
-        f" medians of {whole.runs} rounds in which each had its turn"
+        f" {whole.median / 1e6:.2f} ms ({whole.low / 1e6:.2f} to {whole.high / 1e6:.2f}):"
+        f" {off:+.1%}; medians of {whole.runs} rounds in which each had its turn"
     )
     yield roof_text(record.roof)
     for word, (time, cost) in light(kinds).items():

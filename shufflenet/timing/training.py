@@ -149,7 +149,7 @@ def _pointwise(draw: _Draw) -> Work:
 def _pointwise_group(draw: _Draw) -> Work:
     g = draw.any(2, 3, 4, 8)
     c, d = draw.width(24, 1536, g), draw.width(24, 1536, g)
-    return Work(Conv(c, d, groups=g), (draw.shape(c),))
+    return Work(Conv(c, d, stride=draw.any(1, 1, 1, 2), groups=g), (draw.shape(c),))
 
 
 def _dense(draw: _Draw) -> Work:
@@ -214,7 +214,7 @@ def _pool(draw: _Draw) -> Work:
 # How many layers of each kind are drawn.
 _DRAWN: tuple[tuple[int, Callable[[_Draw], Work]], ...] = (
     (60, _pointwise),
-    (60, _pointwise_group),
+    (80, _pointwise_group),
     (80, _dense),
     (50, _group),
     (60, _depthwise),
