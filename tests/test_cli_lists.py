@@ -191,12 +191,12 @@ def words():
 # Times are for other tests; here they would take theirs.
 INSTANT = """
 import shufflenet.cli.bench
-from shufflenet.timing.samples import Warmth
+from shufflenet.timing.samples import Turn, Warmth
 class Instant:
     def __init__(self, job, timeout): pass
     def load(self): return 0.0, 0.0
     def warm(self, most): return Warmth(9, True, 1_000_000)
-    def time(self, calls): return [1_000_000] * calls
+    def time(self, calls): return Turn([1_000_000] * calls, 1_000_000 * calls)
     def close(self): pass
 shufflenet.cli.bench.Process = Instant
 """

@@ -70,24 +70,49 @@ def test_the_speed_of_a_cell_is_its_multiply_adds_in_a_second():
 def test_a_cell_is_set_against_the_same_cell_of_an_earlier_record():
     old = record(BASE, FAST)
     slower = cell("fast", 190, 200, 210)
-    found = against(slower, old)
+    found = against(old, slower, old)
     assert found is not None
     assert (found.ratio, found.change, found.before.median) == (2, "slower", 100)
-    faster = against(cell("fast", 40, 50, 60), old)
+    faster = against(old, cell("fast", 40, 50, 60), old)
     assert faster is not None
     assert (faster.ratio, faster.change) == (Fraction(1, 2), "faster")
 
 
 def test_a_change_within_the_spreads_is_noise():
-    found = against(cell("fast", 100, 105, 120), record(FAST))
+    found = against(record(), cell("fast", 100, 105, 120), record(FAST))
     assert found is not None
     assert (found.ratio, found.change) == (Fraction(21, 20), "noise")
 
 
 def test_what_either_record_has_no_time_of_is_not_compared():
-    assert against(cell("new", 5), record(FAST)) is None
-    assert against(FAST, record(cell("fast", failed="load: lost"))) is None
-    assert against(cell("fast", failed="load: lost"), record(FAST)) is None
+    assert against(record(), cell("new", 5), record(FAST)) is None
+    assert against(record(), FAST, record(cell("fast", failed="load: lost"))) is None
+    assert against(record(), cell("fast", failed="load: lost"), record(FAST)) is None
+
+
+def test_a_process_that_had_to_share_its_processor_is_disturbed_and_proves_nothing():
+    alone, shared = (replace(FAST, cpu=share * 3) for share in (96, 94))
+    assert alone.busy == Fraction(96, 100)
+    one, two = record(BASE, alone), record(BASE, shared)
+    assert (one.is_disturbed(alone), two.is_disturbed(shared)) == (False, True)
+    assert not record(shared, threads=2).is_disturbed(shared)
+    assert (speedup(one, alone).noisy, speedup(two, shared).noisy) == (False, True)
+    later = cell("fast", 190, 200, 210)
+    changes = [against(record(), later, old) for old in (one, two)]
+    assert [found and found.change for found in changes] == ["slower", "noise"]
+    back = against(two, shared, record(later))
+    assert back is not None
+    assert back.change == "noise"
+    notes = bench_table(two).notes
+    assert any(note.startswith("disturbed: 1 of 2 cells had to share") for note in notes)
+    assert not any(note.startswith("disturbed") for note in bench_table(one).notes)
+
+
+def test_a_runtime_that_works_on_more_threads_than_asked_is_told():
+    two = replace(FAST, cpu=570)
+    said = "more than its threads: 1.9 processors worked for 32x32 eager fast"
+    assert said in bench_table(record(BASE, two)).notes
+    assert said not in bench_table(record(BASE, two, threads=2)).notes
 
 
 def test_another_machine_and_other_versions_are_said():
@@ -129,6 +154,12 @@ def test_what_was_not_timed_and_what_was_not_steady_is_said():
     assert "not timed: other: other is not installed (pip install other)" in notes
     assert "not steady after 9 runs of warm-up: 32x32 eager fast" in notes
     assert any("load average 1.9" in note for note in notes)
+
+
+def test_what_limits_the_figures_is_said_in_both():
+    beside = Beside(notes=("fast: uncounted: aten::fft",))
+    assert bench_table(record(FAST), beside).notes[-1] == "fast: uncounted: aten::fft"
+    assert record_json(record(FAST), beside)["notes"] == ["fast: uncounted: aten::fft"]
 
 
 def test_runtimes_that_were_not_timed_in_turns_are_said_to_be():

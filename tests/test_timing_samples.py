@@ -73,14 +73,20 @@ def test_a_warm_up_that_never_settles_is_bounded_and_says_so():
     run, made = clock([10**9 * (1 + n % 2) for n in range(1000)])
     found = warm_up(run, 20 * 10**9)
     assert not found.settled
-    assert made == [3] * 5
-    assert found.runs == 15
+    assert made == [1] * 14
+    assert found.runs == 14
 
 
 def test_quick_calls_are_warmed_up_in_blocks_that_last():
     run, made = clock([1000])
     assert warm_up(run, 10**12).settled
-    assert made == [3, 50_000, 50_000]
+    assert made == [1, 100_000, 100_000]
+
+
+def test_slow_calls_have_as_many_blocks_as_it_takes_to_tell_whether_they_settle():
+    run, made = clock([10**10])
+    assert warm_up(run, 1) == (3, True, 10**10)
+    assert made == [1, 1, 1]
 
 
 def test_what_takes_no_time_at_all_divides_nothing_by_zero():

@@ -134,6 +134,10 @@ def bench(
 
     A callable or a runtime of yours (package.module:NAME) is code, and it is RUN.
     """
+    if seconds / rounds >= timeout:
+        raise click.UsageError(
+            f"--time {seconds:g} in --repeat {rounds} turns takes longer than --timeout {timeout:g}"
+        )
     if path is not None:
         check_writable(path)
     asked, old = _asked(networks, baseline, runtimes, sizes or _SIZES, earlier)
@@ -153,11 +157,8 @@ def bench(
         asked.runtimes.absent,
         tuple(cells),
     )
-    beside = Beside(old, earlier or "", {} if networks else printed())
-    notes = asked.plan.notes
-    emit(
-        form, path, lambda: bench_table(record, beside, notes), lambda: record_json(record, beside)
-    )
+    beside = Beside(old, earlier or "", {} if networks else printed(), asked.plan.notes)
+    emit(form, path, lambda: bench_table(record, beside), lambda: record_json(record, beside))
     failed = sum(1 for cell in cells if cell.failed)
     if failed:
         say(f"shufflecost: {failed} of {len(cells)} cells failed")

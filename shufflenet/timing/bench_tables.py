@@ -20,13 +20,13 @@ _PAPER = ("Paper [ms]", "Paper's actual")
 _BEFORE = ("Before [ms]", "New/old", "Change")
 
 
-def bench_table(record: Record, beside: Beside = ALONE, notes: tuple[str, ...] = ()) -> Table:
-    """The cells of a record, size by size, beside what there is; ``notes`` are more to be said."""
+def bench_table(record: Record, beside: Beside = ALONE) -> Table:
+    """The cells of a record, size by size, beside what there is."""
     rows = [
         (
             *_measured(record, cell),
             *(_paper(cell, beside) if beside.paper else ()),
-            *(_before(cell, beside.old) if beside.old is not None else ()),
+            *(_before(record, cell, beside.old) if beside.old is not None else ()),
         )
         for cell in record.cells
     ]
@@ -41,7 +41,7 @@ def bench_table(record: Record, beside: Beside = ALONE, notes: tuple[str, ...] =
         f"Inference time of one image, {threads}, {record.machine.cpu}",
         (*_HEADERS, *more),
         tuple(rows),
-        (*_notes(record, beside), *notes),
+        (*_notes(record, beside), *beside.notes),
         frozenset(ends),
         left=3,
     )
@@ -73,8 +73,8 @@ def _paper(cell: Cell, beside: Beside) -> tuple[Shown, ...]:
     return ("", "") if found is None else (found.ms, _ratio(found.ratio))
 
 
-def _before(cell: Cell, old: Record) -> tuple[Shown, ...]:
-    found = against(cell, old)
+def _before(record: Record, cell: Cell, old: Record) -> tuple[Shown, ...]:
+    found = against(record, cell, old)
     if found is None:
         return ("", "", "")
     says = "within noise" if found.change == "noise" else found.change
@@ -110,7 +110,10 @@ def _notes(record: Record, beside: Beside) -> Iterator[str]:
     if record.load is not None and record.load > _BUSY:
         yield f"other work was going on when this began: load average {record.load:.1f}"
     if any(speedup(record, cell).noisy for cell in record.cells):
-        yield "~: the quartiles overlap those of the baseline: noise hides what differs"
+        yield (
+            "~: the quartiles overlap those of the baseline, or either was disturbed: noise may"
+            " hide what differs"
+        )
     yield from _troubles(record)
     for name, what in record.absent.items():
         yield f"not timed: {name}: {what}"
@@ -124,9 +127,18 @@ def _notes(record: Record, beside: Beside) -> Iterator[str]:
 
 
 def _troubles(record: Record) -> Iterator[str]:
+    disturbed = [cell for cell in record.cells if record.is_disturbed(cell)]
+    if disturbed:
+        least = min(cell.busy for cell in disturbed if cell.busy is not None)
+        yield (
+            f"disturbed: {len(disturbed)} of {len(record.cells)} cells had to share their"
+            f" processor, one to {float(least):.0%}: their times are too long"
+        )
     for cell in record.cells:
         h, w = cell.size
         where = f"{h}x{w} {cell.runtime} {cell.network}"
+        if record.is_greedy(cell) and cell.busy is not None:
+            yield f"more than its threads: {float(cell.busy):.1f} processors worked for {where}"
         if cell.failed:
             yield f"failed: {where}: {cell.failed}"
         elif cell.warmth is not None and not cell.warmth.settled:
@@ -140,7 +152,10 @@ def _troubles(record: Record) -> Iterator[str]:
 
 
 def _against_notes(record: Record, old: Record, where: str) -> Iterator[str]:
-    yield (f"before: {where}, {old.date}; within noise (~): the quartiles of the two overlap")
+    yield (
+        f"before: {where}, {old.date}; within noise (~): the quartiles of the two overlap, or"
+        " either was disturbed"
+    )
     different = conditions(record, old)
     if different:
         yield f"not made alike: {'; '.join(different)}"

@@ -13,9 +13,10 @@ from shufflenet.timing.samples import calls_in_turn, turns
 from shufflenet.timing.trial import Job
 from shufflenet.timing.workers import Worker, WorkerError
 
-# How long a warm-up may go on, in times of what a cell has for its measurement, and at least [ns].
+# How long a warm-up may go on, in times of what a cell has for its measurement; and at least, and
+# at most [ns].
 _WARMING = 3
-_LEAST_WARMING = 1_000_000_000
+_LEAST_WARMING, _MOST_WARMING = 1_000_000_000, 10_000_000_000
 # What a worker may need [B]: torch, a runtime and AlexNet; and for each pixel of the image.
 _WORKER = 2**30
 _PIXEL = 2**10
@@ -110,6 +111,9 @@ class _Batch:
 
     def load(self, part: list[Planned], number: int, folder: str) -> None:
         """Start a worker for each cell, and have it checked."""
+        h, w = part[0].size
+        names = ", ".join(dict.fromkeys(item.runtime for item in part))
+        self.say(f"{h}x{w}: loading and checking {len(part)} networks in {names}")
         for index, item in enumerate(part):
             here = os.path.join(folder, str(index))
             os.mkdir(here)
@@ -117,8 +121,8 @@ class _Batch:
             self.timed.append(timed)
             threads, seed = self.effort.threads, self.effort.seed
             job = Job(item.network, item.runtime, item.size, item.shape, threads, seed, here)
-            timed.worker = self.start(job)
             try:
+                timed.worker = self.start(job)
                 off, allowed = timed.worker.load()
             except WorkerError as error:
                 self._fail(timed, error)
@@ -127,7 +131,7 @@ class _Batch:
 
     def warm(self) -> None:
         """Bring each to a steady state."""
-        most = max(_LEAST_WARMING, _WARMING * self.effort.budget)
+        most = min(max(_LEAST_WARMING, _WARMING * self.effort.budget), _MOST_WARMING)
         for timed in self.timed:
             if timed.worker is None:
                 continue
@@ -150,11 +154,13 @@ class _Batch:
                 if timed.worker is None or timed.cell.warmth is None:
                     continue
                 try:
-                    ns = timed.worker.time(calls_in_turn(timed.cell.warmth.median, share))
+                    turn = timed.worker.time(calls_in_turn(timed.cell.warmth.median, share))
                 except WorkerError as error:
                     self._fail(timed, error)
                     continue
-                timed.cell = replace(timed.cell, ns=(*timed.cell.ns, *ns))
+                cell = timed.cell
+                cpu = (cell.cpu or 0) + turn.cpu
+                timed.cell = replace(cell, ns=(*cell.ns, *turn.ns), cpu=cpu)
 
     def close(self) -> None:
         """End all that are left."""
@@ -164,7 +170,7 @@ class _Batch:
                 timed.worker = None
 
     def _fail(self, timed: _Timed, error: WorkerError) -> None:
-        timed.cell = replace(timed.cell, ns=(), failed=str(error))
+        timed.cell = replace(timed.cell, ns=(), cpu=None, failed=str(error))
         if timed.worker is not None:
             timed.worker.close()
             timed.worker = None

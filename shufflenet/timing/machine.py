@@ -33,7 +33,7 @@ def this_machine(versions: dict[str, str]) -> Machine:
     return Machine(
         _found("/proc/cpuinfo", r"model name\s*:\s*(.+)") or platform.processor() or "unknown",
         os.cpu_count() or 1,
-        platform.platform(),
+        f"{platform.system()} {_number(platform.release())} {platform.machine()}",
         platform.python_version(),
         versions,
     )
@@ -50,6 +50,12 @@ def load() -> float | None:
         return os.getloadavg()[0]
     except (AttributeError, OSError):
         return None
+
+
+def _number(release: str) -> str:
+    """A release without what its builder has appended."""
+    match = re.match(r"[\d.]*\d", release)
+    return match[0] if match else release
 
 
 def _found(path: str, pattern: str) -> str:

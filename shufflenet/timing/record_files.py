@@ -24,11 +24,15 @@ class RecordError(ValueError):
 
 
 class Beside(NamedTuple):
-    """What a record is shown beside: an earlier one, the file of that, and the paper's times."""
+    """What a record is shown beside: an earlier one, the file of that, and the paper's times.
+
+    ``notes`` are what limits its figures, a sentence each.
+    """
 
     old: Record | None = None
     where: str = ""
     paper: Mapping[tuple[str, tuple[int, int]], Printed] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
 
 
 #: Beside nothing.
@@ -56,6 +60,7 @@ def record_json(record: Record, beside: Beside = ALONE) -> dict[str, Any]:
         "against": None
         if old is None
         else {"file": beside.where, "date": old.date, "differences": conditions(record, old)},
+        "notes": list(beside.notes),
         "cells": [_cell_json(record, cell, beside) for cell in record.cells],
     }
 
@@ -63,7 +68,7 @@ def record_json(record: Record, beside: Beside = ALONE) -> dict[str, Any]:
 def _cell_json(record: Record, cell: Cell, beside: Beside) -> dict[str, Any]:
     times, warmth = cell.times, cell.warmth
     gain = speedup(record, cell)
-    earlier = against(cell, beside.old) if beside.old is not None else None
+    earlier = against(record, cell, beside.old) if beside.old is not None else None
     paper = beside.paper.get((cell.network, cell.size))
     return {
         "network": cell.network,
@@ -87,6 +92,7 @@ def _cell_json(record: Record, cell: Cell, beside: Beside) -> dict[str, Any]:
         "noisy": gain.noisy,
         "paper": paper and {"ms": paper.ms, "ratio": _number(paper.ratio)},
         "before": earlier and _before(earlier),
+        "cpu_ns": cell.cpu,
         "ns": list(cell.ns),
     }
 
@@ -168,6 +174,7 @@ def _cell(table: Any, index: int) -> Cell:
             _whole(table, "macs", 0),
             _whole(table, "batch", 1),
             _wholes(table, "ns", 0),
+            _take(table, "cpu_ns", (int, type(None))),
             warmth and _warmth(warmth),
             _take(table, "difference", (int, float, type(None))),
             _take(table, "tolerance", (int, float, type(None))),

@@ -14,12 +14,18 @@ Key: TypeAlias = tuple[str, str, tuple[int, int]]
 #: What became of a time: beyond both spreads, or within what noise hides.
 Change: TypeAlias = Literal["slower", "faster", "noise"]
 
+# A process that has its processor for less than this share of the time had to share it, and one
+# that has so many times more than its threads did not keep to them.
+_UNDISTURBED = Fraction(95, 100)
+_GREEDY = Fraction(5, 4)
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One network in one runtime at one size: its cost [MAC] and its times [ns], in their order.
 
-    Cells of one ``batch`` were timed in turns. ``failed`` is the step and the reason where it
+    ``cpu`` is what processors worked for all of them [ns]. Cells of one ``batch`` were timed in
+    turns. ``failed`` is the step and the reason where it
     could not be timed, and ``ns`` is empty then.
     """
 
@@ -29,6 +35,7 @@ class Cell:
     macs: int
     batch: int
     ns: tuple[int, ...] = ()
+    cpu: int | None = None
     warmth: Warmth | None = None
     difference: float | None = None
     tolerance: float | None = None
@@ -43,6 +50,11 @@ class Cell:
     def times(self) -> Summary | None:
         """Its times summed up, where it has any."""
         return summary(self.ns) if self.ns else None
+
+    @property
+    def busy(self) -> Fraction | None:
+        """How many processors worked for it while it was timed, on average."""
+        return Fraction(self.cpu, max(sum(self.ns), 1)) if self.ns and self.cpu else None
 
     @property
     def speed(self) -> int | None:
@@ -70,6 +82,17 @@ class Record:
     absent: dict[str, str]
     cells: tuple[Cell, ...]
 
+    def is_disturbed(self, cell: Cell) -> bool:
+        """Whether a cell on one thread had to share its processor, so that its times are too long.
+
+        Of several threads nobody can tell: they wait for each other as well.
+        """
+        return self.threads == 1 and cell.busy is not None and cell.busy < _UNDISTURBED
+
+    def is_greedy(self, cell: Cell) -> bool:
+        """Whether a cell had more processors work for it than threads were asked for."""
+        return cell.busy is not None and cell.busy > self.threads * _GREEDY
+
     @property
     def by_key(self) -> dict[Key, Cell]:
         """Its cells by what they time."""
@@ -79,7 +102,8 @@ class Record:
 class Speedup(NamedTuple):
     """A cell beside the baseline: times fewer multiply-adds, times faster.
 
-    ``actual`` is None where either has no time; ``noisy`` says that their spreads overlap.
+    ``actual`` is None where either has no time; ``noisy`` says that their spreads overlap, or that
+    either was disturbed.
     """
 
     theory: Fraction | None
@@ -109,19 +133,22 @@ def speedup(record: Record, cell: Cell) -> Speedup:
     ours, theirs = cell.times, base.times
     if ours is None or theirs is None:
         return Speedup(theory, None, False)
-    noisy = cell.key != base.key and overlap(ours, theirs)
+    disturbed = record.is_disturbed(cell) or record.is_disturbed(base)
+    noisy = cell.key != base.key and (disturbed or overlap(ours, theirs))
     return Speedup(theory, Fraction(theirs.median, max(ours.median, 1)), noisy)
 
 
-def against(cell: Cell, old: Record) -> Against | None:
-    """A cell beside the same of an earlier record; None where either has no time."""
+def against(record: Record, cell: Cell, old: Record) -> Against | None:
+    """A cell beside the same of an earlier record; None where either has no time.
+
+    Where the spreads overlap, or either was disturbed, what differs may be noise.
+    """
     earlier = old.by_key.get(cell.key)
-    before = earlier.times if earlier is not None else None
-    now = cell.times
-    if before is None or now is None:
+    if earlier is None or earlier.times is None or cell.times is None:
         return None
+    before, now = earlier.times, cell.times
     ratio = Fraction(now.median, max(before.median, 1))
-    if overlap(now, before):
+    if overlap(now, before) or record.is_disturbed(cell) or old.is_disturbed(earlier):
         return Against(before, ratio, "noise")
     return Against(before, ratio, "slower" if now.median > before.median else "faster")
 

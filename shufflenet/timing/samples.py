@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-# A block of a warm-up lasts about so long [ns], and holds at least so many calls.
-_BLOCK = 50_000_000
-_FEWEST = 3
+# A block of a warm-up lasts about so long [ns], and holds at least one call.
+_BLOCK = 100_000_000
 # Medians of two blocks that are nearer than a share of 1/this agree; so many have to, in a row.
 _NEAR = 20
 _AGREEING = 3
@@ -21,6 +20,13 @@ class Summary(NamedTuple):
     high: int
     least: int
     runs: int
+
+
+class Turn(NamedTuple):
+    """One turn: the time of each call [ns], and what processors worked for all of them [ns]."""
+
+    ns: list[int]
+    cpu: int
 
 
 class Warmth(NamedTuple):
@@ -56,16 +62,16 @@ def overlap(one: Summary, other: Summary) -> bool:
 
 
 def warm_up(run: Callable[[int], list[int]], most: int) -> Warmth:
-    """Run blocks of calls until their medians settle, or for as long as ``most`` [ns].
+    """Run blocks of calls until their medians settle, or for ``most`` [ns] but three blocks.
 
     ``run`` makes so many calls and gives the time of each [ns].
     """
-    times = run(_FEWEST)
+    times = run(1)
     medians = [summary(times).median]
     spent = sum(times)
     made = len(times)
-    while not _settled(medians) and spent < most:
-        block = run(max(_FEWEST, _BLOCK // max(medians[-1], 1)))
+    while len(medians) < _AGREEING or (not _settled(medians) and spent < most):
+        block = run(calls_in_turn(medians[-1], _BLOCK))
         medians.append(summary(block).median)
         spent += sum(block)
         made += len(block)

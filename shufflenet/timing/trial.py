@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter_ns
+from time import perf_counter_ns, process_time_ns
 from typing import Any, NamedTuple
 
 from shufflenet.timing.lookup import runtime
 from shufflenet.timing.runtimes import eager
-from shufflenet.timing.samples import Warmth, warm_up
+from shufflenet.timing.samples import Turn, Warmth, warm_up
 from shufflenet.timing.subjects import module_of, read_subject
 
 
@@ -54,13 +54,15 @@ class Trial(NamedTuple):
         """Run it until it is as fast as it gets, or for so long [ns]."""
         return warm_up(self.run, most)
 
-    def turn(self, calls: int) -> list[int]:
+    def turn(self, calls: int) -> Turn:
         """The time of each of so many calls [ns], behind one that is not told.
 
         That one finds the processor's caches as another worker left them.
         """
         self.call(self.image)
-        return self.run(calls)
+        start = process_time_ns()
+        times = self.run(calls)
+        return Turn(times, process_time_ns() - start)
 
 
 def loaded(job: Job) -> Trial:

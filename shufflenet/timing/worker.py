@@ -5,7 +5,7 @@ a line::
 
     {"do": "load", "job": {...}}     -> {"difference": ..., "tolerance": ...}
     {"do": "warm", "most": ns}       -> {"runs": ..., "settled": ..., "median": ns}
-    {"do": "time", "calls": n}       -> {"ns": [...]}
+    {"do": "time", "calls": n}       -> {"ns": [...], "cpu": ns}
 
 A runtime with a wrong output is answered ``{"wrong": reason}``. Any other error ends the process:
 its exit code and the last line of its standard error say why. What runtimes and modules print
@@ -50,7 +50,7 @@ def _answer(trial: Trial | None, request: dict[str, Any]) -> tuple[Trial, dict[s
     if request["do"] == "warm":
         return trial, trial.warm(request["most"])._asdict()
     if request["do"] == "time":
-        return trial, {"ns": trial.turn(request["calls"])}
+        return trial, trial.turn(request["calls"])._asdict()
     raise ValueError(f"no request: {request['do']}")
 
 

@@ -14,7 +14,7 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import IO, Any, Protocol
 
-from shufflenet.timing.samples import Warmth
+from shufflenet.timing.samples import Turn, Warmth
 from shufflenet.timing.trial import Job
 
 #: What starts a worker; without the working folder on its path, whose files might be taken for
@@ -47,8 +47,8 @@ class Worker(Protocol):
     def warm(self, most: int) -> Warmth:
         """Warm it up, for so long [ns] at most."""
 
-    def time(self, calls: int) -> list[int]:
-        """The time of each of so many calls [ns]."""
+    def time(self, calls: int) -> Turn:
+        """The times of so many calls."""
 
     def close(self) -> None:
         """End it."""
@@ -57,23 +57,26 @@ class Worker(Protocol):
 class Process:
     """A worker in a fresh process, of a command; each step may take ``timeout`` seconds.
 
-    Every method raises WorkerError where the process ends, does not answer in time, or finds that
-    the output is wrong.
+    Raises WorkerError where there can be no process; every method does where the process ends, does
+    not answer in time, or finds that the output is wrong.
     """
 
     def __init__(self, job: Job, timeout: float, command: Sequence[str] = COMMAND) -> None:
         self._job = job
         self.timeout = timeout
         self._said: deque[bytes] = deque(maxlen=_TAIL)
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_environment(job.threads),
-            # What it starts itself is ended with it.
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_environment(job.threads),
+                # What it starts itself is ended with it.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise WorkerError("start", f"no process: {error.strerror}") from error
         self._answers: Queue[bytes | None] = Queue()
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -93,10 +96,9 @@ class Process:
         """Warm it up, for so long [ns] at most."""
         return Warmth(**self._ask("warm", most=most))
 
-    def time(self, calls: int) -> list[int]:
-        """The time of each of so many calls [ns]."""
-        times: list[int] = self._ask("time", calls=calls)["ns"]
-        return times
+    def time(self, calls: int) -> Turn:
+        """The times of so many calls."""
+        return Turn(**self._ask("time", calls=calls))
 
     def close(self) -> None:
         """End it, whatever it does."""

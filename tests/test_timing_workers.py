@@ -1,0 +1,308 @@
+"""Workers as processes: the protocol, and every way in which one can fail; the others go on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import pytest
+from bench_records import SMALL
+from command import needs_torch
+
+from shufflenet.timing.benching import Effort, Planned, batches, bench
+from shufflenet.timing.samples import Turn, Warmth
+from shufflenet.timing.trial import Job
+from shufflenet.timing.workers import COMMAND, Process, WorkerError
+
+SHAPE = (1, 3, *SMALL)
+PROLOGUE = "import json, os, signal, sys, time\n"
+HONEST = """
+for line in sys.stdin:
+    asked = json.loads(line)
+    answers = {
+        "load": {"difference": 0.5, "tolerance": 1.0},
+        "warm": {"runs": 3, "settled": True, "median": 7},
+        "time": {"ns": [7] * asked.get("calls", 0), "cpu": 20},
+    }
+    print(json.dumps(answers[asked["do"]]), flush=True)
+"""
+
+
+def job(network: str = "net", runtime: str = "eager", folder: str = "") -> Job:
+    return Job(network, runtime, SMALL, SHAPE, 1, 0, folder)
+
+
+def process(code: str, timeout: float = 60) -> Process:
+    return Process(job(), timeout, (sys.executable, "-c", PROLOGUE + code))
+
+
+def failure(code: str, timeout: float = 60) -> WorkerError:
+    worker = process(code, timeout)
+    try:
+        with pytest.raises(WorkerError) as caught:
+            worker.load()
+    finally:
+        worker.close()
+    return caught.value
+
+
+def test_a_worker_is_asked_and_answers_line_by_line():
+    worker = process(HONEST)
+    assert worker.load() == (0.5, 1.0)
+    assert worker.warm(10**9) == Warmth(3, True, 7)
+    assert worker.time(4) == Turn([7] * 4, 20)
+    worker.close()
+    worker.close()
+
+
+def test_the_number_of_threads_is_told_to_every_library():
+    code = "print(json.dumps({'difference': int(os.environ['OMP_NUM_THREADS']), 'tolerance': 0}))"
+    worker = process(code)
+    assert worker.load() == (1, 0)
+    worker.close()
+
+
+FAILURES = {
+    "a signal": ("os.kill(os.getpid(), signal.SIGSEGV)", "ended by SIGSEGV"),
+    "an exception": (
+        "raise ValueError('cannot load it')",
+        "ended with exit code 1: ValueError: cannot load it",
+    ),
+    "an exit code": ("os._exit(7)", "ended with exit code 7"),
+    "an early end": ("", "ended with exit code 0"),
+    "no message": ("print('loading...', flush=True); time.sleep(60)", r"answered b'loading...\n'"),
+    "a wrong output": (
+        "print(json.dumps({'wrong': 'far off'}), flush=True); sys.stdin.read()",
+        "far off",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "reason"), FAILURES.values(), ids=FAILURES)
+def test_a_worker_that_fails_is_told_with_its_reason(code: str, reason: str):
+    error = failure(code)
+    assert error.reason == reason
+    assert error.step == ("check" if reason == "far off" else "load")
+
+
+def test_a_worker_that_hangs_is_ended_at_the_end_of_its_time():
+    error = failure("time.sleep(600)", 0.3)
+    assert error.reason == "no answer within 0.3 s"
+
+
+def test_what_a_hanging_worker_has_started_is_ended_with_it(tmp_path: Path):
+    mark = tmp_path / "pid"
+    code = f"""
+import subprocess
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open({str(mark)!r}, "w").write(str(child.pid))
+time.sleep(600)
+"""
+    failure(code, 3)
+    status = Path(f"/proc/{mark.read_text()}/stat")
+    for _ in range(100):
+        # one that nobody has waited for yet is a zombie
+        if not status.exists() or status.read_text().rpartition(")")[2].split()[0] in "ZX":
+            return
+        sleep(0.1)
+    pytest.fail("it goes on")
+
+
+def test_a_worker_that_has_ended_fails_at_its_next_step_too():
+    worker = process("sys.stdin.readline(); print(json.dumps({'difference': 0, 'tolerance': 0}))")
+    worker.load()
+    with pytest.raises(WorkerError, match="warm: ended with exit code 0"):
+        worker.warm(1)
+    worker.close()
+
+
+class Fake:
+    """A worker that takes times from a list, and writes down what is done with it."""
+
+    def __init__(self, name: str, done: list[str], fails: str = "", ns: int = 100) -> None:
+        self.name = name
+        self.done = done
+        self.fails = fails
+        self.ns = ns
+
+    def _do(self, step: str) -> None:
+        self.done.append(f"{step} {self.name}")
+        if step == self.fails:
+            raise WorkerError(step, "ended by SIGSEGV")
+
+    def load(self) -> tuple[float, float]:
+        self._do("load")
+        return 0.0, 1e-4
+
+    def warm(self, most: int) -> Warmth:
+        self._do("warm")
+        return Warmth(9, True, self.ns)
+
+    def time(self, calls: int) -> Turn:
+        self._do("time")
+        return Turn([self.ns] * calls, 90 * calls)
+
+    def close(self) -> None:
+        self._do("close")
+
+
+def planned(*names: str, runtime: str = "eager", side: int = 32) -> list[Planned]:
+    return [Planned(name, runtime, (1, 3, side, side), 1000) for name in names]
+
+
+def ran(fails: dict[str, str], *parts: list[Planned], rounds: int = 2) -> tuple[Any, ...]:
+    done: list[str] = []
+    said: list[str] = []
+    effort = Effort(1, rounds, 600, 0)
+    cells = bench(
+        list(parts),
+        effort,
+        lambda job: Fake(job.network, done, fails.get(job.network, "")),
+        said.append,
+    )
+    return cells, done, said
+
+
+def test_workers_are_loaded_warmed_up_and_timed_in_turns_there_and_back():
+    cells, done, said = ran({}, planned("a", "b", "c"), rounds=3)
+    load, warm, close = ([f"{step} {name}" for name in "abc"] for step in ("load", "warm", "close"))
+    turns = [f"time {name}" for name in "abccbaabc"]
+    assert done == [*load, *warm, *turns, *close]
+    assert [cell.ns for cell in cells] == [(100,) * 2 * 3] * 3
+    assert [cell.cpu for cell in cells] == [90 * 2 * 3] * 3
+    assert said == [
+        "32x32: loading and checking 3 networks in eager",
+        *(f"32x32 eager {n}: steady after 9 runs, 0.00 ms" for n in "abc"),
+    ]
+
+
+@pytest.mark.parametrize("step", ["load", "warm", "time"])
+def test_one_that_fails_is_told_with_its_step_and_the_others_go_on(step: str):
+    cells, done, said = ran({"b": step}, planned("a", "b", "c"))
+    assert [cell.failed for cell in cells] == ["", f"{step}: ended by SIGSEGV", ""]
+    assert [len(cell.ns) for cell in cells] == [6, 0, 6]
+    assert done.count("close b") == 1
+    assert done.count(f"{step} b") == 1
+    assert f"32x32 eager b: FAILED: {step}: ended by SIGSEGV" in said
+
+
+def test_a_worker_that_cannot_be_started_fails_alone():
+    def start(asked: Job) -> Process:
+        return Process(asked, 1, ("/nowhere/at/all",))
+
+    (cell,) = bench([planned("a")], Effort(1, 1, 1, 0), start, lambda _: None)
+    assert cell.failed == "start: no process: No such file or directory"
+
+
+def test_batches_follow_each_other_and_one_is_closed_before_the_next():
+    cells, done, _ = ran({}, planned("a"), planned("b", side=64))
+    assert done.index("close a") < done.index("load b")
+    assert [cell.batch for cell in cells] == [1, 2]
+
+
+def test_whatever_ends_a_run_ends_its_workers():
+    done: list[str] = []
+
+    class Interrupted(Fake):
+        def time(self, calls: int) -> Turn:
+            raise KeyboardInterrupt
+
+    def start(asked: Job) -> Interrupted:
+        return Interrupted(asked.network, done)
+
+    with pytest.raises(KeyboardInterrupt):
+        bench(
+            [planned("a", "b")], Effort(1, 1, 1, 0), lambda j: Interrupted(j.network, done), print
+        )
+    assert done[-2:] == ["close a", "close b"]
+
+
+def test_a_batch_holds_the_runtimes_of_one_size_as_far_as_memory_allows():
+    cells = [
+        item
+        for side in (64, 32)
+        for runtime in ("one", "two", "three")
+        for item in planned("a", "b", runtime=runtime, side=side)
+    ]
+
+    def shape(memory: int) -> list[tuple[int, list[str]]]:
+        return [
+            (part[0].size[0], [item.runtime for item in part]) for part in batches(cells, memory)
+        ]
+
+    plenty = shape(2**40)
+    six = ["one", "one", "two", "two", "three", "three"]
+    assert plenty == [(32, six), (64, six)]
+    none = shape(0)
+    assert none == [(side, [name] * 2) for side in (32, 64) for name in ("one", "two", "three")]
+    some = shape(5 * 2**30)
+    assert some == [(s, part) for s in (32, 64) for part in (six[:4], six[4:])]
+
+
+RUNTIMES = """
+import os, signal, time
+from shufflenet.timing.runtimes import Runtime, eager
+
+def crash(module, shape, threads, folder):
+    return lambda image: os.kill(os.getpid(), signal.SIGSEGV)
+
+def refuse(module, shape, threads, folder):
+    raise NotImplementedError("no such layer")
+
+def off(module, shape, threads, folder):
+    call = eager.load(module, shape, threads, folder)
+    return lambda image: call(image) + 1
+
+def cut(module, shape, threads, folder):
+    call = eager.load(module, shape, threads, folder)
+    return lambda image: call(image)[:, 1:]
+
+def hang_later(module, shape, threads, folder):
+    call, seen = eager.load(module, shape, threads, folder), []
+    def called(image):
+        seen.append(1)
+        if len(seen) > 1:
+            time.sleep(600)
+        return call(image)
+    return called
+
+def loud(module, shape, threads, folder):
+    os.write(1, b"{}\\n")
+    print("loading...", flush=True)
+    assert os.listdir(folder) == [] and threads == 1
+    return eager.load(module, shape, threads, folder)
+
+def present():
+    return ""
+
+def absent():
+    return "fakes is not installed (pip install fakes)"
+
+CRASHES = Runtime("crashes", "", present, crash, 0.0)
+REFUSES = Runtime("refuses", "", present, refuse, 0.0)
+WRONG = Runtime("wrong", "", present, off, 1e-3)
+CUT = Runtime("cut", "", present, cut, 1e-3)
+HANGS = Runtime("hangs", "", present, hang_later, 1e-3)
+LOUD = Runtime("loud", "", present, loud, 0.0)
+ABSENT = Runtime("absent", "", absent, refuse, 0.0)
+"""
+
+
+def fakes(folder: Path) -> Path:
+    (folder / "fakes.py").write_text(RUNTIMES)
+    return folder
+
+
+@needs_torch
+def test_a_runtime_that_hangs_when_it_runs_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(fakes(tmp_path))
+    worker = Process(job("squeezenet1_1", "fakes:HANGS"), 240, COMMAND)
+    assert worker.load() == (0.0, 1e-3)
+    worker.timeout = 0.5
+    with pytest.raises(WorkerError, match=r"warm: no answer within 0\.5 s"):
+        worker.warm(10**9)
+    worker.close()
