@@ -44,17 +44,9 @@ def layer(path: str, kind: str, macs: int, moved: int, ns: int, params: int = 0)
 
 def made_record(*layers: LayerTime, whole: int = 10**6) -> LayerRecord:
     """A record of the made-up machine."""
-    shape = (1, 3, 224, 224)
-    return LayerRecord(
-        MACHINE,
-        "2026-01-01T00:00:00+00:00",
-        Effort(),
-        "made up",
-        shape,
-        layers,
-        at(whole),
-        made_roof(),
-    )
+    date, shape = "2026-01-01T00:00:00+00:00", (1, 3, 224, 224)
+    effort, roof = Effort(), made_roof()
+    return LayerRecord(MACHINE, date, effort, "made up", shape, layers, at(whole), roof)
 
 
 def cost_of(place: Place) -> int:
