@@ -31,6 +31,14 @@ from shufflenet.timing.workers import Process
 
 _SIZES = ((224, 224), (480, 640), (720, 1280))
 _LONGEST = 86_400
+# Parameters that --layers do not go with, by the names of their options.
+_NOT_OF_LAYERS = {
+    "baseline": "baseline",
+    "runtimes": "runtime",
+    "seconds": "time",
+    "timeout": "timeout",
+    "earlier": "against",
+}
 
 
 def _seconds(text: str) -> float:
@@ -190,21 +198,17 @@ def _layers(
     """Every layer of one network. Raises click's usage error for what does not go with that."""
     ctx = click.get_current_context()
     default = click.core.ParameterSource.DEFAULT
-    for name in ("baseline", "runtimes", "seconds", "timeout", "earlier"):
+    for name, option in _NOT_OF_LAYERS.items():
         if ctx.get_parameter_source(name) is not default:
-            option = {"runtimes": "runtime", "seconds": "time", "earlier": "against"}.get(
-                name, name
-            )
             raise click.UsageError(
-                f"--layers are timed in eager alone: --{option} does not go with it"
+                f"--layers are timed in eager alone, so that --{option} does not go with it"
             )
     if len(networks) != 1 or len(sizes) > 1:
         raise click.UsageError("--layers are those of one NETWORK at one --size")
     given = ctx.get_parameter_source("rounds") is not default
     rounds = ctx.params["rounds"] if given else Rounds().rounds
-    return show_layers(
-        networks[0], next(iter(sizes), None), Rounds(threads, rounds, seed), form, path
-    )
+    effort = Rounds(threads, rounds, seed)
+    return show_layers(networks[0], next(iter(sizes), None), effort, form, path)
 
 
 def _started(job: Job, timeout: float) -> Process:
