@@ -13,7 +13,7 @@ import click
 from flopcount import report
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, check_writable, emit, say, write_bytes
-from shufflenet.timing.latency import Model
+from shufflenet.timing.latency import said
 from shufflenet.timing.latency_tables import checks_table
 from shufflenet.timing.lookup import versions
 from shufflenet.timing.machine import this_machine
@@ -41,7 +41,6 @@ _seed = click.option(
     epilog=options.epilog(
         "shufflecost latency fit -o machine.json",
         "shufflecost latency check machine.json",
-        "shufflecost cost shufflenet --groups 8 --latency machine.json",
     ),
 )
 def latency() -> None:
@@ -54,7 +53,7 @@ def latency() -> None:
 
 @latency.command(
     short_help="Time layers, and fit a model to them.",
-    epilog=options.epilog("shufflecost latency fit -o machine.json", "shufflecost latency fit -h"),
+    epilog=options.epilog("shufflecost latency fit -o machine.json"),
 )
 @click.option(
     "-o",
@@ -90,7 +89,7 @@ def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     with redirect_stdout(sys.stderr):
         model = learn(this_machine(versions()), effort, _told(effort))
     write_bytes(path, report.to_json(model_json(model)).encode("utf-8"))
-    _show(model, f"{path}: a latency model, held against networks that it never saw")
+    say(f"{path}: {said(model)}")
     return 0
 
 
@@ -147,7 +146,3 @@ def _needs_torch() -> None:
 def _told(effort: Effort) -> Callable[[int], None]:
     """What tells each round that is over."""
     return lambda number: say(f"round {number} of {effort.rounds}")
-
-
-def _show(model: Model, title: str) -> None:
-    report.show(checks_table(model, title), sys.stdout)
