@@ -33,7 +33,8 @@ _SIZE = (6.4, 4.0)
 _DPI = 200
 # From one line of small type to the next [pt].
 _LINE = 10.5
-_STYLE: Any = {
+#: How every picture is set.
+STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 10,
     "legend.fontsize": 8,
@@ -102,12 +103,13 @@ def drawn(figure: Figure, form: str) -> bytes:
     # A date would make every run another file.
     undated: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     buffer = BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format=form, dpi=_DPI, metadata=undated.get(form))
     return buffer.getvalue()
 
 
-def _axes(title: str, size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
+def axes_of(title: str, size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
+    """An empty figure under a title. Raises MissingPlotsError where matplotlib is not installed."""
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -115,7 +117,7 @@ def _axes(title: str, size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
         raise MissingPlotsError(
             "a picture needs matplotlib: pip install 'shufflecost[plot]'"
         ) from error
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         axes.set_title(title, loc="left", parse_math=False)
@@ -128,10 +130,10 @@ def error_plot(points: Sequence[ErrorPoint]) -> Figure:
     Hollow markers stand at printed costs. Raises MissingPlotsError where matplotlib is not
     installed.
     """
-    figure, axes = _axes("Models of the ShuffleNet paper (Tables 2 to 6)", (6.8, 5.4))
+    figure, axes = axes_of("Models of the ShuffleNet paper (Tables 2 to 6)", (6.8, 5.4))
     import matplotlib
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         _mark_all(axes, points)
         axes.set_xscale("log")
         _plain_ticks(axes)
@@ -253,11 +255,11 @@ def cost_plot(parts: Sequence[Part], title: str, convention: Convention) -> Figu
     """
     rows = list(dict.fromkeys(part.row for part in parts))
     kinds = list(dict.fromkeys(part.kind for part in parts))
-    figure, axes = _axes(title, (_SIZE[0], 1.6 + 0.28 * max(len(rows), 4)))
+    figure, axes = axes_of(title, (_SIZE[0], 1.6 + 0.28 * max(len(rows), 4)))
     import matplotlib
     from matplotlib.ticker import FuncFormatter
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         left = [0.0] * len(rows)
         for kind, look in _bars(kinds).items():
             cost = {part.row: part.cost / 1_000_000 for part in parts if part.kind == kind}
@@ -285,8 +287,8 @@ def cost_plot(parts: Sequence[Part], title: str, convention: Convention) -> Figu
     return figure
 
 
-# Kinds that every picture draws in the same colour; others take those that are left.
-_KINDS = {
+#: Kinds that every picture draws in the same colour; others take those that are left.
+KINDS = {
     "3x3 convolution": COLOURS[1],
     "1x1 convolution": COLOURS[2],
     "3x3 depthwise": COLOURS[3],
@@ -305,7 +307,7 @@ class _Bar(NamedTuple):
 
 def _bars(kinds: Sequence[str]) -> dict[str, _Bar]:
     """A look of its own for every kind."""
-    fixed = {kind: _Bar(_KINDS[kind]) for kind in kinds if kind in _KINDS}
+    fixed = {kind: _Bar(KINDS[kind]) for kind in kinds if kind in KINDS}
     taken = {bar.colour for bar in fixed.values()}
     free = [_Bar(colour) for colour in (*COLOURS[1:], COLOURS[0]) if colour not in taken]
     hatches = ("///", "...", "xxx")
@@ -319,11 +321,11 @@ def width_plot(points: Sequence[WidthPoint], title: str, stages: Sequence[str]) 
 
     Raises MissingPlotsError where matplotlib is not installed.
     """
-    figure, axes = _axes(title)
+    figure, axes = axes_of(title)
     import matplotlib
     from matplotlib.ticker import FuncFormatter, NullLocator
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         for place in range(len(stages)):
             axes.plot(
                 [point.groups for point in points],

@@ -6,6 +6,7 @@ Every reader returns exact numbers or raises QuantityError, which quotes the tex
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import reduce
@@ -36,7 +37,8 @@ _BYTES = {
     **{f"{multiple}B": 1000**power for power, multiple in enumerate(("", "k", "M", "G", "T"))},
     **{f"{multiple}iB": 1024**power for power, multiple in enumerate(("K", "M", "G", "T"), 1)},
 }
-_MEMORY = r"(?P<number>[^\s]*?[\d.])\s*(?P<unit>[A-Za-z]*)"
+_NANOSECONDS = {"": 1, "ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
+_AMOUNT = r"(?P<number>[^\s]*?[\d.])\s*(?P<unit>[A-Za-z]*)"
 _INPUT = r"(?P<sizes>\d{1,9}(x\d{1,9})*)(:(?P<dtype>[a-z]+\d*))?"
 _DTYPES = (
     *("float32", "float64", "float16", "bfloat16", "complex64", "complex128"),
@@ -85,11 +87,24 @@ def read_memory(text: str, what: str = "memory") -> int:
     Raises QuantityError for what is not a positive whole number of bytes up to 2**63 - 1, and for
     an unknown unit.
     """
-    match = re.fullmatch(_MEMORY, text.strip()) if len(text) <= _LONGEST else None
+    return _amount(text, what, _BYTES, "bytes", "an amount such as 8MiB, 1.5GB or 4096")
+
+
+def read_duration(text: str) -> int:
+    """A time [ns] as an exact int: ``20ms``, ``1.5 s``, ``800us``; a number alone is in ns.
+
+    Raises QuantityError for what is not a positive whole number of nanoseconds up to 2**63 - 1,
+    and for an unknown unit.
+    """
+    return _amount(text, "time", _NANOSECONDS, "ns", "a time such as 20ms, 1.5s or 800us")
+
+
+def _amount(text: str, what: str, units: Mapping[str, int], one: str, usual: str) -> int:
+    match = re.fullmatch(_AMOUNT, text.strip()) if len(text) <= _LONGEST else None
     if match is None or (number := _decimal(match["number"])) is None:
-        raise QuantityError(f"{what} {quoted(text)} is not an amount such as 8MiB, 1.5GB or 4096")
-    if match["unit"] not in _BYTES:
-        known = ", ".join(filter(None, _BYTES))
+        raise QuantityError(f"{what} {quoted(text)} is not {usual}")
+    if match["unit"] not in units:
+        known = ", ".join(filter(None, units))
         raise QuantityError(
             f"{what} {quoted(text)}: {match['unit']!r} is no unit; known are {known}"
         )
@@ -99,14 +114,14 @@ def read_memory(text: str, what: str = "memory") -> int:
         raise QuantityError(f"{what} {quoted(text)} is above 2**63 - 1 = {MAX}")
     _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
-    whole: int = int("".join(map(str, digits))) * _BYTES[match["unit"]]
+    whole: int = int("".join(map(str, digits))) * units[match["unit"]]
     rest = 0
     if exponent >= 0:
         whole *= 10**exponent
     elif exponent > -_LONGEST:
         whole, rest = divmod(whole, 10**-exponent)
     if exponent <= -_LONGEST or rest:
-        raise QuantityError(f"{what} {quoted(text)} is not a whole number of bytes")
+        raise QuantityError(f"{what} {quoted(text)} is not a whole number of {one}")
     if whole > MAX:
         raise QuantityError(f"{what} {quoted(text)} is above 2**63 - 1 = {MAX}")
     return whole

@@ -29,6 +29,7 @@ KEYS = [
     "param_bytes",
     "activations",
     "bytes_moved",
+    "latency",
     "rows",
     "layers",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 from command import EXAMPLES, ROOT, Outcome, python, ran, run, run_together
+from timing_machines import made_model
 
 from flopcount.conventions import CONVENTIONS
 from shufflenet import __version__
+from shufflenet.timing.model_files import model_json
 from shufflenet.units import UNITS
 
 # in the order of the group's help
@@ -29,6 +32,7 @@ NAMES = [
     "count",
     "reconcile",
     "bench",
+    "latency",
     "audit",
     "paper",
     "plot",
@@ -207,6 +211,14 @@ class Instant:
     def time(self, calls): return Turn([1_000_000] * calls, 1_000_000 * calls)
     def close(self): pass
 shufflenet.cli.bench.Process = Instant
+from shufflenet.timing import eager_layers
+def at_once(blocks, effort, note):
+    return [[[1_000] * effort.rounds for call in block] for block in blocks]
+eager_layers.calls_of = lambda works: [None for work in works]
+eager_layers.whole_call = lambda tree, shape: None
+eager_layers.in_rounds = at_once
+from shufflenet.timing import rounds
+rounds.in_rounds = at_once
 """
 
 
@@ -238,6 +250,7 @@ def test_every_example_of_every_help_runs_as_it_stands(tmp_path):
     (tmp_path / "cluster.py").write_text(CLUSTER)
     own = (EXAMPLES / "own_units.py").read_text().replace("def inverted", "def mine")
     (tmp_path / "my_units.py").write_text(own)
+    (tmp_path / "machine.json").write_text(json.dumps(model_json(made_model())))
     lines = [
         line.split(">")[0].strip()
         for outcome in helps().values()

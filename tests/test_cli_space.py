@@ -24,7 +24,7 @@ from shufflenet.spec import SpecError
 
 TINY = str(EXAMPLES / "tiny.toml")
 OLD_KEYS = ["schema", "spec", "unit", "input", "budget", "convention", "policy", "solutions"]
-KEYS = ["schema", "spec", "convention", "goals", "bounds", "answers", "solutions"]
+KEYS = ["schema", "spec", "convention", "latency", "goals", "bounds", "answers", "solutions"]
 SOLVE = ("solve-widths", "--no-confirm")
 # Small enough that brute force over the scalar fold takes no time.
 SMALL = ("--spec", TINY, "--stem", "8-24:8", "--free-stages", "--widths", "32-96:16,64-192:32")

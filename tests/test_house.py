@@ -84,8 +84,12 @@ TABLES = [
     "shufflenet.design.rendering",
     "shufflenet.design.sweep_runs",
 ]
-# The rooms that run a network in a runtime, inside a process of its own.
-TIMED = ["shufflenet.timing.runtimes", "shufflenet.timing.subjects"]
+# The rooms that run a network in a runtime, in a process of its own; and its layers, in eager.
+TIMED = [
+    "shufflenet.timing.runtimes",
+    "shufflenet.timing.subjects",
+    "shufflenet.timing.eager_layers",
+]
 # Who alone may import what.
 ONLY = {
     "shufflenet.cli": ["shufflenet.cli", "shufflenet.__main__"],
@@ -96,7 +100,7 @@ ONLY = {
     "onnx": ["flopcount.onnx_graph"],
     "torchvision": ["shufflenet.detection", "shufflenet.targets"],
     "timm": ["shufflenet.targets"],
-    "matplotlib": ["shufflenet.plots", "shufflenet.cli.plot"],
+    "matplotlib": ["shufflenet.plots", "shufflenet.roofline_plot", "shufflenet.cli.plot"],
     "pyarrow": ["shufflenet.design.rendering"],
 }
 # What is costly is imported where it is used; but these rooms are made of it.
@@ -146,6 +150,14 @@ FLOORS = [
         "shufflenet.writing",
     ],
     [
+        "shufflenet.timing.samples",
+        "shufflenet.timing.machine",
+        "shufflenet.timing.fields",
+        "shufflenet.timing.work",
+        "shufflenet.timing.latency",
+        "shufflenet.timing.model_files",
+    ],
+    [
         "shufflenet.design.problem",
         "shufflenet.design.words",
         "shufflenet.design.request",
@@ -174,10 +186,16 @@ FLOORS = [
         "shufflenet.reasons",
         "shufflenet.auditing",
         "shufflenet.timing.runtimes",
-        "shufflenet.timing.samples",
-        "shufflenet.timing.machine",
         "shufflenet.timing.records",
         "shufflenet.timing.lookup",
+        "shufflenet.timing.rounds",
+        "shufflenet.timing.roofs",
+        "shufflenet.timing.layer_records",
+        "shufflenet.timing.eager_layers",
+        "shufflenet.timing.layer_files",
+        "shufflenet.timing.training",
+        "shufflenet.timing.fitting",
+        "shufflenet.timing.learning",
     ],
     ["shufflenet.timing.subjects", "shufflenet.timing.trial", "shufflenet.timing.worker"],
     ["shufflenet.timing.workers", "shufflenet.timing.benching"],
@@ -191,8 +209,10 @@ FLOORS = [
         "shufflenet.timing.paper",
         "shufflenet.timing.planning",
         "shufflenet.timing.record_files",
+        "shufflenet.timing.layer_tables",
+        "shufflenet.timing.latency_tables",
     ],
-    ["shufflenet.plots", "shufflenet.timing.bench_tables"],
+    ["shufflenet.plots", "shufflenet.roofline_plot", "shufflenet.timing.bench_tables"],
     ["shufflenet.cli"],
 ]
 

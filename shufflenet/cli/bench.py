@@ -12,6 +12,7 @@ import click
 
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, check_writable, emit, say
+from shufflenet.cli.timed_layers import show_layers
 from shufflenet.quantities import QuantityError, read_fraction
 from shufflenet.targets import OwnCodeError, TargetError
 from shufflenet.timing.bench_tables import bench_table
@@ -23,12 +24,21 @@ from shufflenet.timing.paper import BASELINE, printed
 from shufflenet.timing.planning import Plan, plan, subjects
 from shufflenet.timing.record_files import Beside, RecordError, load_record, record_json
 from shufflenet.timing.records import Record
+from shufflenet.timing.rounds import Effort as Rounds
 from shufflenet.timing.runtimes import RUNTIMES
 from shufflenet.timing.trial import Job
 from shufflenet.timing.workers import Process
 
 _SIZES = ((224, 224), (480, 640), (720, 1280))
 _LONGEST = 86_400
+# Parameters that --layers do not go with, by the names of their options.
+_NOT_OF_LAYERS = {
+    "baseline": "baseline",
+    "runtimes": "runtime",
+    "seconds": "time",
+    "timeout": "timeout",
+    "earlier": "against",
+}
 
 
 def _seconds(text: str) -> float:
@@ -57,6 +67,7 @@ class _Asked(NamedTuple):
         "shufflecost bench net.py:Net:width=64 --baseline resnet50 --runtime eager",
         "shufflecost bench --format json -o before.json",
         "shufflecost bench --against before.json",
+        "shufflecost bench shufflenet:groups=3 --layers",
         own=True,
     ),
 )
@@ -106,6 +117,11 @@ class _Asked(NamedTuple):
 @click.option(
     "--against", "earlier", type=options.FILE, help="Compare with this record, cell by cell."
 )
+@click.option(
+    "--layers",
+    is_flag=True,
+    help="Every layer of one spec's network in PyTorch eager, beneath this machine's roofline.",
+)
 @options.output_options
 def bench(
     networks: tuple[str, ...],
@@ -118,6 +134,7 @@ def bench(
     timeout: float,
     seed: int,
     earlier: str | None,
+    layers: bool,
     form: Form,
     path: str | None,
 ) -> int:
@@ -132,8 +149,13 @@ def bench(
     before it is warmed up and timed, in turns with the others, one at a time. One that crashes,
     hangs or is wrong is told with its reason, the others go on, and the exit code is 1.
 
+    With --layers, each layer of one spec's network is timed at its real shapes, in --repeat rounds
+    (15 unless given), and held against what products and copies reach in the same rounds.
+
     A callable or a runtime of yours (package.module:NAME) is code, and it is RUN.
     """
+    if layers:
+        return _layers(networks, sizes, threads, seed, form, path)
     if seconds / rounds >= timeout:
         raise click.UsageError(
             f"--time {seconds:g} in --repeat {rounds} turns takes longer than --timeout {timeout:g}"
@@ -163,6 +185,30 @@ def bench(
     if failed:
         say(f"shufflecost: {failed} of {len(cells)} cells failed")
     return int(failed > 0)
+
+
+def _layers(
+    networks: tuple[str, ...],
+    sizes: tuple[tuple[int, int], ...],
+    threads: int,
+    seed: int,
+    form: Form,
+    path: str | None,
+) -> int:
+    """Every layer of one network. Raises click's usage error for what does not go with that."""
+    ctx = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    for name, option in _NOT_OF_LAYERS.items():
+        if ctx.get_parameter_source(name) is not default:
+            raise click.UsageError(
+                f"--layers are timed in eager alone, so that --{option} does not go with it"
+            )
+    if len(networks) != 1 or len(sizes) > 1:
+        raise click.UsageError("--layers are those of one NETWORK at one --size")
+    given = ctx.get_parameter_source("rounds") is not default
+    rounds = ctx.params["rounds"] if given else Rounds().rounds
+    effort = Rounds(threads, rounds, seed)
+    return show_layers(networks[0], next(iter(sizes), None), effort, form, path)
 
 
 def _started(job: Job, timeout: float) -> Process:

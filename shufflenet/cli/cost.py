@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -15,6 +16,9 @@ from shufflenet.cli.proof import confirmed, verdict
 from shufflenet.figures import Priced, column_json, input_json, priced
 from shufflenet.network import network
 from shufflenet.reader import load
+from shufflenet.timing.latency import Model
+from shufflenet.timing.latency_tables import prediction_text
+from shufflenet.timing.model_files import load_model, prediction_json
 
 
 @click.command(
@@ -23,6 +27,7 @@ from shufflenet.reader import load
         "shufflecost cost shufflenet --groups 8",
         "shufflecost cost arch2 --groups 3 --stem 12 --widths 132,264,528",
         "shufflecost cost my-net.toml --layers --format csv -o layers.csv",
+        "shufflecost cost shufflenet --latency machine.json",
     ),
 )
 @click.argument("spec", type=options.SPEC)
@@ -35,6 +40,7 @@ from shufflenet.reader import load
 @options.cardinality_option
 @click.option("--layers", is_flag=True, help="Every layer by its path, instead of every row.")
 @options.own_convention_option("shufflenet-paper")
+@options.latency_option
 @options.units_from_option
 @options.confirm_flag
 @options.output_options
@@ -44,6 +50,7 @@ def cost(
     scale: Decimal,
     convention: str,
     layers: bool,
+    latency: str | None,
     confirm: bool,
     form: Form,
     path: str | None,
@@ -55,21 +62,37 @@ def cost(
     proof = confirm and options.wants_proof(confirm)
     net = network(load(spec), groups, scale=scale, **choices)
     item = priced(net, asked.convention(convention))
+    predicted = None if latency is None else _predicted(item, latency)
     if proof:
         (item,) = confirmed([item])
-    emit(form, path, lambda: _table(item, layers), lambda: _figures(item))
+    emit(form, path, lambda: _table(item, layers, predicted), lambda: _figures(item, predicted))
     return verdict([item])
 
 
-def _table(item: Priced, layers: bool) -> Table:
+class _Predicted(NamedTuple):
+    """The time that a model predicts [ns]."""
+
+    ns: int
+    model: Model
+
+
+def _predicted(item: Priced, path: str) -> _Predicted:
+    model = load_model(path)
+    return _Predicted(model.network(item.network.tree, item.tally), model)
+
+
+def _table(item: Priced, layers: bool, predicted: _Predicted | None) -> Table:
     from shufflenet.tables import breakdown, layer_by_layer, scale_title, widths_text
 
     net = item.network
     title = f"{scale_title(net)}, g = {net.groups}, widths {widths_text(net)}"
-    return layer_by_layer(item, title) if layers else breakdown(item, title)
+    table = layer_by_layer(item, title) if layers else breakdown(item, title)
+    if predicted is None:
+        return table
+    return replace(table, notes=(*table.notes, prediction_text(*predicted)))
 
 
-def _figures(item: Priced) -> dict[str, Any]:
+def _figures(item: Priced, predicted: _Predicted | None) -> dict[str, Any]:
     net, tally = item.network, item.tally
     return {
         "spec": net.spec.name,
@@ -82,6 +105,7 @@ def _figures(item: Priced) -> dict[str, Any]:
         "param_bytes": tally.param_bytes,
         "activations": tally.activations,
         "bytes_moved": tally.bytes_moved,
+        "latency": None if predicted is None else prediction_json(*predicted),
         "rows": [_row(item, placed) for placed in net.rows],
         "layers": [
             {

@@ -19,6 +19,8 @@ from shufflenet.cli.output import OutputError, say
 from shufflenet.quantities import QuantityError
 from shufflenet.scaling import NothingLegalError
 from shufflenet.spec import SpecError
+from shufflenet.timing.fields import FieldError
+from shufflenet.timing.latency import LatencyError
 from shufflenet.units import UnitError
 
 BAD_INPUT = (
@@ -30,6 +32,8 @@ BAD_INPUT = (
     PartOfSampleError,
     FigureTooLargeError,
     OutputError,
+    FieldError,
+    LatencyError,
 )
 
 # What a shell reports of a program that SIGPIPE ended.
@@ -46,7 +50,7 @@ _GROUPS = {
         "detect": "detect",
     },
     "Any model": {"count": "count", "reconcile": "reconcile"},
-    "This machine": {"bench": "bench"},
+    "This machine": {"bench": "bench", "latency": "latency"},
     "The paper": {"audit": "audit", "paper": "paper", "plot": "plot"},
     "Lists": {
         "specs": "lists",

@@ -255,6 +255,14 @@ def epilog(*examples: str, own: bool = False, findings: bool = False) -> str:
 FILE = Exactly("file", _file)
 
 
+latency_option = click.option(
+    "--latency",
+    "latency",
+    type=FILE,
+    help="Model of `shufflecost latency fit`: predict the time on its machine.",
+)
+
+
 def output_options(command: F) -> F:
     """``--format`` and ``-o``."""
     form = click.option(

@@ -10,7 +10,7 @@ import click
 
 from flopcount.conventions import convention as named
 from shufflenet.cli import options
-from shufflenet.cli.output import say, write_bytes
+from shufflenet.cli.output import check_writable, say, write_bytes
 from shufflenet.figures import priced
 from shufflenet.network import network
 from shufflenet.placing import stage_rows
@@ -38,6 +38,7 @@ _output = click.option(
         "shufflecost plot errors -o errors.pdf",
         "shufflecost plot cost shufflenet --groups 3 -o cost.svg",
         "shufflecost plot widths --budget 140M -o widths.png",
+        "shufflecost plot roofline shufflenet:groups=3 -o roofline.png",
     ),
 )
 def plot() -> None:
@@ -156,6 +157,44 @@ def widths(
         return width_plot(points, title, stages)
 
     return _draw(path, draw) or code
+
+
+@plot.command(
+    short_help="Layers beneath what this machine can do.",
+    epilog=options.epilog(
+        "shufflecost plot roofline shufflenet:groups=3 -o roofline.png",
+        "shufflecost plot roofline --record layers.json -o roofline.png",
+    ),
+)
+@click.argument("network", required=False, type=options.SPEC)
+@click.option(
+    "--record",
+    type=options.FILE,
+    help="What `shufflecost bench --layers --format json` wrote, instead of a network timed now.",
+)
+@_output
+def roofline(network: str | None, record: str | None, path: str) -> int:
+    """Speed against arithmetic intensity: every layer of a network beneath the machine's roofs.
+
+    NETWORK is a bundled spec or a .toml file, with arguments behind a colon:
+    shufflenet:scale=0.5,groups=3. It is timed in PyTorch eager on one thread, with the roofs.
+    """
+    from shufflenet.cli.timed_layers import timed
+    from shufflenet.timing.layer_files import load_layers
+    from shufflenet.timing.rounds import Effort
+
+    if (network is None) == (record is None):
+        raise click.UsageError("give either a NETWORK, to be timed now, or a --record")
+    check_writable(path)
+    found = load_layers(record) if record is not None else timed(str(network), None, Effort())
+
+    def draw() -> Figure:
+        from shufflenet.roofline_plot import roofline_plot
+
+        size = "x".join(map(str, found.shape[2:]))
+        return roofline_plot(found, f"{found.network} at {size}: PyTorch eager")
+
+    return _draw(path, draw)
 
 
 def _draw(path: str, draw: Callable[[], Figure]) -> int:

@@ -114,6 +114,7 @@ _WANTED = (
     click.option(
         "--each-groups", is_flag=True, help="The best for each of --groups, not over all of them."
     ),
+    options.latency_option,
     click.option("--save", type=options.FILE, help="Write the network as a spec file, too."),
 )
 
@@ -171,7 +172,7 @@ _SPACE_NAMES = (
     *("free_stages", "repeats", "bottleneck", "scales", "widths", "widest", "align"),
     "each_groups",
 )
-_NEW = (*_SPACE_NAMES, "objective", "pareto", "problem", *_BOUNDS)
+_NEW = (*_SPACE_NAMES, "objective", "pareto", "problem", "latency", *_BOUNDS)
 
 
 def asks_for_space(given: dict[str, Any]) -> bool:
@@ -185,7 +186,7 @@ def request(given: dict[str, Any]) -> Request:
     same = (
         *("spec", "groups", "unit", "bottleneck", "size", "repeats", "stem", "ratio"),
         *("free_stages", "scales", "widths", "widest", "align", "cardinality"),
-        *("convention", "budget", "top"),
+        *("convention", "budget", "top", "latency"),
     )
     goals: Any = None
     if "objective" in given:

@@ -12,6 +12,7 @@ from shufflenet.design.problem import Bound, Figure, Found, Goal, Outcome
 from shufflenet.figures import Priced, column_json, input_json, priced
 from shufflenet.network import Network
 from shufflenet.placing import stage_rows
+from shufflenet.timing.model_files import quality_json
 
 
 class Shown(NamedTuple):
@@ -31,6 +32,8 @@ class Shown(NamedTuple):
             "layers": self.item.network.depth,
             "channels": sum(self.item.network.stage_widths),
         }
+        if figure == "latency":
+            return self.found.figures["latency"]
         if figure in figures:
             value: int = figures[figure]
             return value
@@ -112,6 +115,7 @@ def answers_json(answers: Sequence[Answer]) -> dict[str, Any]:
     return {
         "spec": problem.space.spec.name,
         "convention": convention_named(problem.convention).name,
+        "latency": None if problem.latency is None else quality_json(problem.latency),
         "goals": [goal_json(goal) for goal in problem.goals],
         "bounds": [bound_json(bound) for bound in problem.bounds],
         "answers": [
@@ -166,6 +170,7 @@ def _solution(item: Answer, shown: Shown) -> dict[str, Any]:
         "intensity": str(shown.figure("intensity")),
         "depth": shown.figure("layers"),
         "channels": shown.figure("channels"),
+        "latency_ns": shown.found.figures.get("latency"),
         "residual": None if item.aim is None else shown.residual(item.aim),
         "candidates": item.outcome.candidates,
         "unique": shown.found.unique,

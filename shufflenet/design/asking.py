@@ -12,6 +12,7 @@ from flopcount.conventions import convention as named
 from shufflenet.design.problem import Bound, Goal, Problem
 from shufflenet.design.ranking import MEMORY, Key, Limits
 from shufflenet.design.search import FAR, Term
+from shufflenet.timing.latency import Model
 
 
 class Asked(NamedTuple):
@@ -20,7 +21,7 @@ class Asked(NamedTuple):
     ``labels`` are the terms' names for people; the memory is no term, and comes last.
     """
 
-    names: Mapping[str, Convention | None]
+    names: Mapping[str, Convention | Model | None]
     terms: tuple[Term, ...]
     labels: tuple[str, ...]
     goals: tuple[Key, ...]
@@ -47,13 +48,14 @@ class _Terms:
 
     def __init__(self, problem: Problem) -> None:
         self.usual = named(problem.convention)
-        self.names: dict[str, Convention | None] = {}
+        self.latency = problem.latency
+        self.names: dict[str, Convention | Model | None] = {}
         self.terms: dict[Term, str] = {}
 
     def name(self, figure: str, convention: str = "") -> str:
         """The name of a figure to fold."""
         if figure != "macs":
-            self.names[figure] = None
+            self.names[figure] = self.latency if figure == "latency" else None
             return figure
         chosen = named(convention) if convention else self.usual
         self.names[f"macs:{chosen.name}"] = chosen

@@ -22,14 +22,16 @@ from shufflenet.design.parts import Column, Part
 from shufflenet.placing import Frame, Placed, distinct, follow, stage_rows
 from shufflenet.quantities import QuantityError
 from shufflenet.spec import Row
+from shufflenet.timing.latency import Model
 
 Mask: TypeAlias = NDArray[np.bool_]
 #: A table of each figure by its name: ``macs:`` and a convention, params, memory, moved, ...
 Tables: TypeAlias = dict[str, Column]
 Widths: TypeAlias = Mapping[str, Column]
 
-#: The figures that are folded, and the convention that prices each ``macs``.
-Names: TypeAlias = Mapping[str, Convention | None]
+#: The figures that are folded: each ``macs`` with the convention that prices it, latency with its
+#: model.
+Names: TypeAlias = Mapping[str, Convention | Model | None]
 
 # Two widths that no layer has, to find the rules that do not ask what arrives.
 _NOBODYS = np.array([[2**30 + 1], [2**30 + 3]], np.int64)
@@ -44,9 +46,11 @@ def figured(placed: Placed, names: Names) -> dict[str, Any]:
     """The figures of one unit where it stands, for each candidate of a column."""
     tally = analytic.count(placed.layer, placed.before, memory="memory" in names)
     found: dict[str, Any] = {}
-    for name, convention in names.items():
-        if convention is not None:
-            found[name] = price(tally, convention)
+    for name, how in names.items():
+        if isinstance(how, Model):
+            found[name] = how.network(placed.layer, tally)
+        elif how is not None:
+            found[name] = price(tally, how)
         elif name == "params":
             found[name] = tally.params
         elif name == "memory":

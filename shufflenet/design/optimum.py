@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import overload
 
-from flopcount.conventions import Convention, price
+from flopcount.conventions import price
 from flopcount.integers import FigureTooLargeError
 from shufflenet.design.asking import Asked
 from shufflenet.design.chain import Chain, chain
+from shufflenet.design.folding import Names
 from shufflenet.design.front import front
 from shufflenet.design.parts import cut, frames
 from shufflenet.design.problem import Found, Outcome, Problem, Space
@@ -19,6 +20,7 @@ from shufflenet.placing import variable_rows
 from shufflenet.quantities import QuantityError
 from shufflenet.scaling import NothingLegalError
 from shufflenet.spec import SpecError
+from shufflenet.timing.latency import Model
 
 
 def optimise(problem: Problem) -> Outcome:
@@ -97,7 +99,7 @@ class _Solutions(Sequence[Found]):
         return _alone(self._field, self._asked, self._hits[place]) if known is None else known
 
 
-def price_space(space: Space, names: Mapping[str, Convention | None]) -> list[Chain]:
+def price_space(space: Space, names: Names) -> list[Chain]:
     """Every frame of a space, priced in the figures of these names."""
     return [chain(cut(space, frame), names) for frame in frames(space)]
 
@@ -133,9 +135,11 @@ def _network(field: Field, asked: Asked, hit: Hit) -> tuple[Network, dict[str, i
     made = field.chains[hit.chain].network(hit.widths, hit.repeats)
     tally = made.tally(memory="memory" in asked.names)
     whole: dict[str, int] = {}
-    for name, convention in asked.names.items():
-        if convention is not None:
-            whole[name] = price(tally, convention)
+    for name, how in asked.names.items():
+        if isinstance(how, Model):
+            whole[name] = how.network(made.tree, tally)
+        elif how is not None:
+            whole[name] = price(tally, how)
     peak = tally.peak_memory
     whole |= {
         "params": tally.params,

@@ -26,12 +26,15 @@ from shufflenet.quantities import (
     in_proportion,
 )
 from shufflenet.spec import Spec
+from shufflenet.timing.latency import Model
 
 #: What a bound or a goal may be about. ``macs`` is the cost under the problem's convention;
 #: ``params`` [params]; ``memory`` the peak of activations [B]; ``moved`` the bytes moved [B];
 #: ``intensity`` macs over moved [MAC/B]; ``layers`` those with weights on the longest path;
-#: ``channels`` the sum of the stages' widths.
-Figure: TypeAlias = Literal["macs", "params", "memory", "moved", "intensity", "layers", "channels"]
+#: ``channels`` the sum of the stages' widths; ``latency`` the time by the problem's model [ns].
+Figure: TypeAlias = Literal[
+    "macs", "params", "memory", "moved", "intensity", "layers", "channels", "latency"
+]
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 Sense: TypeAlias = Literal["least", "most", "nearest"]
 #: What is wanted of a figure where only its name is given.
@@ -42,6 +45,7 @@ USUAL: Mapping[Figure, Sense] = {
     "moved": "least",
     "layers": "most",
     "channels": "most",
+    "latency": "least",
 }
 #: The most that the numerator and the denominator of a bound of the intensity may be, in lowest
 #: terms: beyond it, a weighted difference of two figures could wrap.
@@ -163,6 +167,7 @@ class Problem:
     Order of the answer: the goal; then the lower cost under the convention; then the order of the
     space: unit, size, bottleneck and groups as given, and from the first layer on the narrower
     width, then the fewer units. ``top`` is how many of them are listed; of a front, all are.
+    ``latency`` is the model of time, where one is bounded or wanted.
     Raises QuantityError for figures, senses and targets that do not fit together.
     """
 
@@ -171,9 +176,11 @@ class Problem:
     bounds: tuple[Bound, ...] = ()
     convention: str | Convention = "shufflenet-paper"
     top: int = 1
+    latency: Model | None = None
 
     def __post_init__(self) -> None:
         named(self.convention)
+        self._check_latency()
         if not self.goals:
             raise QuantityError("no goal is given")
         if self.top < 1:
@@ -206,6 +213,13 @@ class Problem:
                     f"{bound.figure}: at least {bound.least} and at most {bound.most}"
                     " leave nothing between"
                 )
+
+    def _check_latency(self) -> None:
+        asked = [*(goal.figure for goal in self.goals), *(b.figure for b in self.bounds)]
+        if "latency" in asked and self.latency is None:
+            raise QuantityError(
+                "latency needs a model of a machine: --latency FILE, of `shufflecost latency fit`"
+            )
 
 
 def check_intensity(value: int | Fraction, said: str) -> Fraction:

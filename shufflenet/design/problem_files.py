@@ -36,7 +36,7 @@ from shufflenet.ranges import (
 _KEYS = (
     *("spec", "groups", "unit", "bottleneck", "size", "repeats", "stem", "ratio"),
     *("free_stages", "scales", "widths", "widest", "align", "cardinality"),
-    *("convention", "budget", "goals", "bounds", "top"),
+    *("convention", "budget", "goals", "bounds", "top", "latency"),
 )
 _GOAL_KEYS = ("figure", "sense", "nearest", "convention")
 _BOUND_KEYS = ("figure", "at_least", "at_most", "near", "within", "convention")
@@ -94,6 +94,7 @@ class _Reader(NamedTuple):
             goals=self.goals(),
             bounds=tuple(table.bound() for table in self.tables("bounds")),
             top=self.one("top", self.between(1, _MOST_TOP)),
+            latency=self.beside(file),
             file=file,
         )
 
@@ -104,6 +105,10 @@ class _Reader(NamedTuple):
             return name
         # A file beside the problem is found from any folder.
         return os.path.join(os.path.dirname(file), name)
+
+    def beside(self, file: str) -> str | None:
+        name = self.one("latency", self.text)
+        return None if name is None else os.path.join(os.path.dirname(file), name)
 
     def convention(self) -> str:
         """The name of the convention; "" where none is said."""

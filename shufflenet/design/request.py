@@ -16,6 +16,7 @@ from shufflenet.placing import CARDINALITY, stage_rows, stem_row
 from shufflenet.quantities import QuantityError, in_proportion
 from shufflenet.reader import load
 from shufflenet.spec import Spec, SpecError
+from shufflenet.timing.model_files import load_model
 from shufflenet.units import UnitError, stage_unit
 
 Widths: TypeAlias = tuple[int, ...]
@@ -33,8 +34,9 @@ class Request:
     """A problem in the making; None and empty mean that nothing is said.
 
     ``spec`` is a bundled name or a file. ``goals`` are those of a problem, where the nearest cost
-    may leave its target to ``budget``; or ``"at-most"``. ``file`` is what errors name it by, and
-    ``beside`` are the fields that options say, not the file.
+    may leave its target to ``budget``; or ``"at-most"``. ``latency`` names the file of a model,
+    ``file`` is what errors name the request by, and ``beside`` are the fields that options say, not
+    the file.
     """
 
     spec: str | None = None
@@ -56,6 +58,7 @@ class Request:
     goals: tuple[Goal, ...] | Literal["at-most"] | None = None
     bounds: tuple[Bound, ...] = ()
     top: int | None = None
+    latency: str | None = None
     file: str = ""
     beside: frozenset[str] = frozenset()
 
@@ -149,7 +152,8 @@ class Request:
         if twice:
             raise QuantityError(f"goal {twice[0].sense}-{twice[0].figure} is given twice")
         chosen = self.convention or "shufflenet-paper"
-        return Problem(space, goals, tuple(_together(bounds)), chosen, self.top or 1)
+        model = None if self.latency is None else load_model(self.latency)
+        return Problem(space, goals, tuple(_together(bounds)), chosen, self.top or 1, model)
 
     def _check_clashes(self) -> None:
         """Refuse what settles the same widths as another, each named as it was given."""

@@ -19,6 +19,7 @@ from shufflenet.tables import (
     verdict_text,
     widths_text,
 )
+from shufflenet.timing.latency import said
 
 #: The most networks that stand side by side.
 _COLUMNS = 5
@@ -205,15 +206,17 @@ def _value(figure: Figure, convention: str) -> Callable[[Shown], Cell]:
 
 def _notes(answers: Sequence[Answer]) -> Iterator[str]:
     problem = answers[0].outcome.problem
-    said = f"wanted: {', '.join(goal_text(goal) for goal in problem.goals)}"
+    told = f"wanted: {', '.join(goal_text(goal) for goal in problem.goals)}"
     if problem.bounds:
-        said += f"; kept: {', '.join(bound_text(bound) for bound in problem.bounds)}"
-    yield said
+        told += f"; kept: {', '.join(bound_text(bound) for bound in problem.bounds)}"
+    yield told
     asked = [(goal.figure, goal.convention) for goal in problem.goals]
     asked += [(bound.figure, bound.convention) for bound in problem.bounds]
     for figure, convention in dict.fromkeys(asked):
         if figure not in _ALWAYS:
             yield f"{named(figure, convention)}: {WORDS[figure].says}"
+    if problem.latency is not None:
+        yield f"predicted: {said(problem.latency)}"
     for item in answers:
         start = "" if item.groups is None else f"g = {item.groups}: "
         for note in _proof(item):

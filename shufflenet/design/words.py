@@ -25,6 +25,7 @@ from shufflenet.quantities import (
     quoted,
     read_budget,
     read_count,
+    read_duration,
     read_fraction,
     read_memory,
     read_percent,
@@ -72,6 +73,7 @@ WORDS: Mapping[Figure, Words] = {
         "1000",
         lambda text: read_count(text, "channels"),
     ),
+    "latency": Words("time by the --latency model", "Predicted [ns]", "20ms", read_duration),
 }
 
 

@@ -80,6 +80,17 @@ def tally_of(subject: Subject, size: tuple[int, int]) -> tuple[Tally, tuple[int,
     return tally, tuple(shape)
 
 
+def tree_of(subject: Subject, size: tuple[int, int] | None = None) -> tuple[Chain, Shape]:
+    """The layer tree of a spec's network on an image of a size, or of its own, and the image.
+
+    Raises TargetError where it is no spec's network, and what `tally_of` does.
+    """
+    found = resolve(subject.target, subject.arguments)
+    if not isinstance(found, SpecTarget):
+        raise TargetError(f"{subject.text}: only the networks of specs are known layer by layer")
+    return _at(subject, found.network, size or found.network.frame.size)
+
+
 def module_of(subject: Subject, size: tuple[int, int], seed: int) -> nn.Module:
     """Its module in eval mode, made for images of a size; a spec's weights are drawn from a seed.
 

@@ -1,0 +1,148 @@
+"""``shufflecost latency``: a model of time, fitted on this machine and held against networks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import click
+
+from flopcount import report
+from shufflenet.cli import options
+from shufflenet.cli.output import Form, check_writable, emit, say, write_bytes
+from shufflenet.timing.latency import said
+from shufflenet.timing.latency_tables import checks_table
+from shufflenet.timing.lookup import versions
+from shufflenet.timing.machine import this_machine
+from shufflenet.timing.model_files import load_model, model_json
+from shufflenet.timing.rounds import Effort
+
+if TYPE_CHECKING:
+    from shufflenet.timing.learning import Held
+
+# Rounds in which everything is timed: by default, and where it must be quick.
+_ROUNDS, _QUICK = 12, 4
+
+_quick = click.option("--quick", is_flag=True, help=f"{_QUICK} rounds instead of {_ROUNDS}.")
+_seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Of the layers that are drawn, and of the order of what is timed.",
+)
+
+
+@click.group(
+    short_help="A model of time, fitted on this machine.",
+    epilog=options.epilog(
+        "shufflecost latency fit -o machine.json",
+        "shufflecost latency check machine.json",
+    ),
+)
+def latency() -> None:
+    """Time predicted from shapes: what each kind of layer costs on this machine.
+
+    The model is fitted to single layers, and its error measured on networks that it never saw.
+    `cost` and `solve-widths` take it by --latency.
+    """
+
+
+@latency.command(
+    short_help="Time layers, and fit a model to them.",
+    epilog=options.epilog("shufflecost latency fit -o machine.json"),
+)
+@click.option(
+    "-o",
+    "--output",
+    "path",
+    metavar="FILE",
+    type=options.FILE,
+    required=True,
+    help="The model, as JSON. Written whole or not at all.",
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(["eager"]),
+    default="eager",
+    show_default=True,
+    help="What runs the layers: others fuse them, so that their times do not add up.",
+)
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True)
+@_quick
+@_seed
+def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
+    """Time about a thousand layers on this machine, fit what each kind costs, and write it.
+
+    The layers are those of eleven networks, and others that are drawn; in the same rounds the
+    networks are timed whole, and others by which the error is measured. It takes two or three
+    minutes, on a machine that does nothing else.
+    """
+    _needs_torch()
+    check_writable(path)
+    from shufflenet.timing.learning import learn
+
+    effort = Effort(threads, _QUICK if quick else _ROUNDS, seed)
+    with redirect_stdout(sys.stderr):
+        model = learn(this_machine(versions()), effort, _told(effort))
+    write_bytes(path, report.to_json(model_json(model)).encode("utf-8"))
+    say(f"{path}: {said(model)}")
+    return 0
+
+
+@latency.command(
+    short_help="Hold a model against networks, timed now.",
+    epilog=options.epilog(
+        "shufflecost latency check machine.json",
+        "shufflecost latency check machine.json shufflenet:groups=4,scale=2 my-net.toml",
+    ),
+)
+@click.argument("model", type=options.FILE)
+@click.argument("networks", nargs=-1, type=options.SPEC, metavar="[NETWORK]...")
+@_quick
+@options.output_options
+def check(model: str, networks: tuple[str, ...], quick: bool, form: Form, path: str | None) -> int:
+    """The error of a model's predictions on networks that are timed now.
+
+    NETWORK is a bundled spec or a .toml file, with arguments behind a colon:
+    shufflenet:scale=0.5,groups=3. Without any, those of `shufflecost latency fit`.
+    """
+    found = load_model(model)
+    _needs_torch()
+    if path is not None:
+        check_writable(path)
+    from shufflenet.timing import learning
+
+    others = _named(networks) if networks else learning.held()
+    effort = Effort(found.threads, _QUICK if quick else _ROUNDS)
+    with redirect_stdout(sys.stderr):
+        now = this_machine(versions())
+        checked = learning.check(found, others, effort, _told(effort))
+    title = f"{model}: held against networks on this machine"
+    emit(form, path, lambda: checks_table(checked, title, now), lambda: model_json(checked))
+    return 0
+
+
+def _named(networks: tuple[str, ...]) -> list[Held]:
+    """The networks of texts. Raises click's exception where one is no spec's."""
+    from shufflenet.targets import TargetError
+    from shufflenet.timing.learning import Held
+    from shufflenet.timing.subjects import read_subject, tree_of
+
+    try:
+        return [Held(text, *tree_of(read_subject(text))) for text in networks]
+    except TargetError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _needs_torch() -> None:
+    if find_spec("torch") is None:
+        raise click.UsageError("latency needs torch: pip install 'shufflecost[torch]'")
+
+
+def _told(effort: Effort) -> Callable[[int], None]:
+    """What tells each round that is over."""
+    return lambda number: say(f"round {number} of {effort.rounds}")

@@ -1,0 +1,191 @@
+"""The leaves of networks as calls in PyTorch eager, each at its real shapes, and timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from flopcount import analytic
+from flopcount.layers import Branches, Identity, Layer
+from flopcount.tally import Shape
+from shufflenet.timing.layer_records import LayerRecord, LayerTime
+from shufflenet.timing.machine import this_machine
+from shufflenet.timing.roofs import Copied, Dense, Roof
+from shufflenet.timing.rounds import Call, Effort, in_rounds
+from shufflenet.timing.samples import Summary, summary
+from shufflenet.timing.work import Work, places
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# A product of matrices by its side, and convolutions as (channels, height and width, kernel).
+_SIDES = (256, 512, 1024)
+_CONVOLUTIONS = ((128, 56, 3), (256, 28, 3), (256, 56, 1))
+# What a copy reads and writes, together [B]: from what the nearest cache holds to what none does.
+_COPIES = tuple(2**power for power in (15, 18, 20, 22, 24, 28))
+_FLOAT = 4
+
+
+@contextmanager
+def inference(threads: int) -> Iterator[None]:
+    """Inference on so many threads, with the smallest numbers taken as zero.
+
+    Weights that are drawn, not trained, can fade signals to numbers so small that processors slow
+    down manyfold over them.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(before)
+
+
+def time_layers(
+    tree: Layer,
+    shape: Shape,
+    name: str,
+    effort: Effort,
+    note: Callable[[int], object] = lambda number: None,
+) -> LayerRecord:
+    """Every leaf of a tree timed on an image ``(1, c, h, w)``; in the same rounds whole and roofs.
+
+    What several leaves do alike is timed once. ``name`` is what the record calls the network;
+    ``note`` is told the number of each round. Raises BuildError where it cannot be built.
+    """
+    import torch
+
+    tally = analytic.count(tree, shape, memory=False)
+    own = places(tree, tally)
+    works = tuple(dict.fromkeys(place.work for place in own))
+    with inference(effort.threads):
+        dense, copies = _dense(), _copies()
+        blocks = [
+            [whole_call(tree, shape), *calls_of(works)],
+            [_smallest()],
+            *([call] for _, _, call in dense),
+            *([call] for _, call in copies),
+        ]
+        found = [[summary(times) for times in block] for block in in_rounds(blocks, effort, note)]
+    (whole, *own_times), *rest = found
+    by_work = dict(zip(works, own_times, strict=True))
+    roof = _roof(
+        [(label, macs) for label, macs, _ in dense],
+        [moved for moved, _ in copies],
+        [times for (times,) in rest],
+    )
+    layers = tuple(LayerTime.of(place, tally.element_bytes, by_work[place.work]) for place in own)
+    return LayerRecord(
+        this_machine({"torch": torch.__version__}),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        effort,
+        name,
+        tuple(shape),
+        layers,
+        whole,
+        roof,
+    )
+
+
+def _roof(
+    dense: Sequence[tuple[str, int]], copies: Sequence[int], found: Sequence[Summary]
+) -> Roof:
+    call, *rest = found
+    return Roof(
+        tuple(Dense(*what, times) for what, times in zip(dense, rest, strict=False)),
+        tuple(Copied(*what) for what in zip(copies, rest[len(dense) :], strict=True)),
+        call,
+    )
+
+
+def calls_of(works: Sequence[Work]) -> list[Call]:
+    """A call of each work, whose inputs are written right before it, as by the layer before."""
+    import torch
+
+    # All read the same memory, so that many works need no more than the largest does.
+    pool = torch.rand(max((sum(s.elements for s in w.inputs) for w in works), default=0))
+    return [_call(module_of(work), _inputs(pool, work.inputs)) for work in works]
+
+
+def whole_call(tree: Layer, shape: Shape) -> Call:
+    """A call of a whole network on one image ``(n, c, h, w)``."""
+    import torch
+
+    from shufflenet.builder import build
+
+    return _call(build(tree).eval(), [torch.rand(tuple(shape))])
+
+
+def module_of(work: Work) -> nn.Module:
+    """The module that does a work."""
+    from shufflenet.builder import build
+
+    doer = work.doer
+    if not isinstance(doer, str):
+        return build(doer).eval()
+    branches = Branches(tuple((f"input{i}", Identity()) for i in range(len(work.inputs))), doer)
+    return build(branches).eval().get_submodule(doer)
+
+
+def _inputs(pool: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
+    found = []
+    start = 0
+    for shape in shapes:
+        found.append(pool[start : start + shape.elements].view(tuple(shape)))
+        start += shape.elements
+    return found
+
+
+def _call(module: Callable[..., object], inputs: Sequence[Tensor]) -> Call:
+    def write() -> None:
+        for tensor in inputs:
+            tensor.mul_(1)
+
+    return Call(lambda: module(*inputs), write)
+
+
+def _smallest() -> Call:
+    """A call that has next to nothing to do."""
+    import torch
+    from torch import nn
+
+    return _call(nn.ReLU(), [torch.rand(1)])
+
+
+def _dense() -> list[tuple[str, int, Call]]:
+    """What can come near the peak of a processor, with its name and cost [MAC]."""
+    import torch
+    from torch import nn
+
+    found: list[tuple[str, int, Call]] = []
+    for side in _SIDES:
+        pair = [torch.rand(side, side), torch.rand(side, side)]
+        found.append((f"GEMM {side}x{side}x{side}", side**3, _call(torch.mm, pair)))
+    for c, side, k in _CONVOLUTIONS:
+        layer: Any = nn.Conv2d(c, c, k, padding=k // 2, bias=False)
+        macs = side * side * c * c * k * k
+        name = f"{k}x{k} convolution, {c} channels, {side}x{side}"
+        found.append((name, macs, _call(layer, [torch.rand(1, c, side, side)])))
+    return found
+
+
+def _copies() -> list[tuple[int, Call]]:
+    """Copies from one place to another, with what they read and write [B]."""
+    import torch
+
+    found = []
+    for moved in _COPIES:
+        source, target = (torch.rand(moved // (2 * _FLOAT)) for _ in range(2))
+        found.append((moved, Call(_copying(source, target), _copying(source, target))))
+    return found
+
+
+def _copying(source: Tensor, target: Tensor) -> Callable[[], object]:
+    return lambda: target.copy_(source)

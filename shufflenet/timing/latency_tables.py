@@ -1,0 +1,43 @@
+"""How a latency model does on networks that it never saw, as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flopcount.report import Table
+from shufflenet.timing.latency import Model, said
+from shufflenet.timing.machine import Machine
+
+
+def checks_table(model: Model, title: str, now: Machine | None = None) -> Table:
+    """Every check of a model; ``now`` is the machine that it was checked on, where another day."""
+    rows = tuple(
+        (
+            check.network,
+            _ms(check.measured),
+            f"{_ms(check.low)} to {_ms(check.high)}",
+            _ms(check.predicted),
+            f"{float(check.error):+.1%}",
+        )
+        for check in model.checks
+    )
+    headers = ("Network", "Time [ms]", "Quartiles [ms]", "Predicted [ms]", "Error")
+    return Table(title, headers, rows, tuple(_notes(model, now)))
+
+
+def _notes(model: Model, now: Machine | None) -> Iterator[str]:
+    yield said(model)
+    within = sum(check.low <= check.predicted <= check.high for check in model.checks)
+    yield f"{within} of {len(model.checks)} predictions lie within the quartiles of the time"
+    different = [] if now is None else now.differences(model.machine)
+    if different:
+        yield f"not the machine that the model was fitted on: {'; '.join(different)}"
+
+
+def _ms(ns: int) -> str:
+    return f"{ns / 1e6:.2f}"
+
+
+def prediction_text(ns: int, model: Model) -> str:
+    """A prediction in words, with how good it is."""
+    return f"predicted time {_ms(ns)} ms ({said(model)})"

@@ -1,0 +1,161 @@
+"""A record of timed leaves as JSON, written with what follows from it; and read again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flopcount.tally import Shape
+from shufflenet.quantities import rounded_half_up
+from shufflenet.timing.fields import (
+    FieldError,
+    check_version,
+    machine_json,
+    parsed,
+    read_machine,
+    read_times,
+    tables,
+    take,
+    times_json,
+    whole,
+    wholes,
+)
+from shufflenet.timing.layer_records import KindTime, LayerRecord, LayerTime, by_kind, verdict
+from shufflenet.timing.roofs import Copied, Dense, Roof
+from shufflenet.timing.rounds import Effort
+
+#: The version of a record. Keys are only ever added within one.
+VERSION = 1
+_DIGITS = 4
+
+
+def layers_json(record: LayerRecord) -> dict[str, Any]:
+    """The record as the object for JSON."""
+    roof = record.roof
+    return {
+        "layer_times": VERSION,
+        "date": record.date,
+        "machine": machine_json(record.machine),
+        "threads": record.effort.threads,
+        "rounds": record.effort.rounds,
+        "seed": record.effort.seed,
+        "network": record.network,
+        "input": list(record.shape),
+        "macs": record.macs,
+        "whole": times_json(record.whole),
+        "summed_ns": record.summed,
+        "roof": {
+            "peak_macs_per_second": roof.peak,
+            "bytes_per_second": roof.bandwidth,
+            "cached_bytes_per_second": roof.cached,
+            "call": times_json(roof.call),
+            "dense": [
+                {
+                    "name": one.name,
+                    "macs": one.macs,
+                    "macs_per_second": one.speed,
+                    **times_json(one.times),
+                }
+                for one in roof.dense
+            ],
+            "copies": [
+                {"bytes": one.moved, "bytes_per_second": one.speed, **times_json(one.times)}
+                for one in roof.copies
+            ],
+        },
+        "kinds": [_kind_json(kind) for kind in by_kind(record)],
+        "layers": [_layer_json(layer, roof) for layer in record.layers],
+    }
+
+
+def _kind_json(kind: KindTime) -> dict[str, Any]:
+    return {
+        "kind": kind.kind,
+        "layers": kind.layers,
+        "macs": kind.macs,
+        "bytes_moved": kind.moved,
+        "ns": kind.ns,
+        "macs_share": _number(kind.macs_share),
+        "time_share": _number(kind.time_share),
+        "roof_share": _number(kind.roof_share),
+    }
+
+
+def _layer_json(layer: LayerTime, roof: Roof) -> dict[str, Any]:
+    found = verdict(layer, roof)
+    return {
+        "path": layer.path,
+        "kind": layer.kind,
+        "inputs": [list(shape) for shape in layer.inputs],
+        "outputs": [list(shape) for shape in layer.outputs],
+        "macs": layer.macs,
+        "params": layer.params,
+        "bytes_moved": layer.moved,
+        **times_json(layer.times),
+        "macs_per_second": found.speed,
+        "intensity": _number(found.intensity),
+        "roof_ns": found.least_ns,
+        "roof_share": _number(found.share),
+        "bound": found.bound,
+    }
+
+
+def _number(ratio: Any) -> float:
+    return rounded_half_up(ratio.numerator, ratio.denominator, _DIGITS)
+
+
+def load_layers(path: str) -> LayerRecord:
+    """The record in a JSON file.
+
+    Raises FieldError where the file cannot be read, or holds none of this version.
+    """
+    table = parsed(path)
+    try:
+        check_version(table, "layer_times", VERSION, "record of `shufflecost bench --layers`")
+        return _record(table)
+    except FieldError as error:
+        raise FieldError(f"{path}: {error}") from error
+
+
+def _record(table: dict[str, Any]) -> LayerRecord:
+    effort = Effort(whole(table, "threads", 1), whole(table, "rounds", 1), whole(table, "seed"))
+    return LayerRecord(
+        read_machine(table),
+        take(table, "date", str),
+        effort,
+        take(table, "network", str),
+        wholes(table, "input", 1),
+        tuple(_layer(layer) for layer in tables(table, "layers")),
+        read_times(take(table, "whole", dict)),
+        _roof(take(table, "roof", dict)),
+    )
+
+
+def _roof(table: dict[str, Any]) -> Roof:
+    dense = tuple(
+        Dense(take(one, "name", str), whole(one, "macs", 1), read_times(one))
+        for one in tables(table, "dense")
+    )
+    copies = tuple(
+        Copied(whole(one, "bytes", 1), read_times(one)) for one in tables(table, "copies")
+    )
+    for key, found in (("dense", dense), ("copies", copies)):
+        if not found:
+            raise FieldError(f"{key!r}: a list is empty")
+    return Roof(dense, copies, read_times(take(table, "call", dict)))
+
+
+def _layer(table: dict[str, Any]) -> LayerTime:
+    inputs, outputs = (
+        tuple(Shape(*wholes({key: shape}, key)) for shape in take(table, key, list))
+        for key in ("inputs", "outputs")
+    )
+    return LayerTime(
+        take(table, "path", str),
+        take(table, "kind", str),
+        inputs,
+        outputs,
+        whole(table, "macs"),
+        whole(table, "params"),
+        whole(table, "bytes_moved"),
+        read_times(table),
+    )

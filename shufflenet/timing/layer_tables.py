@@ -1,0 +1,131 @@
+"""Timed leaves as a table for people: each beneath the roof, then kind by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from flopcount.report import Cell, Table
+from shufflenet.timing.layer_records import (
+    KindTime,
+    LayerRecord,
+    LayerTime,
+    by_kind,
+    light,
+    verdict,
+)
+from shufflenet.timing.roofs import Roof, ridge
+
+_HEADERS = (
+    *("Layer", "Kind", "Output", "Multiply-adds [MAC]", "Moved [B]", "Time [us]"),
+    *("Quartiles [us]", "Time", "Cost", "GMAC/s", "MAC/B", "Of the roof", "Bound"),
+)
+
+
+def layer_table(record: LayerRecord) -> Table:
+    """Every leaf of a record with what bounds it, and below them every kind, the slowest first."""
+    kinds = by_kind(record)
+    rows = [_leaf(layer, record) for layer in record.layers]
+    rows += [_kind(kind) for kind in kinds]
+    size = "x".join(map(str, record.shape[2:]))
+    threads = "1 thread" if record.effort.threads == 1 else f"{record.effort.threads} threads"
+    return Table(
+        f"{record.network} at {size}, layer by layer: PyTorch eager, {threads},"
+        f" {record.machine.cpu}",
+        _HEADERS,
+        tuple(rows),
+        tuple(_notes(record, kinds)),
+        frozenset({len(record.layers) - 1}),
+        left=3,
+    )
+
+
+def _leaf(layer: LayerTime, record: LayerRecord) -> tuple[Cell, ...]:
+    found = verdict(layer, record.roof)
+    times = layer.times
+    return (
+        layer.path,
+        layer.kind,
+        str(layer.outputs[0]) if layer.outputs else "",
+        layer.macs,
+        layer.moved,
+        _us(times.median),
+        f"{_us(times.low)} to {_us(times.high)}",
+        _percent(Fraction(times.median, max(record.summed, 1))),
+        _percent(Fraction(layer.macs, max(record.macs, 1))),
+        f"{found.speed / 1e9:.2f}" if layer.macs else "",
+        f"{float(found.intensity):.2f}" if layer.macs else "",
+        _percent(found.share),
+        found.bound,
+    )
+
+
+def _kind(kind: KindTime) -> tuple[Cell, ...]:
+    speed = f"{kind.macs / kind.ns:.2f}" if kind.macs and kind.ns else ""
+    intensity = f"{kind.macs / kind.moved:.2f}" if kind.macs and kind.moved else ""
+    return (
+        f"all {kind.layers}",
+        kind.kind,
+        "",
+        kind.macs,
+        kind.moved,
+        _us(kind.ns),
+        "",
+        _percent(kind.time_share),
+        _percent(kind.macs_share),
+        speed,
+        intensity,
+        _percent(kind.roof_share),
+        "",
+    )
+
+
+def _us(ns: int) -> str:
+    return f"{ns / 1e3:,.1f}"
+
+
+def _percent(share: Fraction) -> str:
+    return f"{float(share):.1%}"
+
+
+def _notes(record: LayerRecord, kinds: Sequence[KindTime]) -> Iterator[str]:
+    whole, summed = record.whole, record.summed
+    off = float(Fraction(summed - whole.median, max(whole.median, 1)))
+    yield (
+        f"the layers take {summed / 1e6:.2f} ms together, the whole network"
+        f" {whole.median / 1e6:.2f} ms ({whole.low / 1e6:.2f} to {whole.high / 1e6:.2f}):"
+        f" {off:+.1%}; medians of {whole.runs} rounds in which each had its turn"
+    )
+    yield roof_text(record.roof)
+    for word, (time, cost) in light(kinds).items():
+        what = "channel shuffle" if word == "channel shuffle" else "depthwise convolutions"
+        yield (
+            f"{what}: {_percent(time)} of the time for {_percent(cost)} of the multiply-adds,"
+            f" {float(time - cost) * 100:+.1f} points beyond them"
+        )
+    free = sum((kind.time_share for kind in kinds if not kind.macs), Fraction(0))
+    yield f"layers that multiply nothing: {_percent(free)} of the time"
+    yield _bounds(record)
+
+
+def _bounds(record: LayerRecord) -> str:
+    found: dict[str, int] = dict.fromkeys(("memory", "compute", "call"), 0)
+    for layer in record.layers:
+        found[verdict(layer, record.roof).bound] += layer.times.median
+    said = ", ".join(
+        f"{bound} {_percent(Fraction(ns, max(record.summed, 1)))}" for bound, ns in found.items()
+    )
+    return (
+        f"what bounds the time: {said}; call: one that has next to nothing to do takes"
+        f" {_us(record.roof.call.median)} us, more than the roof asks of the layer"
+    )
+
+
+def roof_text(roof: Roof) -> str:
+    """The roofs in words."""
+    return (
+        f"roof: {roof.peak / 1e9:.1f} GMAC/s ({roof.best.name}), {roof.bandwidth / 1e9:.1f} GB/s"
+        f" from memory and up to {roof.cached / 1e9:.1f} GB/s from a cache (copies, read and"
+        f" written); a layer is held against a copy of as many bytes; compute from"
+        f" {float(ridge(roof)):.2f} MAC/B on, were all in memory"
+    )

@@ -1,0 +1,142 @@
+"""A latency model learnt here: layers and networks timed, costs fitted, the error measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from flopcount import analytic
+from flopcount.layers import Branches, Layer, joined
+from flopcount.tally import Entry, Shape
+from shufflenet.timing.eager_layers import calls_of, inference, whole_call
+from shufflenet.timing.fitting import Example, fit, scaled
+from shufflenet.timing.latency import Check, Model
+from shufflenet.timing.machine import Machine
+from shufflenet.timing.rounds import Effort, in_rounds
+from shufflenet.timing.samples import Summary, summary
+from shufflenet.timing.training import SEEN, UNSEEN, Variant, drawn_works
+from shufflenet.timing.work import Place, Work, places
+
+
+class Held(NamedTuple):
+    """A network that a model is held against: its name, its tree and the shape of its image."""
+
+    name: str
+    tree: Layer
+    shape: Shape
+
+
+class _Seen(NamedTuple):
+    """A network that is learnt from: its leaves, and those of them that do different work."""
+
+    tree: Layer
+    shape: Shape
+    places: tuple[Place, ...]
+    works: tuple[Work, ...]
+
+    @classmethod
+    def of(cls, variant: Variant) -> _Seen:
+        """A network by its variant."""
+        network = variant.network()
+        own = places(network.tree, network.tally(memory=False))
+        works = tuple(dict.fromkeys(place.work for place in own))
+        return cls(network.tree, network.input, own, works)
+
+
+def held(variants: Sequence[Variant] = UNSEEN) -> list[Held]:
+    """The networks that no model is fitted on."""
+    networks = [(variant.name, variant.network()) for variant in variants]
+    return [Held(name, network.tree, network.input) for name, network in networks]
+
+
+def learn(
+    machine: Machine,
+    effort: Effort,
+    note: Callable[[int], object] = lambda number: None,
+    *,
+    seen: Sequence[Variant] = SEEN,
+    unseen: Sequence[Variant] = UNSEEN,
+) -> Model:
+    """A model of PyTorch eager on this machine, and its error on the networks it has not seen.
+
+    All is timed in the same rounds; ``note`` is told the number of each.
+    """
+    known = [_Seen.of(variant) for variant in seen]
+    drawn = drawn_works(effort.seed)
+    others = held(unseen)
+    with inference(effort.threads):
+        blocks = [
+            *([whole_call(one.tree, one.shape), *calls_of(one.works)] for one in known),
+            *(calls_of(works) for works in drawn),
+            *([whole_call(one.tree, one.shape)] for one in others),
+        ]
+        times = in_rounds(blocks, effort, note)
+    end = len(known) + len(drawn)
+    costs = _fitted(known, drawn, times[:end])
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    model = Model(machine, date, "eager", effort.threads, costs)
+    return _checked(model, others, [summary(whole) for (whole,) in times[end:]])
+
+
+def check(
+    model: Model,
+    others: Sequence[Held],
+    effort: Effort,
+    note: Callable[[int], object] = lambda number: None,
+) -> Model:
+    """The model held against networks that are timed now; ``note`` as in `learn`."""
+    with inference(effort.threads):
+        blocks = [[whole_call(one.tree, one.shape)] for one in others]
+        times = in_rounds(blocks, effort, note)
+    return _checked(model, others, [summary(whole) for (whole,) in times])
+
+
+def _fitted(
+    known: Sequence[_Seen], drawn: Sequence[Sequence[Work]], times: Sequence[list[list[int]]]
+) -> dict[str, dict[str, int]]:
+    """Costs by which the leaves come out, and then the whole networks on the median."""
+    taken: dict[Work, list[int]] = {}
+    facts: dict[Work, Place] = {}
+    for one, (_, *own) in zip(known, times, strict=False):
+        facts |= {place.work: place for place in one.places}
+        for work, found in zip(one.works, own, strict=True):
+            taken.setdefault(work, []).extend(found)
+    for works, found_of in zip(drawn, times[len(known) :], strict=True):
+        for work, found in zip(works, found_of, strict=True):
+            facts.setdefault(work, place_of(work))
+            taken.setdefault(work, []).extend(found)
+    costs = fit([Example(facts[work], summary(found).median) for work, found in taken.items()])
+    plain = Model(Machine("", 0, "", "", {}), "", "eager", 1, costs)
+    ratios = sorted(
+        (summary(whole).median / max(_predicted(plain, one.places), 1), place)
+        for place, (one, (whole, *_)) in enumerate(zip(known, times, strict=False))
+    )
+    if not ratios:
+        return costs
+    middle = ratios[len(ratios) // 2][1]
+    whole = summary(times[middle][0]).median
+    return scaled(costs, whole, max(_predicted(plain, known[middle].places), 1))
+
+
+def _predicted(model: Model, own: Sequence[Place]) -> int:
+    return sum(model.leaf(place) for place in own)
+
+
+def place_of(work: Work) -> Place:
+    """A work with the facts of its cost, standing nowhere."""
+    doer = work.doer
+    if not isinstance(doer, str):
+        return Place(analytic.count(doer, work.inputs[0], memory=False).entries[0], work)
+    out = joined(Branches((), doer), list(work.inputs))
+    ran = "mul" if doer == "mul" else ""
+    return Place(Entry("", doer, work.inputs, (out,), operator=ran), work)
+
+
+def _checked(model: Model, others: Sequence[Held], times: Sequence[Summary]) -> Model:
+    checks = []
+    for one, whole in zip(others, times, strict=True):
+        predicted = model.network(one.tree, analytic.count(one.tree, one.shape, memory=False))
+        checks.append(Check(one.name, whole.median, whole.low, whole.high, predicted))
+    return replace(model, checks=tuple(checks))

@@ -1,0 +1,71 @@
+"""What the leaves of a network do, as records that can be timed: a layer, and what it reads.
+
+A network repeats its units, and networks share theirs; a work is timed once, wherever it stands.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from flopcount.layers import (
+    Conv,
+    Join,
+    Layer,
+    Leaf,
+    Linear,
+    leaves,
+)
+from flopcount.tally import Entry, Shape, Tally
+
+#: What one leaf is: a layer, or the join of branches by its name.
+Doer: TypeAlias = Leaf | Join
+
+_JOINS: dict[str, Join] = {"add": "add", "concat": "concat", "mul": "mul"}
+
+
+class Work(NamedTuple):
+    """One leaf's work: what it is, and the shapes ``(n, c, h, w)`` that it reads."""
+
+    doer: Doer
+    inputs: tuple[Shape, ...]
+
+
+class Place(NamedTuple):
+    """A leaf of a network: the facts of its cost, and its work."""
+
+    entry: Entry
+    work: Work
+
+    @property
+    def kind(self) -> str:
+        """What its kind is called: ``1x1 group convolution``."""
+        return kind_name(self.work.doer, self.entry)
+
+
+def places(tree: Layer, tally: Tally) -> tuple[Place, ...]:
+    """Every leaf of a tree with its work, in the order of its tally, by the same paths."""
+    doers = dict(leaves(tree))
+    return tuple(
+        Place(entry, Work(doers.get(entry.path) or _JOINS[entry.kind], entry.inputs))
+        for entry in tally.entries
+    )
+
+
+def kind_name(doer: Doer, entry: Entry) -> str:
+    """The kind of a leaf as people call it; convolutions by their kernel and groups."""
+    if isinstance(doer, Conv):
+        return conv_name(doer)
+    if isinstance(doer, Linear):
+        return "FC"
+    return (entry.operator or entry.kind).replace("_", " ")
+
+
+def conv_name(layer: Conv) -> str:
+    """A convolution by its kernel and groups: ``3x3 depthwise``, ``1x1 group convolution``."""
+    size = f"{layer.kernel}x{layer.kernel}"
+    # By identity first: the groups of a depthwise layer may be a column, and are that of its width.
+    if layer.groups is layer.c_in:
+        return f"{size} depthwise" if layer.c_in != 1 else f"{size} convolution"
+    if layer.groups == 1:
+        return f"{size} convolution"
+    return f"{size} depthwise" if layer.groups == layer.c_in else f"{size} group convolution"

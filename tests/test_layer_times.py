@@ -1,0 +1,165 @@
+"""Leaves beneath a roofline, from records that are given: no clock decides whether these pass."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from timing_machines import (
+    ROOF_CACHED,
+    ROOF_MEMORY,
+    ROOF_PEAK,
+    layer,
+    made_record,
+    made_roof,
+    small,
+)
+
+from shufflenet.timing.fields import FieldError
+from shufflenet.timing.layer_files import layers_json, load_layers
+from shufflenet.timing.layer_records import by_kind, light
+from shufflenet.timing.layer_tables import layer_table
+from shufflenet.timing.roofs import judged, ridge
+from shufflenet.timing.rounds import Call, Effort, in_rounds
+from shufflenet.timing.work import places
+
+LAYERS = (
+    layer("a", "1x1 convolution", 10**7, 10**6, 2 * 10**6),
+    layer("b", "3x3 depthwise", 10**6, 2 * 10**6, 10**6),
+    layer("c", "channel shuffle", 0, 10**6, 5 * 10**5),
+    layer("d", "relu", 0, 10**3, 5 * 10**5),
+)
+
+
+def test_the_roof_is_the_fastest_product_and_the_largest_and_the_fastest_copy():
+    roof = made_roof()
+    assert (roof.peak, roof.best.name) == (ROOF_PEAK, "fast")
+    assert (roof.cached, roof.bandwidth) == (ROOF_CACHED, ROOF_MEMORY)
+    assert ridge(roof) == Fraction(1, 2)
+
+
+def test_a_layer_is_held_against_a_copy_of_at_least_as_many_bytes():
+    roof = made_roof()
+    assert roof.reach(10**6) == ROOF_CACHED
+    assert roof.reach(10**6 + 1) == ROOF_MEMORY
+    assert roof.reach(10**12) == ROOF_MEMORY
+
+
+@pytest.mark.parametrize(
+    ("macs", "moved", "ns", "bound", "least", "share"),
+    [
+        (10**7, 10**6, 2 * 10**6, "compute", 10**6, Fraction(1, 2)),
+        (10**6, 2 * 10**6, 10**6, "memory", 10**5, Fraction(1, 10)),
+        (0, 10**6, 10**5, "memory", 10**4, Fraction(1, 10)),
+        (10**3, 10**3, 10**5, "call", 100, Fraction(1, 1000)),
+        (0, 0, 10**5, "call", 0, Fraction(0)),
+    ],
+)
+def test_what_bounds_a_layer_is_the_slower_of_peak_and_bandwidth(
+    macs: int, moved: int, ns: int, bound: str, least: int, share: Fraction
+):
+    found = judged(macs, moved, ns, made_roof())
+    assert (found.bound, found.least_ns, found.share) == (bound, least, share)
+    assert found.speed == macs * 10**9 // ns
+    assert found.intensity == (Fraction(macs, moved) if moved else 0)
+
+
+def test_kinds_stand_in_the_order_of_their_time_and_their_shares_add_up():
+    kinds = by_kind(made_record(*LAYERS))
+    assert [kind.kind for kind in kinds][:2] == ["1x1 convolution", "3x3 depthwise"]
+    assert sum(kind.time_share for kind in kinds) == 1
+    assert sum(kind.macs_share for kind in kinds) == 1
+    assert kinds[1].beyond == Fraction(1, 4) - Fraction(1, 11)
+
+
+def test_what_shuffle_and_depthwise_take_is_told_beside_their_multiply_adds():
+    record = made_record(*LAYERS)
+    assert light(by_kind(record)) == {
+        "channel shuffle": (Fraction(1, 8), Fraction(0)),
+        "depthwise": (Fraction(1, 4), Fraction(1, 11)),
+    }
+    text = " ".join(layer_table(record).notes)
+    assert "channel shuffle: 12.5% of the time for 0.0% of the multiply-adds" in text
+    assert "depthwise convolutions: 25.0% of the time for 9.1% of the multiply-adds" in text
+
+
+def test_the_sum_of_the_layers_stands_beside_the_whole():
+    record = made_record(*LAYERS, whole=5 * 10**6)
+    assert record.summed == 4 * 10**6
+    assert "4.00 ms together, the whole network 5.00 ms" in layer_table(record).notes[0]
+    assert "-20.0%" in layer_table(record).notes[0]
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path):
+    record = made_record(*LAYERS)
+    path = tmp_path / "layers.json"
+    path.write_text(json.dumps(layers_json(record)), encoding="utf-8")
+    assert load_layers(str(path)) == record
+
+
+@pytest.mark.parametrize(
+    ("change", "quoted"),
+    [
+        ({"layer_times": 2}, "layer_times 2 is no version that is known"),
+        ({"layer_times": True}, "no version"),
+        ({"layers": [{"path": 1}]}, "'inputs' is missing"),
+        ({"input": [0]}, "below 1"),
+        ({"whole": None}, "wrong type"),
+        ({"roof": {"dense": [], "copies": [], "call": {}}}, "a list is empty"),
+    ],
+)
+def test_a_file_that_is_no_such_record_is_refused(
+    change: dict[str, Any], quoted: str, tmp_path: Path
+):
+    path = tmp_path / "layers.json"
+    table = layers_json(made_record(*LAYERS)) | change
+    path.write_text(json.dumps(table), encoding="utf-8")
+    with pytest.raises(FieldError, match=quoted):
+        load_layers(str(path))
+
+
+def test_the_leaves_have_the_paths_and_kinds_of_the_tally():
+    net, tally = small()
+    found = places(net.tree, tally)
+    assert [place.entry for place in found] == list(tally.entries)
+    kinds = {place.kind for place in found}
+    assert {"1x1 group convolution", "3x3 depthwise", "channel shuffle", "add", "concat"} <= kinds
+
+
+def test_every_call_has_its_turn_in_every_round_and_blocks_keep_their_order():
+    ran: list[str] = []
+
+    def call(name: str) -> Call:
+        return Call(lambda: ran.append(name), lambda: None)
+
+    told: list[int] = []
+    blocks = [[call("a"), call("b")], [call("c")]]
+    found = in_rounds(blocks, Effort(rounds=4, seed=1), told.append)
+    assert [[len(times) for times in block] for block in found] == [[4, 4], [4]]
+    assert told == [1, 2, 3, 4]
+    # once more before the rounds that count, and every block twice
+    assert {name: ran.count(name) for name in "abc"} == dict.fromkeys("abc", 2 * 5)
+    assert "ba" not in "".join(ran).replace("c", "").replace("abab", "")
+    assert all(ns >= 0 for block in found for times in block for ns in times)
+
+
+def test_a_network_is_timed_leaf_by_leaf_in_eager():
+    pytest.importorskip("torch")
+    import torch
+
+    from shufflenet.timing.eager_layers import time_layers
+
+    before = torch.get_num_threads()
+    net, tally = small(scale="0.25", size=(64, 64))
+    record = time_layers(net.tree, net.input, "small", Effort(rounds=1))
+    assert [layer.path for layer in record.layers] == [entry.path for entry in tally.entries]
+    assert record.macs == tally.macs
+    assert sum(layer.moved for layer in record.layers) == tally.bytes_moved
+    assert record.whole.runs == 1
+    assert record.roof.peak > 0
+    assert torch.get_num_threads() == before
+    alike = [layer for layer in record.layers if layer.path.endswith("unit3.relu")]
+    assert alike
