@@ -27,8 +27,8 @@ def checks_table(model: Model, title: str, now: Machine | None = None) -> Table:
 
 def _notes(model: Model, now: Machine | None) -> Iterator[str]:
     yield (
-        f"median error {float(model.median_error):.1%}, the largest {float(model.errors[-1]):.1%}, on"
-        f" {len(model.checks)} networks, in {model.runtime}, threads: {model.threads}"
+        f"median error {float(model.median_error):.1%}, the largest {float(model.errors[-1]):.1%},"
+        f" on {len(model.checks)} networks, in {model.runtime}, threads: {model.threads}"
     )
     within = sum(check.low <= check.predicted <= check.high for check in model.checks)
     yield f"{within} of {len(model.checks)} predictions lie within the quartiles of the time"
