@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
+from statistics import median
 
 from flopcount.report import Table
 from shufflenet.timing.latency import Model, said
@@ -26,7 +28,18 @@ def checks_table(model: Model, title: str, now: Machine | None = None) -> Table:
 
 
 def _notes(model: Model, now: Machine | None) -> Iterator[str]:
-    yield said(model)
+    yield (
+        f"median error {float(model.median_error):.1%}, the largest {float(model.errors[-1]):.1%},"
+        f" on {len(model.checks)} networks, in {model.runtime}, threads: {model.threads}"
+    )
+    ratios = [Fraction(check.predicted, max(check.measured, 1)) for check in model.checks]
+    common = median(ratios)
+    apart = median([abs(ratio / common - 1) for ratio in ratios]) if common else common
+    yield (
+        f"predictions are {float(common):.2f} times the time on the median: that is how much faster"
+        f" or slower the machine is than when the model was fitted; apart from it the median error"
+        f" is {float(apart):.1%}"
+    )
     within = sum(check.low <= check.predicted <= check.high for check in model.checks)
     yield f"{within} of {len(model.checks)} predictions lie within the quartiles of the time"
     different = [] if now is None else now.differences(model.machine)
