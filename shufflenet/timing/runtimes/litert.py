@@ -25,7 +25,7 @@ def write(module: Any, shape: tuple[int, ...], stem: str) -> None:
         import litert_torch
 
         with told("LiteRT", RuntimeError, ValueError, NotImplementedError):
-            converted = litert_torch.convert(program.module().eval(), (torch.zeros(shape),))
+            converted = litert_torch.convert(torch.export.unflatten(program), (torch.zeros(shape),))
             converted.export(f"{stem}.tflite")
 
 
