@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 import torch
 from torch import fx, nn
@@ -19,11 +20,11 @@ _PAD = torch.ops.aten.constant_pad_nd.default
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Where a converter says nothing of its own progress, and warns of nothing."""
+    """Where a converter written in Python says nothing of its progress, and warns of nothing."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

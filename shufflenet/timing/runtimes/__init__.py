@@ -38,9 +38,7 @@ class Runtime(NamedTuple):
     files: Files | None = None
 
 
-def _of_files(
-    name: str, missing: Callable[[], str], files: Files, tolerance: float
-) -> Runtime:
+def _of_files(name: str, missing: Callable[[], str], files: Files, tolerance: float) -> Runtime:
     return Runtime(name, name, missing, files.load, tolerance, files)
 
 
@@ -56,3 +54,7 @@ _ALL = (
 )
 #: Every runtime by its name.
 RUNTIMES: Mapping[str, Runtime] = {runtime.name: runtime for runtime in _ALL}
+#: What can be exported to, and the runtime that takes it.
+FORMATS: Mapping[str, Runtime] = {
+    runtime.files.form: runtime for runtime in _ALL if runtime.files is not None
+}

@@ -53,4 +53,4 @@ def read(stem: str, shape: tuple[int, ...], threads: int) -> Callable[[Any], Any
     return call
 
 
-FILES = Files((".pte",), write, read)
+FILES = Files("pte", (".pte",), write, read)

@@ -18,14 +18,13 @@ def write(module: Any, shape: tuple[int, ...], stem: str) -> None:
     """Write a ``.tflite`` file. Raises RuntimeFailedError where it cannot convert the module."""
     import torch
 
-    from shufflenet.timing.graphs import exported, quiet, unpadded
+    from shufflenet.timing.graphs import quiet
 
-    program = unpadded(exported(module, shape))
     with quiet():
         import litert_torch
 
         with told("LiteRT", RuntimeError, ValueError, NotImplementedError):
-            converted = litert_torch.convert(torch.export.unflatten(program), (torch.zeros(shape),))
+            converted = litert_torch.convert(module, (torch.zeros(shape),))
             converted.export(f"{stem}.tflite")
 
 
@@ -50,4 +49,4 @@ def read(stem: str, shape: tuple[int, ...], threads: int) -> Callable[[Any], Any
     return call
 
 
-FILES = Files((".tflite",), write, read)
+FILES = Files("tflite", (".tflite",), write, read)

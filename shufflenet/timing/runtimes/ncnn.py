@@ -87,4 +87,4 @@ def read(stem: str, shape: tuple[int, ...], threads: int) -> Callable[[Any], Any
     return call
 
 
-FILES = Files((".param", ".bin"), write, read)
+FILES = Files("ncnn", (".param", ".bin"), write, read)

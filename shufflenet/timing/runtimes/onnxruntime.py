@@ -56,4 +56,4 @@ def read(stem: str, shape: tuple[int, ...], threads: int) -> Callable[[Any], Any
     return call
 
 
-FILES = Files((".onnx",), write, read)
+FILES = Files("onnx", (".onnx",), write, read)

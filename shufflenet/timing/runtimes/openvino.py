@@ -42,11 +42,7 @@ def read(stem: str, shape: tuple[int, ...], threads: int) -> Callable[[Any], Any
         "ENABLE_CPU_PINNING": False,
     }
     with told("OpenVINO", RuntimeError):
-        request = (
-            openvino.Core()
-            .compile_model(f"{stem}.xml", "CPU", config)
-            .create_infer_request()
-        )
+        request = openvino.Core().compile_model(f"{stem}.xml", "CPU", config).create_infer_request()
 
     def call(image: Any) -> Any:
         return request.infer([image], share_inputs=True)[0]
@@ -54,4 +50,4 @@ def read(stem: str, shape: tuple[int, ...], threads: int) -> Callable[[Any], Any
     return call
 
 
-FILES = Files((".xml", ".bin"), write, read)
+FILES = Files("openvino", (".xml", ".bin"), write, read)
