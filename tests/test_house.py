@@ -114,7 +114,7 @@ LATE = {
     "rich": [],
     "tabulate": [],
     "matplotlib": [],
-    **dict.fromkeys(PLUGGED, []),
+    **{name: [] for name in PLUGGED},
     "torch": MADE_OF_TORCH,
     **dict.fromkeys(MADE_OF_TORCH, MADE_OF_TORCH),
     "torchvision": [],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from decimal import Decimal
 from typing import Any
 
@@ -121,24 +121,32 @@ def _written(
 
     assert runtime.files is not None
     stem = os.path.join(folder, "network")
-    with _muted():
+    # What the code prints must not be taken for the result.
+    with redirect_stdout(sys.stderr):
         made = subject(name, read_arguments(given), Choices(**choices))
+    with _muted():
         off = exported(made, runtime, stem, choices["seed"] or 0)
     return off, [stem + suffix for suffix in runtime.files.suffixes]
 
 
 @contextmanager
 def _muted() -> Iterator[None]:
-    # Converters write to the stream itself, whatever Python has for it.
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    before = os.dup(2)
+    # Converters write to the streams themselves, whatever Python has for them.
+    if sys.stdout is None or sys.stderr is None:
+        yield
+        return
+    before = [(stream, os.dup(stream)) for stream in (1, 2)]
     nowhere = os.open(os.devnull, os.O_WRONLY)
+    sys.stdout.flush()
+    sys.stderr.flush()
     try:
-        os.dup2(nowhere, 2)
+        for stream, _ in before:
+            os.dup2(nowhere, stream)
         yield
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
-        os.dup2(before, 2)
-        os.close(before)
         os.close(nowhere)
+        for stream, copy in before:
+            os.dup2(copy, stream)
+            os.close(copy)

@@ -87,7 +87,9 @@ def subject(name: str, arguments: Mapping[str, Any], choices: Choices) -> Subjec
 
 def _of_spec(name: str, arguments: Mapping[str, Any], choices: Choices) -> Subject:
     chosen = choices.of_spec
-    given = {key: chosen[key] for key in ("groups", "scale", "stem") if key in chosen}
+    given: dict[str, Any] = {
+        key: chosen[key] for key in ("groups", "scale", "stem") if key in chosen
+    }
     for key in given.keys() & arguments.keys():
         raise TargetError(f"{name}: argument {key}={arguments[key]}: --{key} is given too")
     found = resolve(name, {**arguments, **given})
@@ -104,7 +106,7 @@ def _changed(net: Network, choices: Choices) -> Network:
         net.spec,
         net.groups,
         scale=net.scale,
-        size=choices.size or (net.input.h, net.input.w),
+        size=choices.size or (net.input[2], net.input[3]),
         widths=choices.widths or net.stage_widths,
         stem=net.stem,
         unit=frame.unit,

@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -54,16 +55,17 @@ def unpadded(program: ExportedProgram) -> ExportedProgram:
 
 def _part(graph: fx.Graph, node: fx.Node) -> None:
     # avg_pool2d(x, kernel, stride=kernel, padding=0, ceil=False, count_pad=True, divisor=None)
-    defaults = (None, None, [], [0], False, True, None)
-    x, kernel, stride, padding, ceil, counted, divisor = node.args + defaults[len(node.args) :]
+    defaults: tuple[Any, ...] = (None, None, [], [0], False, True, None)
+    given = (*node.args, *defaults[len(node.args) :])
+    x, kernel, stride, padding, _, counted, divisor = given
     above, left = (*padding, *padding)[:2]
     if not counted or not (above or left):
         # One that leaves its padding out XNNPACK has.
         return
-    given = x.meta["val"]
-    with given.fake_mode:
+    image = x.meta["val"]
+    with image.fake_mode:
         pad = [left, left, above, above]
-        larger = _PAD(given, pad, 0.0)
+        larger = _PAD(image, pad, 0.0)
         pooled = _POOL(larger, kernel, stride, [0, 0], False, True, divisor)
     if pooled.shape != node.meta["val"].shape:
         # A window that ceil adds reaches beyond the padding, and counts only what is inside.

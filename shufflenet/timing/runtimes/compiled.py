@@ -34,7 +34,7 @@ def load(module: Any, shape: tuple[int, ...], threads: int, folder: str) -> Call
     # The compiler writes this number into the code.
     torch.set_num_threads(threads)
     # With the weights as constants, as the other runtimes have them: norms are folded into them.
-    compiled = torch.compile(
+    compiled: Any = torch.compile(
         deepcopy(module).requires_grad_(False), dynamic=False, options={"freezing": True}
     )
 

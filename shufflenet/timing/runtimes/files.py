@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 class Files(NamedTuple):
     """How a runtime's model lies in files, and how they are written and read.
 
-    ``form`` is what they are called, ``suffixes`` are those of the files beside each other, the one to be named first. ``write``
-    takes a module in eval mode, the shape ``(n, c, h, w)`` of its input and the path of the files
-    without a suffix; ``read`` that path, the shape and a number of threads, and gives a function
-    of one float32 array. Both raise RuntimeFailedError where the runtime fails.
+    ``form`` is what they are called, ``suffixes`` are those of the files beside each other, the
+    one to be named first. ``write`` takes a module in eval mode, the shape ``(n, c, h, w)`` of its
+    input and the path of the files without a suffix; ``read`` that path, the shape and a number of
+    threads, and gives a function of one float32 array. Both raise RuntimeFailedError where the
+    runtime fails.
     """
 
     form: str

@@ -31,7 +31,8 @@ def write(module: Any, shape: tuple[int, ...], stem: str) -> None:
         # Of this name pnnx makes that of a Python module, which no digit may begin.
         traced = os.path.join(folder, "network.pt")
         with quiet(), torch.no_grad(), told("torch.jit", RuntimeError):
-            torch.jit.save(torch.jit.trace(module, image, check_trace=False), traced)
+            trace: Any = torch.jit.trace
+            trace(module, image, check_trace=False).save(traced)
         size = ",".join(map(str, image.shape))
         # The program itself: its Python function imports and runs code that it wrote, and sets
         # the module handed in to eval mode.
