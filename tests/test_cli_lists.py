@@ -27,6 +27,7 @@ NAMES = [
     "detect",
     "count",
     "reconcile",
+    "export",
     "audit",
     "paper",
     "plot",
