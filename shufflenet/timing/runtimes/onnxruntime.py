@@ -43,7 +43,14 @@ def read(stem: str, shape: tuple[int, ...], threads: int) -> Callable[[Any], Any
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    refused = (state.Fail, state.InvalidGraph, state.NotImplemented, state.RuntimeException)
+    refused = (
+        state.Fail,
+        state.InvalidGraph,
+        state.InvalidProtobuf,
+        state.NoSuchFile,
+        state.NotImplemented,
+        state.RuntimeException,
+    )
     with told("ONNX Runtime", *refused):
         session = onnxruntime.InferenceSession(
             f"{stem}.onnx", options, providers=["CPUExecutionProvider"]
