@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from decimal import Decimal
 from pickle import UnpicklingError
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +80,8 @@ def subject(name: str, arguments: Mapping[str, Any], choices: Choices) -> Subjec
             made = _of_module(found, choices)
         case OnnxTarget():
             raise TargetError(f"{name}: an ONNX file holds no module that could be exported")
+        case _:
+            assert_never(found)
     if choices.weights is not None:
         _load(made.module, choices.weights)
     return made
