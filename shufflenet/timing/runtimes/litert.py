@@ -16,6 +16,8 @@ def missing() -> str:
 
 def write(module: Any, shape: tuple[int, ...], stem: str) -> None:
     """Write a ``.tflite`` file. Raises RuntimeFailedError where it cannot convert the module."""
+    from copy import deepcopy
+
     import torch
 
     from shufflenet.timing.graphs import quiet
@@ -24,7 +26,8 @@ def write(module: Any, shape: tuple[int, ...], stem: str) -> None:
         import litert_torch
 
         with told("LiteRT", RuntimeError, ValueError, NotImplementedError):
-            converted = litert_torch.convert(module, (torch.zeros(shape),))
+            # It writes on the values of the module it is given, the same ones again.
+            converted = litert_torch.convert(deepcopy(module), (torch.zeros(shape),))
             converted.export(f"{stem}.tflite")
 
 
