@@ -33,6 +33,7 @@ NAMES = [
     "reconcile",
     "bench",
     "latency",
+    "export",
     "audit",
     "paper",
     "plot",

@@ -65,7 +65,19 @@ MADE_OF_TORCH = [
     "shufflenet.confirmation",
     "shufflenet.detection",
     "shufflenet.programs",
+    "shufflenet.timing.graphs",
+    "shufflenet.timing.exporting",
 ]
+# What runs or converts a network, and the runtime of ours that alone may load it.
+PLUGGED = {
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "ncnn": "ncnn",
+    "pnnx": "ncnn",
+    "executorch": "executorch",
+    "litert_torch": "litert",
+    "ai_edge_litert": "litert",
+}
 # The rooms that search a design space, all of them over arrays.
 TABLES = [
     "shufflenet.design.parts",
@@ -102,6 +114,7 @@ ONLY = {
     "timm": ["shufflenet.targets"],
     "matplotlib": ["shufflenet.plots", "shufflenet.roofline_plot", "shufflenet.cli.plot"],
     "pyarrow": ["shufflenet.design.rendering"],
+    **{name: [f"shufflenet.timing.runtimes.{room}"] for name, room in PLUGGED.items()},
 }
 # What is costly is imported where it is used; but these rooms are made of it.
 LATE = {
@@ -111,6 +124,7 @@ LATE = {
     "rich": [],
     "tabulate": [],
     "matplotlib": [],
+    **{name: [] for name in PLUGGED},
     "torch": MADE_OF_TORCH,
     **dict.fromkeys(MADE_OF_TORCH, MADE_OF_TORCH),
     "torchvision": [],
@@ -174,9 +188,13 @@ FLOORS = [
         "shufflenet.breakdowns",
         "shufflenet.programs",
         "shufflenet.targets",
+        "shufflenet.timing.agreement",
+        "shufflenet.timing.runtimes",
+        "shufflenet.timing.graphs",
     ],
     [
         "shufflenet.confirmation",
+        "shufflenet.timing.exporting",
         "shufflenet.counting",
         "shufflenet.detection",
         "shufflenet.claims",
@@ -345,6 +363,12 @@ PLANTED = {
     "sympy, early": ("shufflenet.formulas", "import sympy"),
     "matplotlib": ("shufflenet.plot_points", "def f():\n    import matplotlib"),
     "matplotlib, early": ("shufflenet.plots", "from matplotlib.figure import Figure"),
+    "a runtime": ("shufflenet.timing.exporting", "def f():\n    import openvino"),
+    "another's runtime": (
+        "shufflenet.timing.runtimes.litert",
+        "def f():\n    from executorch.runtime import Runtime",
+    ),
+    "a runtime, early": ("shufflenet.timing.runtimes.ncnn", "import pnnx"),
     "a floor up": ("flopcount.tally", "from flopcount.layers import Conv"),
     "two floors up": ("shufflenet.units", "from shufflenet.solver import solve"),
 }

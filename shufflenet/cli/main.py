@@ -50,7 +50,7 @@ _GROUPS = {
         "detect": "detect",
     },
     "Any model": {"count": "count", "reconcile": "reconcile"},
-    "This machine": {"bench": "bench", "latency": "latency"},
+    "This machine": {"bench": "bench", "latency": "latency", "export": "export"},
     "The paper": {"audit": "audit", "paper": "paper", "plot": "plot"},
     "Lists": {
         "specs": "lists",
@@ -100,6 +100,7 @@ class _Lazy(click.Group):
         "shufflecost count torchvision:resnet50 --max-params 30M",
         "shufflecost reconcile torchvision:resnet50 fvcore thop",
         "shufflecost audit --table 5",
+        "shufflecost export shufflenet --to onnx -o shufflenet.onnx",
     ),
 )
 @click.version_option(__version__, prog_name="shufflecost")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import click
@@ -155,6 +155,59 @@ def _stage(path: str, data: bytes) -> _Staged:
         os.unlink(name)
         raise
     return _Staged(path, data, target, name)
+
+
+@contextmanager
+def folder_beside(path: str) -> Iterator[str]:
+    """An empty folder on the file system of a file to be, which is removed with all that is in it.
+
+    Raises OutputError where none can be made there.
+    """
+    import tempfile
+
+    try:
+        where = os.path.dirname(os.path.realpath(path))
+        made = tempfile.TemporaryDirectory(dir=where, prefix=".shufflecost-")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    with made as folder:
+        yield folder
+
+
+def check_files(paths: Iterable[str]) -> None:
+    """See before long work that files could be written after it, as `check_writable` does."""
+    for path in paths:
+        if os.path.exists(path) and not os.path.isdir(path) and not os.path.isfile(path):
+            raise OutputError(f"{path}: cannot be written: is no regular file")
+        check_writable(path)
+
+
+def place(files: Mapping[str, str], folder: str) -> None:
+    """Move finished files, by the path each is to have, from a folder beside them: all or none.
+
+    Each replaces what was there; that is kept in the folder meanwhile, and put back where a later
+    one fails. Raises OutputError then.
+    """
+    kept: dict[str, str | None] = {}
+    try:
+        for number, (path, made) in enumerate(files.items()):
+            target = os.path.realpath(path)
+            exists = os.path.exists(target)
+            mode = os.stat(target).st_mode if exists else 0o666 & ~_umask()
+            os.chmod(made, stat.S_IMODE(mode))
+            with open(made, "rb") as stream:
+                os.fsync(stream.fileno())
+            before = os.path.join(folder, f"before-{number}") if exists else None
+            if before is not None:
+                os.replace(target, before)
+            kept[target] = before
+            os.replace(made, target)
+    except OSError as error:
+        for target, before in kept.items():
+            # What cannot be put back stays away: there is nothing else to be done for it.
+            with suppress(OSError):
+                os.unlink(target) if before is None else os.replace(before, target)
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _umask() -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
+
+from shufflenet.timing.runtimes.needs import lacking
 
 
 def missing() -> str:
     """What is not installed, if anything is."""
-    return "" if find_spec("torch") else "torch is not installed (pip install 'shufflecost[torch]')"
+    return lacking("torch", "torch")
 
 
 def load(module: Any, shape: tuple[int, ...], threads: int, folder: str) -> Callable[[Any], Any]:

@@ -1,0 +1,152 @@
+"""``shufflecost export``: the file that another runtime takes, checked before it is in place."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from decimal import Decimal
+from typing import Any
+
+import click
+
+from shufflenet.cli import options
+from shufflenet.cli.output import check_files, folder_beside, place, say
+from shufflenet.targets import OwnCodeError, TargetError, read_arguments
+from shufflenet.timing.agreement import WrongOutputError
+from shufflenet.timing.runtimes import FORMATS, Runtime
+from shufflenet.timing.runtimes.needs import RuntimeFailedError, lacking
+
+
+@click.command(
+    short_help="A file for another runtime, checked.",
+    epilog=options.epilog(
+        "shufflecost export shufflenet --groups 3 --scale 0.5 --to onnx -o shufflenet.onnx",
+        "shufflecost export arch2 --stem 12 --widths 132,264,528 --to ncnn -o arch2.param",
+        "shufflecost export torchvision:resnet18 --weights r18.pth --to tflite -o r18.tflite",
+        "shufflecost export net.py:Net --size 96x128 --to openvino -o net.xml",
+        own=True,
+    ),
+)
+@click.argument("network", type=options.SPEC)
+@click.option(
+    "--to",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    required=True,
+    help="What to write: ONNX, OpenVINO's .xml and .bin, ncnn's .param and .bin, ExecuTorch's .pte"
+    " with XNNPACK, or LiteRT's .tflite.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "path",
+    metavar="FILE",
+    type=options.FILE,
+    required=True,
+    help="The file; a second one is beside it. Written whole or not at all.",
+)
+@options.group_option
+@click.option("--scale", type=options.SCALE, help="Multiplier of all widths. Default: 1.")
+@click.option("--stem", type=options.WIDTH, help="Width of the stem, instead of the scaled one.")
+@click.option("--widths", type=options.WIDTHS, help="Of the stages, instead of the scaled ones.")
+@options.size_option
+@click.option(
+    "--arg",
+    "arguments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Argument of what builds the network; may be given several times.",
+)
+@click.option("--weights", type=options.FILE, help="A state_dict that torch saved.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 2), help="Of a spec's random weights. Default: 0."
+)
+def export(network: str, form: str, path: str, arguments: tuple[str, ...], **choices: Any) -> int:
+    """NETWORK as a file that another runtime takes.
+
+    NETWORK is what `shufflecost count` takes, but for ONNX files: code of yours is RUN. A module
+    has the weights that its code gives it, a spec random ones, unless --weights gives others.
+
+    The file is run before it is put in place, on two random images: where its output is not what
+    PyTorch computes of the same network, nothing is written.
+    """
+    if choices["widths"] is not None and choices["scale"] not in (None, Decimal(1)):
+        raise click.UsageError("--widths and --scale exclude each other")
+    if choices["seed"] is not None and choices["weights"] is not None:
+        raise click.UsageError("--weights and --seed exclude each other")
+    runtime = FORMATS[form]
+    _need(runtime, form)
+    paths = _paths(path, runtime)
+    check_files(paths)
+    try:
+        with folder_beside(path) as folder:
+            off, made = _written(network, arguments, runtime, folder, choices)
+            place(dict(zip(paths, made, strict=True)), folder)
+    except OwnCodeError as error:
+        say(error.told.rstrip())
+        raise click.ClickException(str(error)) from error
+    except TargetError as error:
+        raise click.ClickException(str(error)) from error
+    except (RuntimeFailedError, WrongOutputError) as error:
+        say(f"shufflecost: {network}: not exported to {form}: {error}")
+        return 1
+    allowed = f"{runtime.tolerance:.0e} is allowed"
+    say(f"{' and '.join(paths)}: differs from eager by {off:.1e} of its largest value ({allowed})")
+    return 0
+
+
+def _need(runtime: Runtime, form: str) -> None:
+    absent = lacking("torch", "torch") or runtime.missing()
+    if absent:
+        raise click.UsageError(f"--to {form}: {absent}")
+
+
+def _paths(path: str, runtime: Runtime) -> list[str]:
+    assert runtime.files is not None
+    first, *others = runtime.files.suffixes
+    stem, suffix = os.path.splitext(path)
+    if suffix != first or not os.path.basename(stem):
+        more = f", and {' and '.join(others)} is written beside it" if others else ""
+        raise click.UsageError(f"-o {path}: --to {runtime.files.form} writes *{first}{more}")
+    return [path, *(stem + other for other in others)]
+
+
+def _written(
+    name: str, given: tuple[str, ...], runtime: Runtime, folder: str, choices: dict[str, Any]
+) -> tuple[float, list[str]]:
+    from shufflenet.timing.exporting import Choices, subject
+    from shufflenet.timing.exporting import export as exported
+
+    assert runtime.files is not None
+    stem = os.path.join(folder, "network")
+    # What the code prints must not be taken for the result.
+    with redirect_stdout(sys.stderr):
+        made = subject(name, read_arguments(given), Choices(**choices))
+    with _muted():
+        off = exported(made, runtime, stem, choices["seed"] or 0)
+    return off, [stem + suffix for suffix in runtime.files.suffixes]
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    # Converters write to the streams themselves, whatever Python has for them.
+    if sys.stdout is None or sys.stderr is None:
+        yield
+        return
+    before = [(stream, os.dup(stream)) for stream in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        for stream, _ in before:
+            os.dup2(nowhere, stream)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.close(nowhere)
+        for stream, copy in before:
+            os.dup2(copy, stream)
+            os.close(copy)
