@@ -237,6 +237,11 @@ def graph(path: Path) -> None:
     onnx.save(model, path)
 
 
+def lacks_a_runtime(outcome: Outcome) -> bool:
+    """Whether a command ended since a runtime is an extra that is not installed here."""
+    return outcome.code == 2 and "not installed (pip install" in outcome.err
+
+
 def test_every_example_of_every_help_runs_as_it_stands(tmp_path):
     pytest.importorskip("torchvision")
     pytest.importorskip("pyarrow")
@@ -267,7 +272,8 @@ def test_every_example_of_every_help_runs_as_it_stands(tmp_path):
     failed = [
         (words, outcome.err)
         for words, outcome in zip(examples, outcomes, strict=True)
-        if outcome.code != 0 or bool(outcome.out) == ("-o" in words)
+        if (outcome.code != 0 or bool(outcome.out) == ("-o" in words))
+        and not (words[0] == "export" and lacks_a_runtime(outcome))
     ]
     assert failed == []
     assert (tmp_path / "layers.csv").exists()
