@@ -13,13 +13,14 @@ from command import needs_torch
 from shufflenet.spec import SpecError
 from shufflenet.targets import TargetError
 from shufflenet.timing import worker
+from shufflenet.timing.agreement import WrongOutputError, difference
 from shufflenet.timing.lookup import UnknownRuntimeError, installed, runtime, versions
 from shufflenet.timing.paper import BASELINE, TABLE_8
 from shufflenet.timing.planning import plan, subjects
 from shufflenet.timing.runtimes import RUNTIMES
 from shufflenet.timing.samples import Warmth
 from shufflenet.timing.subjects import module_of, read_subject, tally_of
-from shufflenet.timing.trial import Job, Trial, WrongOutputError, difference, loaded
+from shufflenet.timing.trial import Job, Trial, loaded
 
 SIZE = (224, 224)
 
@@ -208,7 +209,7 @@ def test_a_wrong_output_is_answered_and_never_timed(tmp_path, monkeypatch: pytes
     monkeypatch.setattr(
         "shufflenet.timing.lookup.RUNTIMES", {"eager": wrong._replace(tolerance=0.6)}
     )
-    assert loaded(Job(**asked(tmp_path)["job"])).difference == 0.5
+    assert loaded(Job(**asked(tmp_path)["job"])).difference == pytest.approx(0.5, abs=1e-6)
 
 
 def test_what_is_no_request_is_refused():

@@ -37,6 +37,6 @@ def check(output: Any, expected: Any, tolerance: float) -> float:
     if not off <= tolerance:
         raise WrongOutputError(
             f"the output differs from eager's by {off:.1e} of its largest value, and"
-            f" {tolerance:.0e} is allowed"
+            f" {tolerance:.1e} is allowed"
         )
     return off

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from shufflenet.quantities import rounded_half_up
-from shufflenet.timing.machine import Machine
+from shufflenet.timing.fields import (
+    FieldError,
+    check_version,
+    machine_json,
+    parsed,
+    read_machine,
+    take,
+    whole,
+    wholes,
+)
 from shufflenet.timing.paper import Printed
 from shufflenet.timing.records import Against, Cell, Record, against, conditions, speedup
 from shufflenet.timing.samples import Warmth
@@ -19,7 +27,7 @@ VERSION = 1
 _DIGITS = 4
 
 
-class RecordError(ValueError):
+class RecordError(FieldError):
     """A file that holds no record of a run."""
 
 
@@ -46,10 +54,7 @@ def record_json(record: Record, beside: Beside = ALONE) -> dict[str, Any]:
     return {
         "bench": VERSION,
         "date": record.date,
-        "machine": {
-            **{name: getattr(machine, name) for name in ("cpu", "cores", "system", "python")},
-            "versions": dict(machine.versions),
-        },
+        "machine": machine_json(machine),
         "load": record.load,
         "threads": record.threads,
         "rounds": record.rounds,
@@ -118,42 +123,28 @@ def load_record(path: str) -> Record:
     Raises RecordError where the file cannot be read, or holds none of this version.
     """
     try:
-        with open(path, encoding="utf-8") as stream:
-            table = json.load(stream)
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: is not JSON: {error}") from error
+        table = parsed(path)
+    except FieldError as error:
+        raise RecordError(str(error)) from error
     try:
         return _record(table)
-    except RecordError as error:
+    except FieldError as error:
         raise RecordError(f"{path}: {error}") from error
 
 
 def _record(table: Any) -> Record:
-    if not isinstance(table, dict) or "bench" not in table:
-        raise RecordError("is no record of `shufflecost bench --format json`")
-    if table["bench"] != VERSION:
-        raise RecordError(
-            f"bench {table['bench']!r} is no version that is known; known is {VERSION}"
-        )
-    machine = _take(table, "machine", dict)
-    cells = tuple(_cell(cell, index) for index, cell in enumerate(_take(table, "cells", list)))
+    check_version(table, "bench", VERSION, "record of `shufflecost bench --format json`")
+    machine = read_machine(table)
+    cells = tuple(_cell(cell, index) for index, cell in enumerate(take(table, "cells", list)))
     record = Record(
-        Machine(
-            _take(machine, "cpu", str),
-            _take(machine, "cores", int),
-            _take(machine, "system", str),
-            _take(machine, "python", str),
-            _texts(machine, "versions"),
-        ),
-        _take(table, "date", str),
-        _take(table, "load", (int, float, type(None))),
-        _take(table, "threads", int),
-        _take(table, "rounds", int),
-        float(_take(table, "seconds", (int, float))),
-        _take(table, "seed", int),
-        _take(table, "baseline", str),
+        machine,
+        take(table, "date", str),
+        take(table, "load", (int, float, type(None))),
+        take(table, "threads", int),
+        take(table, "rounds", int),
+        float(take(table, "seconds", (int, float))),
+        take(table, "seed", int),
+        take(table, "baseline", str),
         _texts(table, "absent"),
         cells,
     )
@@ -166,28 +157,26 @@ def _cell(table: Any, index: int) -> Cell:
     try:
         if not isinstance(table, dict):
             raise RecordError("is no object")
-        warmth = _take(table, "warm_up", (dict, type(None)))
+        warmth = take(table, "warm_up", (dict, type(None)))
         return Cell(
-            _take(table, "network", str),
-            _take(table, "runtime", str),
-            _size(_wholes(table, "size", 1)),
-            _whole(table, "macs", 0),
-            _whole(table, "batch", 1),
-            _wholes(table, "ns", 0),
-            _take(table, "cpu_ns", (int, type(None))),
+            take(table, "network", str),
+            take(table, "runtime", str),
+            _size(wholes(table, "size", 1)),
+            whole(table, "macs", 0),
+            whole(table, "batch", 1),
+            wholes(table, "ns", 0),
+            take(table, "cpu_ns", (int, type(None))),
             warmth and _warmth(warmth),
-            _take(table, "difference", (int, float, type(None))),
-            _take(table, "tolerance", (int, float, type(None))),
-            _take(table, "failed", (str, type(None))) or "",
+            take(table, "difference", (int, float, type(None))),
+            take(table, "tolerance", (int, float, type(None))),
+            take(table, "failed", (str, type(None))) or "",
         )
-    except RecordError as error:
+    except FieldError as error:
         raise RecordError(f"cells[{index}]: {error}") from error
 
 
 def _warmth(table: dict[str, Any]) -> Warmth:
-    return Warmth(
-        _whole(table, "runs", 1), _take(table, "settled", bool), _whole(table, "median", 0)
-    )
+    return Warmth(whole(table, "runs", 1), take(table, "settled", bool), whole(table, "median", 0))
 
 
 def _size(sides: tuple[int, ...]) -> tuple[int, int]:
@@ -196,28 +185,6 @@ def _size(sides: tuple[int, ...]) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def _take(table: dict[str, Any], key: str, kind: Any) -> Any:
-    if key not in table:
-        raise RecordError(f"{key!r} is missing")
-    value = table[key]
-    # A truth value is an int to Python alone.
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise RecordError(f"{key!r}: {str(value)[:60]!r} is of the wrong type")
-    return value
-
-
-def _whole(table: dict[str, Any], key: str, least: int) -> int:
-    value: int = _take(table, key, int)
-    if value < least:
-        raise RecordError(f"{key!r}: {value} is below {least}")
-    return value
-
-
-def _wholes(table: dict[str, Any], key: str, least: int) -> tuple[int, ...]:
-    values = _take(table, key, list)
-    return tuple(_whole({key: value}, key, least) for value in values)
-
-
 def _texts(table: dict[str, Any], key: str) -> dict[str, str]:
-    values = _take(table, key, dict)
-    return {name: _take(values, name, str) for name in values}
+    values = take(table, key, dict)
+    return {name: take(values, name, str) for name in values}

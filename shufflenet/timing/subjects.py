@@ -102,11 +102,31 @@ def module_of(subject: Subject, size: tuple[int, int], seed: int) -> nn.Module:
 
         from shufflenet.builder import build
 
-        tree, _ = _at(subject, found.network, size)
+        tree, shape = _at(subject, found.network, size)
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(seed)
-            return build(tree).eval()
+            return _lively(build(tree), shape)
     return _check_module(subject, found).module.eval()
+
+
+def _lively(module: nn.Module, shape: Shape) -> nn.Module:
+    """A module of drawn weights in eval mode, its batch norms as two random images leave them.
+
+    With those of a new module the signal of a deep network fades until it is denormal, which no
+    trained network's does, and which costs a processor many times as much.
+    """
+    import torch
+
+    norms = [norm for norm in module.modules() if isinstance(norm, torch.nn.BatchNorm2d)]
+    momentum = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = None
+    with torch.no_grad():
+        # two, since a batch norm learns nothing from one value a channel
+        module.train()(torch.randn(2, *shape[1:]))
+    for norm, usual in zip(norms, momentum, strict=True):
+        norm.momentum = usual
+    return module.eval()
 
 
 def _check_module(subject: Subject, found: ModuleTarget | OnnxTarget) -> ModuleTarget:

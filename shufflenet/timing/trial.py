@@ -6,6 +6,7 @@ from collections.abc import Callable
 from time import perf_counter_ns, process_time_ns
 from typing import Any, NamedTuple
 
+from shufflenet.timing.agreement import check
 from shufflenet.timing.lookup import runtime
 from shufflenet.timing.runtimes import eager
 from shufflenet.timing.samples import Turn, Warmth, warm_up
@@ -26,10 +27,6 @@ class Job(NamedTuple):
     threads: int
     seed: int
     folder: str
-
-
-class WrongOutputError(Exception):
-    """A runtime whose output is not eager's."""
 
 
 class Trial(NamedTuple):
@@ -78,29 +75,5 @@ def loaded(job: Job) -> Trial:
     image = np.random.default_rng(job.seed).standard_normal(job.shape, dtype=np.float32)
     expected = eager.load(module, job.shape, job.threads, job.folder)(image).copy()
     call = chosen.load(module, job.shape, job.threads, job.folder)
-    off = difference(call(image), expected)
-    if not off <= chosen.tolerance:
-        raise WrongOutputError(
-            f"the output differs from eager's by {off:.1e} of its largest value, and"
-            f" {chosen.tolerance:.1e} is allowed"
-        )
+    off = check(call(image), expected, chosen.tolerance)
     return Trial(call, image, off, chosen.tolerance)
-
-
-def difference(output: Any, expected: Any) -> float:
-    """How far an array is from another, as a share of the largest absolute value of that.
-
-    Raises WrongOutputError where the shapes differ, or a value is not finite.
-    """
-    import numpy as np
-
-    found = np.asarray(output)
-    if found.shape != expected.shape:
-        raise WrongOutputError(f"the output is {found.shape}, and eager's {expected.shape}")
-    for whose, values in (("eager's", expected), ("the", found)):
-        if not np.isfinite(values).all():
-            raise WrongOutputError(f"{whose} output has values that are not finite")
-    off = float(np.abs(found - expected).max(initial=0))
-    largest = float(np.abs(expected).max(initial=0))
-    # Where eager gives zeros alone nothing else is near.
-    return off / largest if largest else float(off > 0)

@@ -20,7 +20,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from shufflenet.timing.trial import Job, Trial, WrongOutputError, loaded
+from shufflenet.timing.agreement import WrongOutputError
+from shufflenet.timing.trial import Job, Trial, loaded
 
 
 def serve(requests: Iterable[str], replies: TextIO) -> None:
