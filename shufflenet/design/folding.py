@@ -22,7 +22,7 @@ from shufflenet.design.parts import Column, Part
 from shufflenet.placing import Frame, Placed, distinct, follow, stage_rows
 from shufflenet.quantities import QuantityError
 from shufflenet.spec import Row
-from shufflenet.timing.latency import Model
+from shufflenet.timing.latency import LatencyError, Model
 
 Mask: TypeAlias = NDArray[np.bool_]
 #: A table of each figure by its name: ``macs:`` and a convention, params, memory, moved, ...
@@ -122,7 +122,7 @@ def pairs(frame: Frame, part: Part, before: Shape, wide: int, names: Names) -> P
     """Fold the first unit of a part behind so many widths, for all widths of its own."""
     try:
         return _crossed(frame, part, before, wide, names)
-    except (MixedWidthsError, FigureTooLargeError):
+    except (MixedWidthsError, FigureTooLargeError, LatencyError):
         # Some pairs have another tree than others, or an illegal one has no figure.
         return _listed(frame, part, before, wide, names)
 
