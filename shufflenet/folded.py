@@ -59,7 +59,8 @@ def _fold_within(chain: nn.Module) -> None:
 
 
 def _pairs(chain: nn.Module) -> Iterator[tuple[str, str]]:
-    for (name, conv), (other, norm) in pairwise(chain.named_children()):
+    # What stands twice is left out by named_children, and its neighbours would look adjacent.
+    for (name, conv), (other, norm) in pairwise(chain._modules.items()):
         if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
             fixed = norm.running_mean is not None and norm.num_features == conv.out_channels
             if fixed and unwatched(conv) and unwatched(norm):
