@@ -63,8 +63,14 @@ def _pairs(chain: nn.Module) -> Iterator[tuple[str, str]]:
     for (name, conv), (other, norm) in pairwise(chain._modules.items()):
         if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
             fixed = norm.running_mean is not None and norm.num_features == conv.out_channels
-            if fixed and unwatched(conv) and unwatched(norm):
+            if fixed and _free(conv) and _free(norm):
                 yield name, other
+
+
+def _free(module: nn.Module) -> bool:
+    # In inference hooks of gradients are never called, and the quick way need not ask for them.
+    own = module.__dict__
+    return unwatched(module) and not (own["_backward_hooks"] or own["_backward_pre_hooks"])
 
 
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:

@@ -146,6 +146,14 @@ def test_a_layer_that_is_hooked_stays_as_it_is(hooked: str) -> None:
     assert torch.equal(quick(fold(module), x), quick(module, x))
 
 
+@pytest.mark.parametrize("hook", ["full_backward_hook", "full_backward_pre_hook"])
+@pytest.mark.parametrize("hooked", ["conv", "norm"])
+def test_a_layer_whose_gradients_are_hooked_stays_as_it_is(hooked: str, hook: str) -> None:
+    module = lively(build(Chain((("conv", Conv(4, 6, 3)), ("norm", Norm(6))))))
+    getattr(module.get_submodule(hooked), f"register_{hook}")(lambda m, *gradients: None)
+    assert norms(fold(module)) == ["norm"]
+
+
 def test_a_norm_without_statistics_of_its_own_stays() -> None:
     module = build(Chain((("conv", Conv(4, 6)), ("norm", Norm(6))))).eval()
     module.norm = nn.BatchNorm2d(6, track_running_stats=False).eval()
