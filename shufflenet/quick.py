@@ -34,6 +34,7 @@ def alone(x: Tensor) -> bool:
         and type(x) is Tensor
         and not has_torch_function_unary(x)
         and x.device.type == "cpu"
+        and x.layout is torch.strided
         and not torch._C._is_tracing()
         and not _has_any_global_hook()  # type: ignore[no-untyped-call]
         and not is_in_torch_dispatch_mode()

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from live import image, lively, off, plain, quick, smaller
 from strategies import COLUMNS, networks, one_of_each
 from torch import Tensor, nn
+from torch.utils.mkldnn import to_mkldnn
 
 from flopcount import trace
 from flopcount.layers import Act, Branches, Chain, Conv, Identity, Layer, Norm, Pool, leaves
 from shufflenet.builder import build
 from shufflenet.confirmation import confirm, torch_flops
-from shufflenet.modules import ChannelShuffle
+from shufflenet.modules import Built, ChannelShuffle
 from shufflenet.network import Network, network
 from shufflenet.quick import alone
 from shufflenet.reader import load
@@ -320,6 +321,7 @@ def test_nobody_is_alone_who_is_watched_or_learns() -> None:
     x = torch.zeros(1)
     assert alone(x)
     assert not alone(x.to("meta"))
+    assert not alone(x.to_sparse())
     assert not alone(nn.Parameter(x))
     with torch.enable_grad():
         assert not alone(x)
@@ -327,6 +329,18 @@ def test_nobody_is_alone_who_is_watched_or_learns() -> None:
         assert not alone(x)
     with torch.utils.flop_counter.FlopCounterMode(display=False):
         assert not alone(x)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore::DeprecationWarning")
+def test_a_network_converted_to_the_memory_of_onednn_gives_the_plain_output() -> None:
+    layers = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.AvgPool2d(2)
+    module, x = Built(*layers).eval(), image((1, 3, 12, 12))
+    wanted = plain(module, x)
+    converted = to_mkldnn(module)
+    with torch.no_grad():
+        out = converted(x.to_mkldnn()).to_dense()
+    assert off(out, wanted) <= 1e-5
 
 
 # Training
