@@ -52,9 +52,9 @@ class ChannelShuffle(nn.Module):
 
     def quickly(self, x: Tensor, own: bool) -> Held:
         """The same by torch's own kernel, where that is the quicker one."""
-        return (
-            torch.channel_shuffle(x, self.groups) if x.is_contiguous() else self.forward(x)
-        ), own
+        # Of any other number of axes torch's kernel shuffles one, where the plain way refuses.
+        known = x.dim() == 4 and x.is_contiguous()
+        return (torch.channel_shuffle(x, self.groups) if known else self.forward(x)), own
 
     def free_size(self, x: torch.Size) -> torch.Size:
         """What comes out is as large as what goes in."""

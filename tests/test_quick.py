@@ -178,6 +178,15 @@ def test_channels_last_memory_stays_channels_last_through_a_shuffle(way: object)
     assert not out.is_contiguous()
 
 
+@pytest.mark.parametrize("way", [plain, quick])
+@pytest.mark.parametrize("shape", [(4, 6, 5), (6, 5), (1, 6, 4, 5, 2)])
+def test_a_shuffle_of_another_number_of_axes_is_refused_by_either_way(
+    shape: tuple[int, ...], way: object
+) -> None:
+    with pytest.raises(ValueError, match="values to unpack"):
+        way(Built(ChannelShuffle(3)).eval(), image(shape))  # type: ignore[operator]
+
+
 # Who looks on
 
 
