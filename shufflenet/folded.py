@@ -29,9 +29,10 @@ def fold(module: nn.Module) -> nn.Module:
 
     The copy has other leaves (the norms are gone) and other weights (its convolutions have biases);
     it shares nothing with ``module``, which is left as it was. A norm behind anything but a
-    convolution stays, and so does one that is hooked, or is of a class of one's own. Raises
-    FoldError where a part of the module is in training mode, and later where the copy is to load
-    weights of a network that is not folded. Source: Jacob et al., arXiv:1712.05877, Sec. 3.2.
+    convolution stays, and so does one where it or its convolution is hooked, forward or backward,
+    or is of a class of one's own. Raises FoldError where a part of the module is in training mode,
+    and later where the copy is to load weights of a network that is not folded. Source: Jacob et
+    al., arXiv:1712.05877, Sec. 3.2.
     """
     for path, child in module.named_modules():
         if child.training:

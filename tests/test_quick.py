@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from flopcount import trace
 from flopcount.layers import Act, Branches, Chain, Conv, Identity, Layer, Norm, Pool, leaves
 from shufflenet.builder import build
 from shufflenet.confirmation import confirm, torch_flops
-from shufflenet.modules import Built, ChannelShuffle
+from shufflenet.modules import Add, Built, ChannelShuffle, Parallel
 from shufflenet.network import Network, network
 from shufflenet.quick import alone
 from shufflenet.reader import load
@@ -245,6 +246,42 @@ def test_a_forward_method_put_on_a_leaf_is_called() -> None:
     assert torch.equal(quick(module, x), (x - 1).relu())
 
 
+@pytest.mark.parametrize("method", ["forward", "__call__"])
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ReLU, nn.AvgPool2d, ChannelShuffle, Parallel, Add])
+def test_a_method_put_on_a_class_is_called(
+    kind: type[nn.Module], method: str, grouped: nn.Module
+) -> None:
+    seen: list[nn.Module] = []
+    own = getattr(kind, method)
+
+    def watch(module: nn.Module, *args: Tensor) -> Tensor:
+        seen.append(module)
+        out: Tensor = own(module, *args)
+        return out
+
+    x = image((1, 3, 64, 64))
+    with mock.patch.object(kind, method, watch):
+        quick(grouped, x)
+    assert {id(m) for m in seen} == {id(m) for m in grouped.modules() if type(m) is kind}
+    seen.clear()
+    quick(grouped, x)
+    assert not seen
+
+
+def test_a_call_put_on_all_modules_sees_every_leaf(grouped: nn.Module) -> None:
+    seen: list[nn.Module] = []
+    own = nn.Module.__call__
+
+    def watch(module: nn.Module, *args: Tensor) -> Tensor:
+        seen.append(module)
+        out: Tensor = own(module, *args)
+        return out
+
+    with mock.patch.object(nn.Module, "__call__", watch):
+        quick(grouped, image((1, 3, 64, 64)))
+    assert set(leaf_modules(grouped).values()) <= set(seen)
+
+
 def test_a_layer_replaced_by_one_of_another_class_is_called_and_keeps_what_it_keeps() -> None:
     class Keeping(nn.Conv2d):
         def forward(self, x: Tensor) -> Tensor:
@@ -292,6 +329,21 @@ def test_a_traced_graph_has_the_plain_layers(grouped: nn.Module) -> None:
     convs = [m for m in grouped.modules() if isinstance(m, nn.Conv2d)]
     assert ops.count("aten::_convolution") == len(convs)
     assert not {"aten::bmm", "aten::relu_", "aten::add_"} & set(ops)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore::DeprecationWarning")
+def test_a_chain_is_scripted_and_gives_the_plain_output() -> None:
+    *layers, _, _ = lively(build(network(load("mobilenet_v1"), size=(64, 64)))).children()
+    module = Built(*layers, ChannelShuffle(4), nn.ReLU()).eval()
+    x = image((1, 3, 64, 64))
+    scripted = torch.jit.script(module)
+    assert off(quick(scripted, x), plain(module, x)) <= TOLERANCE[torch.float32]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore::DeprecationWarning")
+def test_a_network_with_branches_is_not_scripted(grouped: nn.Module) -> None:
+    with pytest.raises(Exception, match="variable number of arguments"):
+        torch.jit.script(grouped)
 
 
 def test_a_symbolic_trace_has_the_plain_layers(grouped: nn.Module) -> None:
