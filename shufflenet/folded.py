@@ -29,9 +29,10 @@ def fold(module: nn.Module) -> nn.Module:
 
     The copy has other leaves (the norms are gone) and other weights (its convolutions have biases);
     it shares nothing with ``module``, which is left as it was. A norm behind anything but a
-    convolution stays, and so does one that is hooked, or is of a class of one's own. Raises
-    FoldError where a part of the module is in training mode, and later where the copy is to load
-    weights of a network that is not folded. Source: Jacob et al., arXiv:1712.05877, Sec. 3.2.
+    convolution stays, and so does one where it or its convolution is hooked, forward or backward,
+    or is of a class of one's own. Raises FoldError where a part of the module is in training mode,
+    and later where the copy is to load weights of a network that is not folded. Source: Jacob et
+    al., arXiv:1712.05877, Sec. 3.2.
     """
     for path, child in module.named_modules():
         if child.training:
@@ -59,11 +60,18 @@ def _fold_within(chain: nn.Module) -> None:
 
 
 def _pairs(chain: nn.Module) -> Iterator[tuple[str, str]]:
-    for (name, conv), (other, norm) in pairwise(chain.named_children()):
+    # What stands twice is left out by named_children, and its neighbours would look adjacent.
+    for (name, conv), (other, norm) in pairwise(chain._modules.items()):
         if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
             fixed = norm.running_mean is not None and norm.num_features == conv.out_channels
-            if fixed and unwatched(conv) and unwatched(norm):
+            if fixed and _free(conv) and _free(norm):
                 yield name, other
+
+
+def _free(module: nn.Module) -> bool:
+    # In inference hooks of gradients are never called, and the quick way need not ask for them.
+    own = module.__dict__
+    return unwatched(module) and not (own["_backward_hooks"] or own["_backward_pre_hooks"])
 
 
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from shufflenet.quick import Held, alone, in_order, step, unwatched
+from shufflenet.quick import STEPS, Held, alone, as_found, in_order, methods, step, unwatched
 
 
 class Built(nn.Sequential):
@@ -20,8 +20,11 @@ class Built(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, c, h, w) -> (n, classes)``."""
-        if alone(x) and not self.training:
-            return in_order(self, x, False)[0]
+        # What is within this condition torch.jit.script does not compile.
+        if not torch.jit.is_scripting():  # type: ignore[attr-defined]
+            quick = alone(x) and not self.training and as_found(_METHODS)
+            if quick:
+                return in_order(self, x, False)[0]
         for child in self:
             x = child(x)
         return x
@@ -52,9 +55,9 @@ class ChannelShuffle(nn.Module):
 
     def quickly(self, x: Tensor, own: bool) -> Held:
         """The same by torch's own kernel, where that is the quicker one."""
-        return (
-            torch.channel_shuffle(x, self.groups) if x.is_contiguous() else self.forward(x)
-        ), own
+        # Of any other number of axes torch's kernel shuffles one, where the plain way refuses.
+        known = x.dim() == 4 and x.is_contiguous()
+        return (torch.channel_shuffle(x, self.groups) if known else self.forward(x)), own
 
     def free_size(self, x: torch.Size) -> torch.Size:
         """What comes out is as large as what goes in."""
@@ -202,3 +205,7 @@ def _channels_last(x: Tensor) -> bool:
 
 def _alike(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and a.stride() == b.stride() and a.dtype == b.dtype
+
+
+#: Of the classes whose forward methods the quick way goes past.
+_METHODS = methods((*STEPS, ChannelShuffle, Parallel, Add, Concat))

@@ -9,7 +9,7 @@ trains gets the plain way, layer by layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -24,6 +24,8 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 Held: TypeAlias = tuple[Tensor, bool]
 #: A layer done quickly: the module, its input, and whether nobody else holds that.
 Step: TypeAlias = Callable[[Any, Tensor, bool], Held]
+#: Classes, each with its methods __call__ and forward.
+Methods: TypeAlias = tuple[tuple[type[nn.Module], Callable[..., Any], Callable[..., Any]], ...]
 
 
 def alone(x: Tensor) -> bool:
@@ -34,6 +36,7 @@ def alone(x: Tensor) -> bool:
         and type(x) is Tensor
         and not has_torch_function_unary(x)
         and x.device.type == "cpu"
+        and x.layout is torch.strided
         and not torch._C._is_tracing()
         and not _has_any_global_hook()  # type: ignore[no-untyped-call]
         and not is_in_torch_dispatch_mode()
@@ -50,6 +53,16 @@ def unwatched(module: nn.Module) -> bool:
         or "forward" in own
         or own.get("_compiled_call_impl") is not None
     )
+
+
+def methods(kinds: Iterable[type[nn.Module]]) -> Methods:
+    """By what each of the classes is called now, and its forward method."""
+    return tuple((kind, kind.__call__, kind.forward) for kind in kinds)
+
+
+def as_found(kept: Methods) -> bool:
+    """Whether nobody has put other methods on the classes since ``methods`` kept theirs."""
+    return all(kind.forward is forward and kind.__call__ is call for kind, call, forward in kept)
 
 
 def step(module: nn.Module, x: Tensor, own: bool) -> Held:

@@ -19,6 +19,7 @@ from flopcount.tally import Tally
 from shufflenet.builder import build
 from shufflenet.confirmation import compare, torch_flops
 from shufflenet.folded import FoldError, fold
+from shufflenet.modules import Built
 from shufflenet.network import Network, network
 from shufflenet.reader import load
 
@@ -145,6 +146,14 @@ def test_a_layer_that_is_hooked_stays_as_it_is(hooked: str) -> None:
     assert torch.equal(quick(fold(module), x), quick(module, x))
 
 
+@pytest.mark.parametrize("hook", ["full_backward_hook", "full_backward_pre_hook"])
+@pytest.mark.parametrize("hooked", ["conv", "norm"])
+def test_a_layer_whose_gradients_are_hooked_stays_as_it_is(hooked: str, hook: str) -> None:
+    module = lively(build(Chain((("conv", Conv(4, 6, 3)), ("norm", Norm(6))))))
+    getattr(module.get_submodule(hooked), f"register_{hook}")(lambda m, *gradients: None)
+    assert norms(fold(module)) == ["norm"]
+
+
 def test_a_norm_without_statistics_of_its_own_stays() -> None:
     module = build(Chain((("conv", Conv(4, 6)), ("norm", Norm(6))))).eval()
     module.norm = nn.BatchNorm2d(6, track_running_stats=False).eval()
@@ -155,7 +164,32 @@ def test_a_convolution_that_stands_twice_is_folded_for_each_place() -> None:
     conv, one, other = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.BatchNorm2d(3)
     module = lively(nn.Sequential(conv, one, conv, other, conv))
     x = image((1, 3, 4, 4))
-    assert off(quick(fold(module), x), quick(module, x)) <= 1e-5
+    twin = fold(module)
+    assert norms(twin) == []
+    assert off(quick(twin, x), quick(module, x)) <= 1e-5
+
+
+def test_a_norm_that_stands_twice_is_folded_at_each_place_behind_a_convolution() -> None:
+    norm = nn.BatchNorm2d(3)
+    layers = (nn.Conv2d(3, 3, 1), norm, nn.ReLU(), norm, nn.Conv2d(3, 3, 1), norm)
+    module = lively(nn.Sequential(*layers))
+    x = image((1, 3, 4, 4))
+    twin = fold(module)
+    assert norms(twin) == ["3"]
+    assert off(quick(twin, x), quick(module, x)) <= 1e-5
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, Built])
+def test_a_layer_that_stands_twice_still_stands_between_its_neighbours(
+    kind: type[nn.Sequential],
+) -> None:
+    act = nn.ReLU()
+    layers = (nn.Conv2d(3, 4, 1), act, nn.Conv2d(4, 4, 1), act, nn.BatchNorm2d(4))
+    module = lively(kind(*layers))
+    x = image((1, 3, 4, 4))
+    twin = fold(module)
+    assert norms(twin) == ["4"]
+    assert torch.equal(quick(twin, x), quick(module, x))
 
 
 def test_a_folded_network_folded_again_is_the_same(small: Network) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 import torch
@@ -13,12 +14,13 @@ from hypothesis import strategies as st
 from live import image, lively, off, plain, quick, smaller
 from strategies import COLUMNS, networks, one_of_each
 from torch import Tensor, nn
+from torch.utils.mkldnn import to_mkldnn
 
 from flopcount import trace
 from flopcount.layers import Act, Branches, Chain, Conv, Identity, Layer, Norm, Pool, leaves
 from shufflenet.builder import build
 from shufflenet.confirmation import confirm, torch_flops
-from shufflenet.modules import ChannelShuffle
+from shufflenet.modules import Add, Built, ChannelShuffle, Parallel
 from shufflenet.network import Network, network
 from shufflenet.quick import alone
 from shufflenet.reader import load
@@ -177,6 +179,15 @@ def test_channels_last_memory_stays_channels_last_through_a_shuffle(way: object)
     assert not out.is_contiguous()
 
 
+@pytest.mark.parametrize("way", [plain, quick])
+@pytest.mark.parametrize("shape", [(4, 6, 5), (6, 5), (1, 6, 4, 5, 2)])
+def test_a_shuffle_of_another_number_of_axes_is_refused_by_either_way(
+    shape: tuple[int, ...], way: object
+) -> None:
+    with pytest.raises(ValueError, match="values to unpack"):
+        way(Built(ChannelShuffle(3)).eval(), image(shape))  # type: ignore[operator]
+
+
 # Who looks on
 
 
@@ -235,6 +246,42 @@ def test_a_forward_method_put_on_a_leaf_is_called() -> None:
     assert torch.equal(quick(module, x), (x - 1).relu())
 
 
+@pytest.mark.parametrize("method", ["forward", "__call__"])
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ReLU, nn.AvgPool2d, ChannelShuffle, Parallel, Add])
+def test_a_method_put_on_a_class_is_called(
+    kind: type[nn.Module], method: str, grouped: nn.Module
+) -> None:
+    seen: list[nn.Module] = []
+    own = getattr(kind, method)
+
+    def watch(module: nn.Module, *args: Tensor) -> Tensor:
+        seen.append(module)
+        out: Tensor = own(module, *args)
+        return out
+
+    x = image((1, 3, 64, 64))
+    with mock.patch.object(kind, method, watch):
+        quick(grouped, x)
+    assert {id(m) for m in seen} == {id(m) for m in grouped.modules() if type(m) is kind}
+    seen.clear()
+    quick(grouped, x)
+    assert not seen
+
+
+def test_a_call_put_on_all_modules_sees_every_leaf(grouped: nn.Module) -> None:
+    seen: list[nn.Module] = []
+    own = nn.Module.__call__
+
+    def watch(module: nn.Module, *args: Tensor) -> Tensor:
+        seen.append(module)
+        out: Tensor = own(module, *args)
+        return out
+
+    with mock.patch.object(nn.Module, "__call__", watch):
+        quick(grouped, image((1, 3, 64, 64)))
+    assert set(leaf_modules(grouped).values()) <= set(seen)
+
+
 def test_a_layer_replaced_by_one_of_another_class_is_called_and_keeps_what_it_keeps() -> None:
     class Keeping(nn.Conv2d):
         def forward(self, x: Tensor) -> Tensor:
@@ -284,6 +331,21 @@ def test_a_traced_graph_has_the_plain_layers(grouped: nn.Module) -> None:
     assert not {"aten::bmm", "aten::relu_", "aten::add_"} & set(ops)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore::DeprecationWarning")
+def test_a_chain_is_scripted_and_gives_the_plain_output() -> None:
+    *layers, _, _ = lively(build(network(load("mobilenet_v1"), size=(64, 64)))).children()
+    module = Built(*layers, ChannelShuffle(4), nn.ReLU()).eval()
+    x = image((1, 3, 64, 64))
+    scripted = torch.jit.script(module)
+    assert off(quick(scripted, x), plain(module, x)) <= TOLERANCE[torch.float32]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore::DeprecationWarning")
+def test_a_network_with_branches_is_not_scripted(grouped: nn.Module) -> None:
+    with pytest.raises(Exception, match="variable number of arguments"):
+        torch.jit.script(grouped)
+
+
 def test_a_symbolic_trace_has_the_plain_layers(grouped: nn.Module) -> None:
     x = image((1, 3, 64, 64))
     with torch.inference_mode():
@@ -320,6 +382,7 @@ def test_nobody_is_alone_who_is_watched_or_learns() -> None:
     x = torch.zeros(1)
     assert alone(x)
     assert not alone(x.to("meta"))
+    assert not alone(x.to_sparse())
     assert not alone(nn.Parameter(x))
     with torch.enable_grad():
         assert not alone(x)
@@ -327,6 +390,18 @@ def test_nobody_is_alone_who_is_watched_or_learns() -> None:
         assert not alone(x)
     with torch.utils.flop_counter.FlopCounterMode(display=False):
         assert not alone(x)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore::DeprecationWarning")
+def test_a_network_converted_to_the_memory_of_onednn_gives_the_plain_output() -> None:
+    layers = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.AvgPool2d(2)
+    module, x = Built(*layers).eval(), image((1, 3, 12, 12))
+    wanted = plain(module, x)
+    converted = to_mkldnn(module)
+    with torch.no_grad():
+        out = converted(x.to_mkldnn()).to_dense()
+    assert off(out, wanted) <= 1e-5
 
 
 # Training
