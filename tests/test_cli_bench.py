@@ -225,6 +225,7 @@ BAD = {
     "a module that is cut": (("torchvision:alexnet:until=x",), "only a spec's network is cut"),
     "a size that does not fit": (("torchvision:vit_b_16", "--size", "32"), "1x3x32x32"),
     "an ONNX file": (("net.onnx",), "ONNX"),
+    "own code by its layers": (("boom.py:boom", "--layers"), "boom.py:boom: only the networks of"),
     "no time": (("--time", "0"), "'0'"),
     "a long time": (("--time", "86401"), "'86401'"),
     "a turn longer than a step": (
@@ -246,6 +247,7 @@ def test_bad_input_is_a_line_and_nothing_is_timed(tmp_path: Path):
     pytest.importorskip("torchvision")
     (fakes(tmp_path) / "tiny.toml").write_text(TINY)
     (tmp_path / "folder").mkdir()
+    (tmp_path / "boom.py").write_text("print('it is run')\ndef boom(): raise ZeroDivisionError")
     newer = record_json(record()) | {"bench": 2}
     (tmp_path / "newer.json").write_text(json.dumps(newer))
     outcomes = instant(tmp_path, *(args for args, _ in BAD.values()))

@@ -221,6 +221,8 @@ def test_a_problem_file_names_a_model_beside_it(tmp_path: Path):
 def test_the_command_predicts_and_its_faults_are_one_line(tmp_path: Path):
     path = written(tmp_path / "machine.json")
     other = written(tmp_path / "other.json", latency=2)
+    few = written(tmp_path / "few.json", costs_fs={"relu": {"call": 1}})
+    (tmp_path / "boom.py").write_text("print('it is run')\ndef boom(): raise ZeroDivisionError")
     solve = ("solve-widths", "--groups", "3", "--align", "12", "--no-confirm", "--format", "json")
     runs = run_together(
         ("cost", "shufflenet", "--groups", "3", "--latency", path, "--format", "json"),
@@ -230,10 +232,14 @@ def test_the_command_predicts_and_its_faults_are_one_line(tmp_path: Path):
         (*solve, "--max-latency", "20ms", "--objective", "most-macs", "--latency", path),
         (*solve, "--max-latency", "20ms", "--objective", "most-macs"),
         ("latency", "check", other),
+        ("latency", "check", path, str(tmp_path / "boom.py:boom")),
+        ("latency", "check", path, "shufflenet:size=0"),
+        ("latency", "check", few, "shufflenet:groups=4,size=32x48"),
         ("plot", "roofline", "-o", str(tmp_path / "a.png")),
         ("plot", "roofline", "--record", path, "-o", str(tmp_path / "a.png")),
     )
-    predicted, table, version, missing, solved, without, check, neither, record = runs
+    predicted, table, version, missing, solved, without, check, *more = runs
+    own, no_size, unknown, neither, record = more
     net, tally = small()
     figures = predicted.json["latency"]
     assert figures["predicted_ns"] == MODEL.network(net.tree, tally)
@@ -248,5 +254,9 @@ def test_the_command_predicts_and_its_faults_are_one_line(tmp_path: Path):
     assert solved.json["latency"]["median_error"] == 0.2
     fails(without, 2, "latency needs a model")
     fails(check, 2, "no version")
+    fails(own, 2, "boom.py:boom: only the networks of specs")
+    fails(no_size, 2, "size")
+    # at once: no round is told before
+    fails(unknown, 2, "few.json: knows no time of a ")
     fails(neither, 2, "--record")
     fails(record, 2, "is no record of `shufflecost bench --layers`")

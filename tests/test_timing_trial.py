@@ -19,7 +19,8 @@ from shufflenet.timing.paper import BASELINE, TABLE_8
 from shufflenet.timing.planning import plan, subjects
 from shufflenet.timing.runtimes import RUNTIMES
 from shufflenet.timing.samples import Warmth
-from shufflenet.timing.subjects import module_of, read_subject, tally_of
+from shufflenet.timing.subjects import module_of, read_subject, tally_of, tree_of
+from shufflenet.timing.training import SEEN, UNSEEN, Variant
 from shufflenet.timing.trial import Job, Trial, loaded
 
 SIZE = (224, 224)
@@ -154,6 +155,18 @@ def test_the_first_call_of_a_turn_is_not_told():
     trial = Trial(calls.append, "image", 0.0, 0.0)
     assert len(trial.turn(4).ns) == 4
     assert calls == ["image"] * 5
+
+
+@pytest.mark.parametrize("variant", [*SEEN, *UNSEEN], ids=lambda variant: variant.name)
+def test_the_name_of_a_network_that_a_model_is_held_against_can_be_typed(variant: Variant):
+    net = variant.network()
+    assert tree_of(read_subject(variant.name)) == (net.tree, net.input)
+
+
+def test_the_size_of_a_network_is_given_once():
+    assert tree_of(read_subject("vgg16"), (64, 32))[1] == (1, 3, 64, 32)
+    with pytest.raises(TargetError, match="its size is given twice"):
+        tree_of(read_subject("vgg16:size=64x32"), (64, 32))
 
 
 @needs_torch
