@@ -26,7 +26,7 @@ from shufflenet.design.problem_files import load_problem
 from shufflenet.quantities import read_duration
 from shufflenet.timing.fields import FieldError
 from shufflenet.timing.fitting import fit, non_negative, scaled
-from shufflenet.timing.latency import LatencyError, said
+from shufflenet.timing.latency import KINDS, LatencyError, said
 from shufflenet.timing.model_files import load_model, model_json
 from shufflenet.timing.training import SEEN, UNSEEN, drawn_works
 
@@ -117,6 +117,10 @@ def test_the_drawn_layers_are_of_every_kind_that_the_bundled_networks_have():
     assert {"dense convolution", "depthwise convolution", "channel shuffle", "FC"} <= known
 
 
+def test_the_kinds_of_a_model_are_those_of_the_drawn_layers():
+    assert set(KINDS) == MODEL.costs.keys()
+
+
 def test_the_errors_are_told_with_every_prediction():
     assert MODEL.median_error == Fraction(1, 5)
     text = said(MODEL)
@@ -149,6 +153,8 @@ def test_a_model_is_read_as_it_was_written(tmp_path: Path):
         ({"latency": 2}, "latency 2 is no version that is known; known is 1"),
         ({"costs_fs": {"relu": {"heat": 1}}}, "'heat' is not one of"),
         ({"costs_fs": {"relu": {"call": -1}}}, "below 0"),
+        ({"costs_fs": {"FC": {"groups": 1}}}, "costs of FC: 'groups' is not one of call, macs"),
+        ({"costs_fs": {"steam convolution": {}}}, "'steam convolution' is not one of dense"),
         ({"checks": [{}]}, "is missing"),
         ({"machine": 3}, "wrong type"),
     ],
