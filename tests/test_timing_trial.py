@@ -225,6 +225,14 @@ def test_a_wrong_output_is_answered_and_never_timed(tmp_path, monkeypatch: pytes
     assert loaded(Job(**asked(tmp_path)["job"])).difference == pytest.approx(0.5, abs=1e-6)
 
 
+@needs_torch
+def test_an_output_that_is_no_tensor_is_answered(tmp_path):
+    code = "from torch import nn\nclass Pair(nn.Module):\n    def forward(self, x): return x, x"
+    (tmp_path / "pair.py").write_text(code)
+    (answer,) = answers(asked(tmp_path, network=f"{tmp_path / 'pair.py'}:Pair"))
+    assert answer == {"wrong": "the output is of type tuple, not one tensor"}
+
+
 def test_what_is_no_request_is_refused():
     with pytest.raises(ValueError, match="time before load"):
         answers({"do": "time", "calls": 1})

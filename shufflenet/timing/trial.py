@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter_ns, process_time_ns
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from shufflenet.timing.agreement import check
+from shufflenet.timing.agreement import check, one_tensor
 from shufflenet.timing.lookup import runtime
-from shufflenet.timing.runtimes import eager
 from shufflenet.timing.samples import Turn, Warmth, warm_up
 from shufflenet.timing.subjects import module_of, read_subject
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Job(NamedTuple):
@@ -65,15 +67,24 @@ class Trial(NamedTuple):
 def loaded(job: Job) -> Trial:
     """The network of a job in its runtime.
 
-    Raises WrongOutputError where the output is not eager's within the runtime's tolerance. What
-    else goes wrong is passed on: it is the end of the process, and the reason that is told.
+    Raises WrongOutputError where the output is not eager's within the runtime's tolerance, or no
+    tensor. What else goes wrong is passed on: it is the end of the process, and the reason that is
+    told.
     """
     import numpy as np
 
     chosen = runtime(job.runtime)
     module = module_of(read_subject(job.network), job.size, job.seed)
     image = np.random.default_rng(job.seed).standard_normal(job.shape, dtype=np.float32)
-    expected = eager.load(module, job.shape, job.threads, job.folder)(image).copy()
+    expected = _expected(module, image, job.threads)
     call = chosen.load(module, job.shape, job.threads, job.folder)
     off = check(call(image), expected, chosen.tolerance)
     return Trial(call, image, off, chosen.tolerance)
+
+
+def _expected(module: nn.Module, image: Any, threads: int) -> Any:
+    import torch
+
+    torch.set_num_threads(threads)
+    with torch.inference_mode():
+        return one_tensor(module(torch.from_numpy(image))).numpy().copy()
