@@ -17,10 +17,13 @@ from typing import Any
 
 import pytest
 from bench_records import record
+from click.testing import CliRunner
 from command import EXAMPLES, ROOT, Outcome, fails, needs_torch, run, run_together
 from test_timing_workers import fakes
 
+from shufflenet.cli.bench import bench
 from shufflenet.timing.record_files import record_json
+from shufflenet.timing.runtimes import RUNTIMES
 
 TINY = (EXAMPLES / "tiny.toml").read_text()
 QUICK = ("--time", "0.01", "--repeat", "2", "--size", "32", "--timeout", "240")
@@ -204,6 +207,12 @@ def test_every_json_key_of_a_record_is_documented(shown):
             named.clear()
     keys = set(re.findall(r'"([a-z_]+)":', json.dumps(found)))
     assert keys - documented == set()
+
+
+def test_the_help_names_every_runtime_and_the_exit_code_of_a_failed_cell():
+    text = " ".join(CliRunner().invoke(bench, ["--help"], terminal_width=400).output.split())
+    assert f"Of {', '.join(RUNTIMES)}, or" in text
+    assert "1 sound input, but a cell failed" in text
 
 
 BAD = {

@@ -20,6 +20,7 @@ from flopcount.integers import lift
 from flopcount.layers import Chain, Conv, Norm, Shuffle
 from flopcount.tally import Shape
 from shufflenet import QuantityError, load, network
+from shufflenet.cli.latency import latency
 from shufflenet.design.optimum import optimise
 from shufflenet.design.problem import Bound, Goal, Problem, Space
 from shufflenet.design.problem_files import load_problem
@@ -106,6 +107,11 @@ def test_the_networks_that_check_a_model_are_none_that_it_is_fitted_on():
     unseen = [variant.name for variant in UNSEEN]
     assert len(set(unseen)) == len(unseen) > 10
     assert seen & set(unseen) == set()
+
+
+def test_the_help_says_on_how_many_networks_a_model_is_fitted():
+    assert len(SEEN) == 10
+    assert "those of ten networks" in str(latency.commands["fit"].help)
 
 
 def test_the_drawn_layers_are_of_every_kind_that_the_bundled_networks_have():

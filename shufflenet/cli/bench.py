@@ -69,10 +69,17 @@ class _Asked(NamedTuple):
         "shufflecost bench --against before.json",
         "shufflecost bench shufflenet:groups=3 --layers",
         own=True,
+        codes=("done, and every cell was timed", "sound input, but a cell failed"),
     ),
 )
 @click.argument("networks", nargs=-1, type=options.SPEC, metavar="[NETWORK]...")
-@click.option("--runtime", "runtimes", type=RUNTIME, help="Default: every one that is installed.")
+@click.option(
+    "--runtime",
+    "runtimes",
+    type=RUNTIME,
+    help=f"Of {', '.join(RUNTIMES)}, or package.module:NAME of your own."
+    "  [default: every one of ours that is installed]",
+)
 @click.option(
     "--baseline",
     type=options.SPEC,

@@ -78,7 +78,7 @@ def latency() -> None:
 def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     """Time about a thousand layers on this machine, fit what each kind costs, and write it.
 
-    The layers are those of eleven networks, and others that are drawn; in the same rounds the
+    The layers are those of ten networks, and others that are drawn; in the same rounds the
     networks are timed whole, and others by which the error is measured. It takes two or three
     minutes, on a machine that does nothing else.
     """
