@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from typing import Any
 
 
 class WrongOutputError(Exception):
     """A runtime whose output is not eager's, or a module whose output cannot be compared."""
-
-
-def one_tensor(output: Any) -> Tensor:
-    """What a module gave, which must be a tensor. Raises WrongOutputError where it is none."""
-    from torch import Tensor
-
-    if not isinstance(output, Tensor):
-        raise WrongOutputError(f"the output is of type {type(output).__name__}, not one tensor")
-    return output
 
 
 def difference(output: Any, expected: Any) -> float:

@@ -25,8 +25,9 @@ from shufflenet.targets import (
     own_code,
     resolve,
 )
-from shufflenet.timing.agreement import WrongOutputError, check, one_tensor
+from shufflenet.timing.agreement import WrongOutputError, check
 from shufflenet.timing.runtimes import Runtime
+from shufflenet.timing.runtimes.eager import one_tensor
 from shufflenet.timing.runtimes.files import Files
 from shufflenet.timing.runtimes.needs import RuntimeFailedError, told
 

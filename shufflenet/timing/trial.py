@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter_ns, process_time_ns
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from shufflenet.timing.agreement import check, one_tensor
+from shufflenet.timing.agreement import check
 from shufflenet.timing.lookup import runtime
+from shufflenet.timing.runtimes import eager
 from shufflenet.timing.samples import Turn, Warmth, warm_up
 from shufflenet.timing.subjects import module_of, read_subject
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 class Job(NamedTuple):
@@ -76,15 +74,7 @@ def loaded(job: Job) -> Trial:
     chosen = runtime(job.runtime)
     module = module_of(read_subject(job.network), job.size, job.seed)
     image = np.random.default_rng(job.seed).standard_normal(job.shape, dtype=np.float32)
-    expected = _expected(module, image, job.threads)
+    expected = eager.output(module, image, job.threads)
     call = chosen.load(module, job.shape, job.threads, job.folder)
     off = check(call(image), expected, chosen.tolerance)
     return Trial(call, image, off, chosen.tolerance)
-
-
-def _expected(module: nn.Module, image: Any, threads: int) -> Any:
-    import torch
-
-    torch.set_num_threads(threads)
-    with torch.inference_mode():
-        return one_tensor(module(torch.from_numpy(image))).numpy().copy()
