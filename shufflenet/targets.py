@@ -135,6 +135,14 @@ def read_arguments(texts: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
+def runs_code(target: str) -> bool:
+    """Whether a target, by its name, is code that is run or loaded, and neither spec nor graph."""
+    suffix = os.path.splitext(target)[1].lower()
+    if suffix == ".pt2":
+        return True
+    return ":" in target and suffix not in (".toml", ".onnx", *_REFUSED)
+
+
 def resolve(
     target: str, arguments: Mapping[str, Any] | None = None, *, real: bool = False
 ) -> Target:

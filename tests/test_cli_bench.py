@@ -17,10 +17,13 @@ from typing import Any
 
 import pytest
 from bench_records import record
+from click.testing import CliRunner
 from command import EXAMPLES, ROOT, Outcome, fails, needs_torch, run, run_together
 from test_timing_workers import fakes
 
+from shufflenet.cli.bench import bench
 from shufflenet.timing.record_files import record_json
+from shufflenet.timing.runtimes import RUNTIMES
 
 TINY = (EXAMPLES / "tiny.toml").read_text()
 QUICK = ("--time", "0.01", "--repeat", "2", "--size", "32", "--timeout", "240")
@@ -206,6 +209,12 @@ def test_every_json_key_of_a_record_is_documented(shown):
     assert keys - documented == set()
 
 
+def test_the_help_names_every_runtime_and_the_exit_code_of_a_failed_cell():
+    text = " ".join(CliRunner().invoke(bench, ["--help"], terminal_width=400).output.split())
+    assert f"Of {', '.join(RUNTIMES)}, or" in text
+    assert "1 sound input, but a cell failed" in text
+
+
 BAD = {
     "an unknown network": (("nope",), "unknown target 'nope'"),
     "an unknown baseline": (("--baseline", "nope"), "unknown target 'nope'"),
@@ -225,6 +234,7 @@ BAD = {
     "a module that is cut": (("torchvision:alexnet:until=x",), "only a spec's network is cut"),
     "a size that does not fit": (("torchvision:vit_b_16", "--size", "32"), "1x3x32x32"),
     "an ONNX file": (("net.onnx",), "ONNX"),
+    "own code by its layers": (("boom.py:boom", "--layers"), "boom.py:boom: only the networks of"),
     "no time": (("--time", "0"), "'0'"),
     "a long time": (("--time", "86401"), "'86401'"),
     "a turn longer than a step": (
@@ -246,6 +256,7 @@ def test_bad_input_is_a_line_and_nothing_is_timed(tmp_path: Path):
     pytest.importorskip("torchvision")
     (fakes(tmp_path) / "tiny.toml").write_text(TINY)
     (tmp_path / "folder").mkdir()
+    (tmp_path / "boom.py").write_text("print('it is run')\ndef boom(): raise ZeroDivisionError")
     newer = record_json(record()) | {"bench": 2}
     (tmp_path / "newer.json").write_text(json.dumps(newer))
     outcomes = instant(tmp_path, *(args for args, _ in BAD.values()))

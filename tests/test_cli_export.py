@@ -54,6 +54,12 @@ class Broken(Net):
     def forward(self, x):
         raise ZeroDivisionError("of one's own")
 
+class Unfollowed(Net):
+    def forward(self, x):
+        if torch.compiler.is_compiling():
+            raise ValueError("not while it is followed")
+        return super().forward(x)
+
 class Choosing(Net):
     def forward(self, x):
         return super().forward(x) if x.sum() > 0 else super().forward(-x)
@@ -213,7 +219,8 @@ def test_bad_input_is_told_in_a_line_and_nothing_is_written(case: str, folder: P
 def test_a_module_that_is_not_exported_says_why(folder: Path):
     asked = {
         "Broken": (2, "ZeroDivisionError: of one's own"),
-        "Pair": (2, "gives what is of type tuple, not one tensor"),
+        "Pair": (2, "net.py:Pair: the output is of type tuple, not one tensor"),
+        "Unfollowed": (2, "net.py:Unfollowed: ValueError: not while it is followed"),
         "Choosing": (1, "not exported to onnx: torch.export: "),
         "Endless": (1, "eager's output has values that are not finite"),
         "Gray": (2, "net.py:Gray"),
@@ -241,6 +248,17 @@ FORMATS["onnx"] = FORMATS["onnx"]._replace(files=right._replace(read=read))
     fails(outcome, 1, "not exported to onnx", "differs from eager's by 1.0e-03", "is allowed")
     assert (folder / "old.onnx").read_bytes() == b"as it was"
     assert not list(folder.glob(".shufflecost-*"))
+
+
+def test_a_converter_that_fails_is_told_in_a_line(folder: Path):
+    before = """
+from shufflenet.timing.runtimes import FORMATS
+def write(*args):
+    raise KeyError("no such operator")
+FORMATS["onnx"] = FORMATS["onnx"]._replace(files=FORMATS["onnx"].files._replace(write=write))
+"""
+    (outcome,) = run_together((*SMALL, *TO, "x.onnx"), before=before, cwd=folder)
+    fails(outcome, 1, "not exported to onnx: onnxruntime: KeyError: 'no such operator'")
 
 
 def test_an_absent_runtime_says_what_to_install(folder: Path):

@@ -20,13 +20,14 @@ from flopcount.integers import lift
 from flopcount.layers import Chain, Conv, Norm, Shuffle
 from flopcount.tally import Shape
 from shufflenet import QuantityError, load, network
+from shufflenet.cli.latency import latency
 from shufflenet.design.optimum import optimise
 from shufflenet.design.problem import Bound, Goal, Problem, Space
 from shufflenet.design.problem_files import load_problem
 from shufflenet.quantities import read_duration
 from shufflenet.timing.fields import FieldError
 from shufflenet.timing.fitting import fit, non_negative, scaled
-from shufflenet.timing.latency import LatencyError, said
+from shufflenet.timing.latency import KINDS, LatencyError, said
 from shufflenet.timing.model_files import load_model, model_json
 from shufflenet.timing.training import SEEN, UNSEEN, drawn_works
 
@@ -108,6 +109,11 @@ def test_the_networks_that_check_a_model_are_none_that_it_is_fitted_on():
     assert seen & set(unseen) == set()
 
 
+def test_the_help_says_on_how_many_networks_a_model_is_fitted():
+    assert len(SEEN) == 10
+    assert "those of ten networks" in str(latency.commands["fit"].help)
+
+
 def test_the_drawn_layers_are_of_every_kind_that_the_bundled_networks_have():
     known = MODEL.costs.keys()
     assert drawn_works(3) == drawn_works(3) != drawn_works(4)
@@ -115,6 +121,10 @@ def test_the_drawn_layers_are_of_every_kind_that_the_bundled_networks_have():
         net = variant.network()
         assert MODEL.network(net.tree, net.tally(memory=False)) > 0
     assert {"dense convolution", "depthwise convolution", "channel shuffle", "FC"} <= known
+
+
+def test_the_kinds_of_a_model_are_those_of_the_drawn_layers():
+    assert set(KINDS) == MODEL.costs.keys()
 
 
 def test_the_errors_are_told_with_every_prediction():
@@ -149,6 +159,8 @@ def test_a_model_is_read_as_it_was_written(tmp_path: Path):
         ({"latency": 2}, "latency 2 is no version that is known; known is 1"),
         ({"costs_fs": {"relu": {"heat": 1}}}, "'heat' is not one of"),
         ({"costs_fs": {"relu": {"call": -1}}}, "below 0"),
+        ({"costs_fs": {"FC": {"groups": 1}}}, "costs of FC: 'groups' is not one of call, macs"),
+        ({"costs_fs": {"steam convolution": {}}}, "'steam convolution' is not one of dense"),
         ({"checks": [{}]}, "is missing"),
         ({"machine": 3}, "wrong type"),
     ],
@@ -221,6 +233,8 @@ def test_a_problem_file_names_a_model_beside_it(tmp_path: Path):
 def test_the_command_predicts_and_its_faults_are_one_line(tmp_path: Path):
     path = written(tmp_path / "machine.json")
     other = written(tmp_path / "other.json", latency=2)
+    few = written(tmp_path / "few.json", costs_fs={"relu": {"call": 1}})
+    (tmp_path / "boom.py").write_text("print('it is run')\ndef boom(): raise ZeroDivisionError")
     solve = ("solve-widths", "--groups", "3", "--align", "12", "--no-confirm", "--format", "json")
     runs = run_together(
         ("cost", "shufflenet", "--groups", "3", "--latency", path, "--format", "json"),
@@ -230,10 +244,14 @@ def test_the_command_predicts_and_its_faults_are_one_line(tmp_path: Path):
         (*solve, "--max-latency", "20ms", "--objective", "most-macs", "--latency", path),
         (*solve, "--max-latency", "20ms", "--objective", "most-macs"),
         ("latency", "check", other),
+        ("latency", "check", path, str(tmp_path / "boom.py:boom")),
+        ("latency", "check", path, "shufflenet:size=0"),
+        ("latency", "check", few, "shufflenet:groups=4,size=32x48"),
         ("plot", "roofline", "-o", str(tmp_path / "a.png")),
         ("plot", "roofline", "--record", path, "-o", str(tmp_path / "a.png")),
     )
-    predicted, table, version, missing, solved, without, check, neither, record = runs
+    predicted, table, version, missing, solved, without, check, *more = runs
+    own, no_size, unknown, neither, record = more
     net, tally = small()
     figures = predicted.json["latency"]
     assert figures["predicted_ns"] == MODEL.network(net.tree, tally)
@@ -248,5 +266,9 @@ def test_the_command_predicts_and_its_faults_are_one_line(tmp_path: Path):
     assert solved.json["latency"]["median_error"] == 0.2
     fails(without, 2, "latency needs a model")
     fails(check, 2, "no version")
+    fails(own, 2, "boom.py:boom: only the networks of specs")
+    fails(no_size, 2, "size")
+    # at once: no round is told before
+    fails(unknown, 2, "few.json: knows no time of a ")
     fails(neither, 2, "--record")
     fails(record, 2, "is no record of `shufflecost bench --layers`")

@@ -19,7 +19,8 @@ from shufflenet.timing.paper import BASELINE, TABLE_8
 from shufflenet.timing.planning import plan, subjects
 from shufflenet.timing.runtimes import RUNTIMES
 from shufflenet.timing.samples import Warmth
-from shufflenet.timing.subjects import module_of, read_subject, tally_of
+from shufflenet.timing.subjects import module_of, read_subject, tally_of, tree_of
+from shufflenet.timing.training import SEEN, UNSEEN, Variant
 from shufflenet.timing.trial import Job, Trial, loaded
 
 SIZE = (224, 224)
@@ -156,6 +157,18 @@ def test_the_first_call_of_a_turn_is_not_told():
     assert calls == ["image"] * 5
 
 
+@pytest.mark.parametrize("variant", [*SEEN, *UNSEEN], ids=lambda variant: variant.name)
+def test_the_name_of_a_network_that_a_model_is_held_against_can_be_typed(variant: Variant):
+    net = variant.network()
+    assert tree_of(read_subject(variant.name)) == (net.tree, net.input)
+
+
+def test_the_size_of_a_network_is_given_once():
+    assert tree_of(read_subject("vgg16"), (64, 32))[1] == (1, 3, 64, 32)
+    with pytest.raises(TargetError, match="its size is given twice"):
+        tree_of(read_subject("vgg16:size=64x32"), (64, 32))
+
+
 @needs_torch
 def test_the_module_is_in_eval_mode_and_has_the_same_weights_for_a_seed():
     import torch
@@ -210,6 +223,14 @@ def test_a_wrong_output_is_answered_and_never_timed(tmp_path, monkeypatch: pytes
         "shufflenet.timing.lookup.RUNTIMES", {"eager": wrong._replace(tolerance=0.6)}
     )
     assert loaded(Job(**asked(tmp_path)["job"])).difference == pytest.approx(0.5, abs=1e-6)
+
+
+@needs_torch
+def test_an_output_that_is_no_tensor_is_answered(tmp_path):
+    code = "from torch import nn\nclass Pair(nn.Module):\n    def forward(self, x): return x, x"
+    (tmp_path / "pair.py").write_text(code)
+    (answer,) = answers(asked(tmp_path, network=f"{tmp_path / 'pair.py'}:Pair"))
+    assert answer == {"wrong": "the output is of type tuple, not one tensor"}
 
 
 def test_what_is_no_request_is_refused():

@@ -92,6 +92,16 @@ def test_a_worker_that_hangs_is_ended_at_the_end_of_its_time():
     assert error.reason == "no answer within 0.3 s"
 
 
+def ends(pid: str) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    for _ in range(100):
+        # one that nobody has waited for yet is a zombie
+        if not status.exists() or status.read_text().rpartition(")")[2].split()[0] in "ZX":
+            return True
+        sleep(0.1)
+    return False
+
+
 def test_what_a_hanging_worker_has_started_is_ended_with_it(tmp_path: Path):
     mark = tmp_path / "pid"
     code = f"""
@@ -101,13 +111,18 @@ open({str(mark)!r}, "w").write(str(child.pid))
 time.sleep(600)
 """
     failure(code, 3)
-    status = Path(f"/proc/{mark.read_text()}/stat")
-    for _ in range(100):
-        # one that nobody has waited for yet is a zombie
-        if not status.exists() or status.read_text().rpartition(")")[2].split()[0] in "ZX":
-            return
-        sleep(0.1)
-    pytest.fail("it goes on")
+    assert ends(mark.read_text())
+
+
+@pytest.mark.parametrize("quiet", ["", ">/dev/null 2>&1"])
+def test_what_a_crashed_worker_has_started_is_ended_too(quiet: str, tmp_path: Path):
+    mark = tmp_path / "pid"
+    shell = f"sleep 61.5 {quiet} & echo $! > '{mark}'; exit 3"
+    worker = Process(job(), 1, ("sh", "-c", shell))
+    with pytest.raises(WorkerError):
+        worker.load()
+    worker.close()
+    assert ends(mark.read_text())
 
 
 def test_a_worker_that_has_ended_fails_at_its_next_step_too():

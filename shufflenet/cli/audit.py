@@ -20,7 +20,7 @@ from shufflenet.cli.output import Form, emit
         "shufflecost audit",
         "shufflecost audit --table 5",
         "shufflecost audit --only disagree --format markdown",
-        findings=True,
+        codes=options.FINDINGS,
     ),
 )
 @click.option(

@@ -69,10 +69,17 @@ class _Asked(NamedTuple):
         "shufflecost bench --against before.json",
         "shufflecost bench shufflenet:groups=3 --layers",
         own=True,
+        codes=("done, and every cell was timed", "sound input, but a cell failed"),
     ),
 )
 @click.argument("networks", nargs=-1, type=options.SPEC, metavar="[NETWORK]...")
-@click.option("--runtime", "runtimes", type=RUNTIME, help="Default: every one that is installed.")
+@click.option(
+    "--runtime",
+    "runtimes",
+    type=RUNTIME,
+    help=f"Of {', '.join(RUNTIMES)}, or package.module:NAME of your own."
+    "  [default: every one of ours that is installed]",
+)
 @click.option(
     "--baseline",
     type=options.SPEC,
@@ -163,28 +170,35 @@ def bench(
     if path is not None:
         check_writable(path)
     asked, old = _asked(networks, baseline, runtimes, sizes or _SIZES, earlier)
-    busy = load()
     effort = Effort(threads, rounds, int(seconds * 1e9), seed)
+    record = _recorded(asked, effort, seconds, timeout, baseline.strip())
+    beside = Beside(old, earlier or "", {} if networks else printed(), asked.plan.notes)
+    emit(form, path, lambda: bench_table(record, beside), lambda: record_json(record, beside))
+    failed = sum(1 for cell in record.cells if cell.failed)
+    if failed:
+        say(f"shufflecost: {failed} of {len(record.cells)} cells failed")
+    return int(failed > 0)
+
+
+def _recorded(
+    asked: _Asked, effort: Effort, seconds: float, timeout: float, baseline: str
+) -> Record:
+    """What is asked for, timed."""
+    busy = load()
     parts = batches(asked.plan.cells, free_memory())
     cells = timed(parts, effort, lambda job: _started(job, timeout), say)
-    record = Record(
+    return Record(
         this_machine(versions()),
         datetime.now(UTC).isoformat(timespec="seconds"),
         busy,
-        threads,
-        rounds,
+        effort.threads,
+        effort.rounds,
         seconds,
-        seed,
-        baseline.strip(),
+        effort.seed,
+        baseline,
         asked.runtimes.absent,
         tuple(cells),
     )
-    beside = Beside(old, earlier or "", {} if networks else printed(), asked.plan.notes)
-    emit(form, path, lambda: bench_table(record, beside), lambda: record_json(record, beside))
-    failed = sum(1 for cell in cells if cell.failed)
-    if failed:
-        say(f"shufflecost: {failed} of {len(cells)} cells failed")
-    return int(failed > 0)
 
 
 def _layers(

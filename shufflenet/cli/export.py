@@ -27,6 +27,10 @@ from shufflenet.timing.runtimes.needs import RuntimeFailedError, lacking
         "shufflecost export torchvision:resnet18 --weights r18.pth --to tflite -o r18.tflite",
         "shufflecost export net.py:Net --size 96x128 --to openvino -o net.xml",
         own=True,
+        codes=(
+            "done, and the file computes what PyTorch does",
+            "sound input, but the runtime refused the network, or computed something else",
+        ),
     ),
 )
 @click.argument("network", type=options.SPEC)
@@ -45,7 +49,7 @@ from shufflenet.timing.runtimes.needs import RuntimeFailedError, lacking
     metavar="FILE",
     type=options.FILE,
     required=True,
-    help="The file; a second one is beside it. Written whole or not at all.",
+    help="The file; of OpenVINO and ncnn, the .bin is written beside it. Whole or not at all.",
 )
 @options.group_option
 @click.option("--scale", type=options.SCALE, help="Multiplier of all widths. Default: 1.")

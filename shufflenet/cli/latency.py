@@ -13,6 +13,7 @@ import click
 from flopcount import report
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, check_writable, emit, say, write_bytes
+from shufflenet.cli.timed_layers import spec_tree
 from shufflenet.timing.latency import said
 from shufflenet.timing.latency_tables import checks_table
 from shufflenet.timing.lookup import versions
@@ -77,7 +78,7 @@ def latency() -> None:
 def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     """Time about a thousand layers on this machine, fit what each kind costs, and write it.
 
-    The layers are those of eleven networks, and others that are drawn; in the same rounds the
+    The layers are those of ten networks, and others that are drawn; in the same rounds the
     networks are timed whole, and others by which the error is measured. It takes two or three
     minutes, on a machine that does nothing else.
     """
@@ -108,7 +109,8 @@ def check(model: str, networks: tuple[str, ...], quick: bool, form: Form, path: 
     """The error of a model's predictions on networks that are timed now.
 
     NETWORK is a bundled spec or a .toml file, with arguments behind a colon:
-    shufflenet:scale=0.5,groups=3. Without any, those of `shufflecost latency fit`.
+    shufflenet:scale=0.5,groups=3,size=192x256. Without any, those of `shufflecost latency fit`. No
+    code of yours is run.
     """
     found = load_model(model)
     _needs_torch()
@@ -128,14 +130,9 @@ def check(model: str, networks: tuple[str, ...], quick: bool, form: Form, path: 
 
 def _named(networks: tuple[str, ...]) -> list[Held]:
     """The networks of texts. Raises click's exception where one is no spec's."""
-    from shufflenet.targets import TargetError
     from shufflenet.timing.learning import Held
-    from shufflenet.timing.subjects import read_subject, tree_of
 
-    try:
-        return [Held(text, *tree_of(read_subject(text))) for text in networks]
-    except TargetError as error:
-        raise click.ClickException(str(error)) from error
+    return [Held(text, *spec_tree(text)) for text in networks]
 
 
 def _needs_torch() -> None:

@@ -100,6 +100,8 @@ class _Lazy(click.Group):
         "shufflecost count torchvision:resnet50 --max-params 30M",
         "shufflecost reconcile torchvision:resnet50 fvcore thop",
         "shufflecost audit --table 5",
+        "shufflecost bench shufflenet:groups=3 --layers",
+        "shufflecost latency fit -o machine.json",
         "shufflecost export shufflenet --to onnx -o shufflenet.onnx",
     ),
 )

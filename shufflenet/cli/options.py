@@ -228,28 +228,32 @@ cardinality_option = click.option(
 )
 
 
+_AGREED = "done, and every figure agreed"
+_DISAGREED = "sound input, but figures disagree, nothing legal fits, or a limit is broken"
 _EXIT_CODES = """\b
 Exit codes:
-  0  done, and every figure agreed
-  1  sound input, but figures disagree, nothing legal fits, or a limit is broken
+  0  {}
+  1  {}
   2  usage, bad input, or a file that cannot be read or written"""
-_FINDINGS = """\b
-Exit codes:
-  0  done, whatever the figures are found to be
-  1  never: figures that disagree are what is asked for
-  2  usage, bad input, or a file that cannot be read or written"""
+#: The exit codes of a command whose findings are what it is asked for.
+FINDINGS = (
+    "done, whatever the figures are found to be",
+    "never: figures that disagree are what is asked for",
+)
 _OWN_CODE = ", or your code failed"
 
 
-def epilog(*examples: str, own: bool = False, findings: bool = False) -> str:
+def epilog(
+    *examples: str, own: bool = False, codes: tuple[str, str] = (_AGREED, _DISAGREED)
+) -> str:
     """The end of a help text: examples, line by line, and the exit codes.
 
-    ``own`` says that the command runs code of the user's, which can fail too; ``findings`` that
-    figures which disagree are what it is asked for.
+    ``own`` says that the command runs code of the user's, which can fail too; ``codes`` is what
+    the exit codes 0 and 1 mean of it.
     """
     shown = "".join(f"  {example}\n" for example in examples)
-    codes = _FINDINGS if findings else f"{_EXIT_CODES}{_OWN_CODE}" if own else _EXIT_CODES
-    return f"\b\nExamples:\n{shown}\n{codes}"
+    said = _EXIT_CODES.format(*codes) + (_OWN_CODE if own else "")
+    return f"\b\nExamples:\n{shown}\n{said}"
 
 
 FILE = Exactly("file", _file)

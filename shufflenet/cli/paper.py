@@ -16,7 +16,7 @@ from shufflenet.papers import paper_json, paper_table, read_page
         "shufflecost paper 2",
         "shufflecost paper 5 --format markdown",
         "shufflecost paper 6 --format latex -o table6.tex",
-        findings=True,
+        codes=options.FINDINGS,
     ),
 )
 @click.argument("table", type=click.Choice([*map(str, range(1, 9))]), metavar="TABLE")

@@ -8,9 +8,25 @@ from importlib.util import find_spec
 
 import click
 
+from flopcount.layers import Chain
+from flopcount.tally import Shape
 from shufflenet.cli.output import Form, check_writable, emit, say
 from shufflenet.timing.layer_records import LayerRecord
 from shufflenet.timing.rounds import Effort
+
+
+def spec_tree(network: str, size: tuple[int, int] | None = None) -> tuple[Chain, Shape]:
+    """The layer tree of a spec's network on an image of a size, or of its own, and the image.
+
+    Raises click's exception where it is no spec's.
+    """
+    from shufflenet.targets import TargetError
+    from shufflenet.timing.subjects import read_subject, tree_of
+
+    try:
+        return tree_of(read_subject(network), size)
+    except TargetError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def timed(network: str, size: tuple[int, int] | None, effort: Effort) -> LayerRecord:
@@ -20,14 +36,9 @@ def timed(network: str, size: tuple[int, int] | None, effort: Effort) -> LayerRe
     """
     if find_spec("torch") is None:
         raise click.UsageError("timing layers needs torch: pip install 'shufflecost[torch]'")
-    from shufflenet.targets import TargetError
     from shufflenet.timing.eager_layers import time_layers
-    from shufflenet.timing.subjects import read_subject, tree_of
 
-    try:
-        tree, shape = tree_of(read_subject(network), size)
-    except TargetError as error:
-        raise click.ClickException(str(error)) from error
+    tree, shape = spec_tree(network, size)
     with redirect_stdout(sys.stderr):
         return time_layers(
             tree,

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class WrongOutputError(Exception):
-    """A runtime whose output is not eager's."""
+    """A runtime whose output is not eager's, or a module whose output cannot be compared."""
 
 
 def difference(output: Any, expected: Any) -> float:

@@ -25,11 +25,14 @@ from shufflenet.targets import (
     own_code,
     resolve,
 )
-from shufflenet.timing.agreement import check
+from shufflenet.timing.agreement import WrongOutputError, check
 from shufflenet.timing.runtimes import Runtime
+from shufflenet.timing.runtimes.eager import one_tensor
+from shufflenet.timing.runtimes.files import Files
+from shufflenet.timing.runtimes.needs import RuntimeFailedError, told
 
 _UNLOADABLE = (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError)
-_UNFIT = (RuntimeError, TypeError, ValueError, LookupError, AssertionError)
+_UNFIT = (RuntimeError, TypeError, ValueError, LookupError, AssertionError, AttributeError)
 
 
 class Choices(NamedTuple):
@@ -188,12 +191,18 @@ def export(made: Subject, runtime: Runtime, stem: str, seed: int = 0) -> float:
         raise ValueError(f"{runtime.name} has no files")
     images = [_image(made.shape, seed), _image(made.shape, seed + 1)]
     expected = [_eager(made, image) for image in images]
-    runtime.files.write(made.module, made.shape, stem)
+    _write(made, runtime, runtime.files, stem)
     call = runtime.files.read(stem, made.shape, 1)
     worst = 0.0
     for image, output in zip(images, expected, strict=True):
         worst = max(worst, check(call(image.numpy()), output.numpy(), runtime.tolerance))
     return worst
+
+
+def _write(made: Subject, runtime: Runtime, files: Files, stem: str) -> None:
+    # Torch and converters run the module's own code once more, to follow it.
+    with own_code(made.name, RuntimeFailedError) if made.own else told(runtime.name, *_UNFIT):
+        files.write(made.module, made.shape, stem)
 
 
 def _image(shape: tuple[int, ...], seed: int) -> Tensor:
@@ -209,7 +218,7 @@ def _eager(made: Subject, image: Tensor) -> Tensor:
         raise TargetError(
             f"{made.name}: input {size} does not fit: {_first_line(error)}"
         ) from error
-    if not isinstance(output, Tensor):
-        kind = type(output).__name__
-        raise TargetError(f"{made.name}: gives what is of type {kind}, not one tensor")
-    return output
+    try:
+        return one_tensor(output)
+    except WrongOutputError as error:
+        raise TargetError(f"{made.name}: {error}") from error

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, get_args
 
 from flopcount.integers import Count, exact, is_array, lift, product, total
-from flopcount.layers import Conv, Layer
+from flopcount.layers import Conv, Function, Layer
 from flopcount.tally import Entry, Tally
 from shufflenet.timing.machine import Machine
 from shufflenet.timing.work import Doer, Place, kind_name, places
@@ -82,6 +82,17 @@ _OF_CONVOLUTIONS = frozenset(list(FEATURES)[list(FEATURES).index("groups") :])
 _DENSE = "dense convolution"
 _DEPTHWISE = "depthwise convolution"
 _GROUP = "group convolution"
+_POINTWISE = tuple(
+    f"{prefix}pointwise {which}" for prefix in ("", "strided ") for which in (_DENSE, _GROUP)
+)
+#: Every kind of leaf that a layer tree can have, as costs are kept.
+KINDS = (
+    *(_DENSE, _DEPTHWISE, _GROUP, *_POINTWISE, "FC"),
+    *("batch norm", "local response norm", "channel shuffle", "add", "concat", "mul", "neg"),
+    *get_args(Function),
+    *("max pool", "avg pool", "global avg pool", "adaptive avg pool"),
+    *("dropout", "flatten", "identity", "slice"),
+)
 
 
 def features(kind: str) -> tuple[str, ...]:

@@ -77,7 +77,8 @@ def learn(
     costs = _fitted(known, drawn, times[:end])
     date = datetime.now(UTC).isoformat(timespec="seconds")
     model = Model(machine, date, "eager", effort.threads, costs)
-    return _checked(model, others, [summary(whole) for (whole,) in times[end:]])
+    predicted = [_prediction(model, one) for one in others]
+    return _checked(model, others, predicted, [summary(whole) for (whole,) in times[end:]])
 
 
 def check(
@@ -86,11 +87,15 @@ def check(
     effort: Effort,
     note: Callable[[int], object] = lambda number: None,
 ) -> Model:
-    """The model held against networks that are timed now; ``note`` as in `learn`."""
+    """The model held against networks that are timed now; ``note`` as in `learn`.
+
+    Raises LatencyError, before any is timed, for a kind that the model knows no time of.
+    """
+    predicted = [_prediction(model, one) for one in others]
     with inference(effort.threads):
         blocks = [[whole_call(one.tree, one.shape)] for one in others]
         times = in_rounds(blocks, effort, note)
-    return _checked(model, others, [summary(whole) for (whole,) in times])
+    return _checked(model, others, predicted, [summary(whole) for (whole,) in times])
 
 
 def _fitted(
@@ -134,9 +139,15 @@ def place_of(work: Work) -> Place:
     return Place(Entry("", doer, work.inputs, (out,), operator=ran), work)
 
 
-def _checked(model: Model, others: Sequence[Held], times: Sequence[Summary]) -> Model:
-    checks = []
-    for one, whole in zip(others, times, strict=True):
-        predicted = model.network(one.tree, analytic.count(one.tree, one.shape, memory=False))
-        checks.append(Check(one.name, whole.median, whole.low, whole.high, predicted))
+def _prediction(model: Model, one: Held) -> int:
+    return int(model.network(one.tree, analytic.count(one.tree, one.shape, memory=False)))
+
+
+def _checked(
+    model: Model, others: Sequence[Held], predicted: Sequence[int], times: Sequence[Summary]
+) -> Model:
+    checks = [
+        Check(one.name, whole.median, whole.low, whole.high, ns)
+        for one, ns, whole in zip(others, predicted, times, strict=True)
+    ]
     return replace(model, checks=tuple(checks))

@@ -15,7 +15,7 @@ from shufflenet.timing.fields import (
     take,
     whole,
 )
-from shufflenet.timing.latency import FEATURES, Check, Model
+from shufflenet.timing.latency import KINDS, Check, Model, features
 
 #: The version of a model's file; one of another version is refused.
 VERSION = 1
@@ -96,9 +96,12 @@ def _model(table: dict[str, Any], path: str) -> Model:
 
 
 def _costs(table: dict[str, Any], kind: str) -> dict[str, int]:
+    if kind not in KINDS:
+        raise FieldError(f"'costs_fs': {kind!r} is not one of {', '.join(KINDS)}")
+    known = features(kind)
     for name in table:
-        if name not in FEATURES:
-            raise FieldError(f"costs of {kind}: {name!r} is not one of {', '.join(FEATURES)}")
+        if name not in known:
+            raise FieldError(f"costs of {kind}: {name!r} is not one of {', '.join(known)}")
     return {name: whole(table, name) for name in table}
 
 

@@ -25,8 +25,8 @@ class Cell:
     """One network in one runtime at one size: its cost [MAC] and its times [ns], in their order.
 
     ``cpu`` is what processors worked for all of them [ns]. Cells of one ``batch`` were timed in
-    turns. ``failed`` is the step and the reason where it
-    could not be timed, and ``ns`` is empty then.
+    turns. ``failed`` is the step and the reason where it could not be timed, and ``ns`` is empty
+    then.
     """
 
     network: str

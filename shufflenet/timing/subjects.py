@@ -10,7 +10,7 @@ from flopcount.layers import Chain
 from flopcount.tally import Shape, Tally
 from shufflenet.counting import counted
 from shufflenet.network import Network, network
-from shufflenet.quantities import Input
+from shufflenet.quantities import Input, read_size
 from shufflenet.targets import (
     ModuleTarget,
     OnnxTarget,
@@ -18,6 +18,7 @@ from shufflenet.targets import (
     TargetError,
     read_arguments,
     resolve,
+    runs_code,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _WRITTEN = r"(?P<target>.+?)(:(?P<arguments>[A-Za-z_]\w*=.*))?"
 # A value may hold commas itself: widths=132,264,528,stem=12
 _BETWEEN = r",(?=[A-Za-z_]\w*=)"
 _COLOURS = 3
+_NO_SPEC = "{}: only the networks of specs are known layer by layer"
 
 
 class Subject(NamedTuple):
@@ -83,11 +85,20 @@ def tally_of(subject: Subject, size: tuple[int, int]) -> tuple[Tally, tuple[int,
 def tree_of(subject: Subject, size: tuple[int, int] | None = None) -> tuple[Chain, Shape]:
     """The layer tree of a spec's network on an image of a size, or of its own, and the image.
 
-    Raises TargetError where it is no spec's network, and what `tally_of` does.
+    The text may have the size too: ``shufflenet:size=192x256``. No code of the user's is run.
+    Raises TargetError where it is no spec's network, or the size is given twice; QuantityError for
+    a size that is none; SpecError for a spec that breaks a rule.
     """
-    found = resolve(subject.target, subject.arguments)
+    if runs_code(subject.target):
+        raise TargetError(_NO_SPEC.format(subject.text))
+    given = dict(subject.arguments)
+    if "size" in given:
+        if size is not None:
+            raise TargetError(f"{subject.text}: its size is given twice")
+        size = read_size(str(given.pop("size")))
+    found = resolve(subject.target, given)
     if not isinstance(found, SpecTarget):
-        raise TargetError(f"{subject.text}: only the networks of specs are known layer by layer")
+        raise TargetError(_NO_SPEC.format(subject.text))
     return _at(subject, found.network, size or found.network.frame.size)
 
 

@@ -65,15 +65,16 @@ class Trial(NamedTuple):
 def loaded(job: Job) -> Trial:
     """The network of a job in its runtime.
 
-    Raises WrongOutputError where the output is not eager's within the runtime's tolerance. What
-    else goes wrong is passed on: it is the end of the process, and the reason that is told.
+    Raises WrongOutputError where the output is not eager's within the runtime's tolerance, or no
+    tensor. What else goes wrong is passed on: it is the end of the process, and the reason that is
+    told.
     """
     import numpy as np
 
     chosen = runtime(job.runtime)
     module = module_of(read_subject(job.network), job.size, job.seed)
     image = np.random.default_rng(job.seed).standard_normal(job.shape, dtype=np.float32)
-    expected = eager.load(module, job.shape, job.threads, job.folder)(image).copy()
+    expected = eager.output(module, image, job.threads)
     call = chosen.load(module, job.shape, job.threads, job.folder)
     off = check(call(image), expected, chosen.tolerance)
     return Trial(call, image, off, chosen.tolerance)

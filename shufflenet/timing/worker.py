@@ -25,7 +25,7 @@ from shufflenet.timing.trial import Job, Trial, loaded
 
 
 def serve(requests: Iterable[str], replies: TextIO) -> None:
-    """Answer requests, a line each, until there are no more, or an output is wrong.
+    """Answer requests, a line each, until there are no more.
 
     Raises ValueError for what is no request.
     """

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, Queue
 from threading import Thread
+from time import monotonic, sleep
 from typing import IO, Any, Protocol
 
 from shufflenet.timing.samples import Turn, Warmth
@@ -27,6 +28,8 @@ _TAIL = 1
 _LONGEST = 300
 # How long one that is told to end may take before it is made to [s].
 _PATIENCE = 5
+# How long it is left alone between two looks at whether it has ended [s].
+_GLANCE = 0.01
 
 
 class WorkerError(Exception):
@@ -77,6 +80,7 @@ class Process:
             )
         except OSError as error:
             raise WorkerError("start", f"no process: {error.strerror}") from error
+        self._ended = False
         self._answers: Queue[bytes | None] = Queue()
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -106,8 +110,7 @@ class Process:
         with suppress(OSError):
             # Told so, it ends by itself.
             self._process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_PATIENCE)
+        self._wait()
         self._kill()
         for listener in self._listeners:
             listener.join(_PATIENCE)
@@ -148,10 +151,9 @@ class Process:
 
     def _end(self) -> str:
         """Why the process ended: the signal, or the code and the last line that it said."""
-        try:
-            code = self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._kill()
+        went_on = not self._wait()
+        code = self._kill()
+        if went_on:
             return "closed its output, and went on"
         if code < 0:
             known = {s.value: s.name for s in signal.Signals}
@@ -160,13 +162,32 @@ class Process:
         last = self._said[-1].decode(errors="replace").strip() if self._said else ""
         return f"ended with exit code {code}" + (f": {last}" if last else "")
 
-    def _kill(self) -> None:
-        # One that has been waited for may have left its number to another.
-        if self._process.poll() is None:
-            with suppress(ProcessLookupError):
+    def _wait(self) -> bool:
+        """Whether the process ends by itself in time; it is left to be waited for."""
+        end = monotonic() + _PATIENCE
+        while not self._ended and not self._has_ended():
+            if monotonic() > end:
+                return False
+            sleep(_GLANCE)
+        return True
+
+    def _has_ended(self) -> bool:
+        if hasattr(os, "waitid"):
+            options = os.WEXITED | os.WNOWAIT | os.WNOHANG
+            return os.waitid(os.P_PID, self._process.pid, options) is not None
+        # macOS has it from Python 3.13 on; its group keeps the number while anything is in it.
+        return self._process.poll() is not None
+
+    def _kill(self) -> int:
+        """End the process, and what it has started; its exit code."""
+        if not self._ended:
+            # Until it is waited for, no other process can have its number.
+            # macOS does not permit it where all in the group have ended.
+            with suppress(ProcessLookupError, PermissionError):
                 # The group is the process's own: nothing else is in it.
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            self._ended = True
+        return self._process.wait()
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from shufflenet.timing.agreement import WrongOutputError
 from shufflenet.timing.runtimes.needs import lacking
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def missing() -> str:
@@ -24,3 +28,21 @@ def load(module: Any, shape: tuple[int, ...], threads: int, folder: str) -> Call
             return module(torch.from_numpy(image)).numpy()
 
     return call
+
+
+def output(module: Any, image: Any, threads: int) -> Any:
+    """What the module gives for one array, as another. Raises as `one_tensor` does."""
+    import torch
+
+    torch.set_num_threads(threads)
+    with torch.inference_mode():
+        return one_tensor(module(torch.from_numpy(image))).numpy().copy()
+
+
+def one_tensor(output: Any) -> Tensor:
+    """What a module gave, which must be a tensor. Raises WrongOutputError where it is none."""
+    from torch import Tensor
+
+    if not isinstance(output, Tensor):
+        raise WrongOutputError(f"the output is of type {type(output).__name__}, not one tensor")
+    return output
