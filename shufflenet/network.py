@@ -137,6 +137,19 @@ def assemble(
     return Network(frame, scale, dict(widths), rounded, _tree(units), rows)
 
 
+def changed(
+    net: Network, size: tuple[int, int] | None = None, widths: Collection[int] | None = None
+) -> Network:
+    """The network on an image of another ``size`` (height, width) [px], or at other widths.
+
+    ``widths`` are one for each stage. Raises SpecError and QuantityError as `network` does.
+    """
+    frame = net.frame if size is None else net.frame._replace(size=check_size(*size))
+    if widths is None:
+        return assemble(frame, net.widths, net.scale, net.rounded)
+    return assemble(frame, _given_widths(frame, widths, net.stem), net.scale)
+
+
 def _tree(units: list[Placed]) -> Chain:
     layers: dict[str, list[tuple[str, Layer]]] = {}
     for placed in units:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from shufflenet.builder import build
-from shufflenet.network import Network, network
+from shufflenet.network import Network, changed
 from shufflenet.targets import (
     ModuleTarget,
     OnnxTarget,
@@ -101,22 +101,8 @@ def _of_spec(name: str, arguments: Mapping[str, Any], choices: Choices) -> Subje
     assert isinstance(found, SpecTarget)
     net = found.network
     if choices.widths is not None or choices.size is not None:
-        net = _changed(net, choices)
+        net = changed(net, choices.size, choices.widths)
     return Subject(name, drawn(net, choices.seed or 0), tuple(net.input))
-
-
-def _changed(net: Network, choices: Choices) -> Network:
-    frame = net.frame
-    return network(
-        net.spec,
-        net.groups,
-        scale=net.scale,
-        size=choices.size or (net.input[2], net.input[3]),
-        widths=choices.widths or net.stage_widths,
-        stem=net.stem,
-        unit=frame.unit,
-        cardinality=frame.cardinality,
-    )
 
 
 def drawn(net: Network, seed: int) -> nn.Module:

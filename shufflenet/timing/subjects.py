@@ -9,7 +9,7 @@ from flopcount import analytic
 from flopcount.layers import Chain
 from flopcount.tally import Shape, Tally
 from shufflenet.counting import counted
-from shufflenet.network import Network, network
+from shufflenet.network import Network, changed
 from shufflenet.quantities import Input, read_size
 from shufflenet.targets import (
     ModuleTarget,
@@ -151,17 +151,7 @@ def _check_module(subject: Subject, found: ModuleTarget | OnnxTarget) -> ModuleT
 
 
 def _at(subject: Subject, net: Network, size: tuple[int, int]) -> tuple[Chain, Shape]:
-    frame = net.frame
-    again = network(
-        net.spec,
-        net.groups,
-        scale=net.scale,
-        size=size,
-        widths=net.stage_widths,
-        stem=net.stem,
-        unit=frame.unit,
-        cardinality=frame.cardinality,
-    )
+    again = changed(net, size)
     names = [name for name, _ in again.tree.children]
     if not subject.until:
         return again.tree, again.input
