@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, NamedTuple, TypeAlias, assert_never
 
 from flopcount import analytic
@@ -119,17 +120,29 @@ def _module(
     used = inputs or target.inputs
     if not used:
         raise TargetError(f"{target.name}: has no usual input: give one, such as 1x3x224x224")
-    own = own_code(target.name, DataDependentError) if target.own else nullcontext()
-    try:
-        with seeded():
-            tensors = [_tensor(target, given, execution) for given in used]
-            with own:
+    with seeded():
+        tensors = [_tensor(target, given, execution) for given in used]
+        with running(target, used):
+            try:
                 tally = count(target.module, *tensors, execution=execution, backward=backward)
-    except DataDependentError as error:
-        reason = str(error).partition(":  count(")[0].partition(", and shapes alone")[0]
-        raise TargetError(
-            f"{target.name}: {reason}: it is counted as it runs, with execution real"
-        ) from error
+            except DataDependentError as error:
+                reason = str(error).partition(":  count(")[0].partition(", and shapes alone")[0]
+                raise TargetError(
+                    f"{target.name}: {reason}: it is counted as it runs, with execution real"
+                ) from error
+    return Counted(target.name, "module", tally, used, backward, execution)
+
+
+@contextmanager
+def running(target: ModuleTarget, used: tuple[Input, ...]) -> Iterator[None]:
+    """Where a module runs on inputs.
+
+    Raises TargetError where they do not fit it; OwnCodeError where the user's own code raises
+    anything else.
+    """
+    try:
+        with own_code(target.name) if target.own else nullcontext():
+            yield
     except OwnCodeError as error:
         where = _unfit(error.__cause__)
         if where is None:
@@ -139,7 +152,6 @@ def _module(
         raise
     except (RuntimeError, TypeError, ValueError, LookupError, AssertionError, OSError) as error:
         raise _misfit(target, used, error) from error
-    return Counted(target.name, "module", tally, used, backward, execution)
 
 
 def _misfit(

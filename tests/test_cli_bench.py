@@ -234,7 +234,7 @@ BAD = {
     "a module that is cut": (("torchvision:alexnet:until=x",), "only a spec's network is cut"),
     "a size that does not fit": (("torchvision:vit_b_16", "--size", "32"), "1x3x32x32"),
     "an ONNX file": (("net.onnx",), "ONNX"),
-    "own code by its layers": (("boom.py:boom", "--layers"), "boom.py:boom: only the networks of"),
+    "an ONNX file by its layers": (("net.onnx", "--layers"), "net.onnx: an ONNX file is no module"),
     "no time": (("--time", "0"), "'0'"),
     "a long time": (("--time", "86401"), "'86401'"),
     "a turn longer than a step": (

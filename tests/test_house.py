@@ -67,6 +67,10 @@ MADE_OF_TORCH = [
     "shufflenet.programs",
     "shufflenet.timing.graphs",
     "shufflenet.timing.exporting",
+    "shufflenet.timing.steps",
+    "shufflenet.timing.following",
+    "shufflenet.timing.memory",
+    "shufflenet.timing.module_leaves",
 ]
 # What runs or converts a network, and the runtime of ours that alone may load it.
 PLUGGED = {
@@ -101,6 +105,7 @@ TIMED = [
     "shufflenet.timing.runtimes",
     "shufflenet.timing.subjects",
     "shufflenet.timing.eager_layers",
+    "shufflenet.timing.layering",
 ]
 # Who alone may import what.
 ONLY = {
@@ -166,6 +171,7 @@ FLOORS = [
     [
         "shufflenet.timing.samples",
         "shufflenet.timing.machine",
+        "shufflenet.timing.changes",
         "shufflenet.timing.fields",
         "shufflenet.timing.work",
         "shufflenet.timing.latency",
@@ -208,7 +214,13 @@ FLOORS = [
         "shufflenet.timing.lookup",
         "shufflenet.timing.rounds",
         "shufflenet.timing.roofs",
+        "shufflenet.timing.leaves",
+        "shufflenet.timing.steps",
+        "shufflenet.timing.following",
+        "shufflenet.timing.memory",
+        "shufflenet.timing.module_leaves",
         "shufflenet.timing.layer_records",
+        "shufflenet.timing.layer_changes",
         "shufflenet.timing.eager_layers",
         "shufflenet.timing.layer_files",
         "shufflenet.timing.training",
@@ -216,7 +228,7 @@ FLOORS = [
         "shufflenet.timing.learning",
     ],
     ["shufflenet.timing.subjects", "shufflenet.timing.trial", "shufflenet.timing.worker"],
-    ["shufflenet.timing.workers", "shufflenet.timing.benching"],
+    ["shufflenet.timing.workers", "shufflenet.timing.benching", "shufflenet.timing.layering"],
     [
         "shufflenet.audit_tables",
         "shufflenet.design.answers",

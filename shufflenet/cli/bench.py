@@ -37,7 +37,6 @@ _NOT_OF_LAYERS = {
     "runtimes": "runtime",
     "seconds": "time",
     "timeout": "timeout",
-    "earlier": "against",
 }
 
 
@@ -68,6 +67,8 @@ class _Asked(NamedTuple):
         "shufflecost bench --format json -o before.json",
         "shufflecost bench --against before.json",
         "shufflecost bench shufflenet:groups=3 --layers",
+        "shufflecost bench torchvision:shufflenet_v2_x1_0 --layers --format json -o layers.json",
+        "shufflecost bench net.py:Net --layers --against layers.json",
         own=True,
         codes=("done, and every cell was timed", "sound input, but a cell failed"),
     ),
@@ -122,12 +123,15 @@ class _Asked(NamedTuple):
     help="Of images, and of the weights of specs.",
 )
 @click.option(
-    "--against", "earlier", type=options.FILE, help="Compare with this record, cell by cell."
+    "--against",
+    "earlier",
+    type=options.FILE,
+    help="Compare with this record, cell by cell or layer by layer.",
 )
 @click.option(
     "--layers",
     is_flag=True,
-    help="Every layer of one spec's network in PyTorch eager, beneath this machine's roofline.",
+    help="Every layer of one network in PyTorch eager, beneath this machine's roofline.",
 )
 @options.output_options
 def bench(
@@ -156,13 +160,14 @@ def bench(
     before it is warmed up and timed, in turns with the others, one at a time. One that crashes,
     hangs or is wrong is told with its reason, the others go on, and the exit code is 1.
 
-    With --layers, each layer of one spec's network is timed at its real shapes, in --repeat rounds
-    (15 unless given), and held against what products and copies reach in the same rounds.
+    With --layers, each layer of one network is timed at its real shapes, in --repeat rounds (15
+    unless given), and held against what products and copies reach in the same rounds: the leaves of
+    a spec at its own size, or of a module at 224x224, each layer and function that it calls.
 
     A callable or a runtime of yours (package.module:NAME) is code, and it is RUN.
     """
     if layers:
-        return _layers(networks, sizes, threads, seed, form, path)
+        return _layers(networks, sizes, threads, seed, earlier, form, path)
     if seconds / rounds >= timeout:
         raise click.UsageError(
             f"--time {seconds:g} in --repeat {rounds} turns takes longer than --timeout {timeout:g}"
@@ -206,6 +211,7 @@ def _layers(
     sizes: tuple[tuple[int, int], ...],
     threads: int,
     seed: int,
+    earlier: str | None,
     form: Form,
     path: str | None,
 ) -> int:
@@ -222,7 +228,7 @@ def _layers(
     given = ctx.get_parameter_source("rounds") is not default
     rounds = ctx.params["rounds"] if given else Rounds().rounds
     effort = Rounds(threads, rounds, seed)
-    return show_layers(networks[0], next(iter(sizes), None), effort, form, path)
+    return show_layers(networks[0], next(iter(sizes), None), effort, earlier, form, path)
 
 
 def _started(job: Job, timeout: float) -> Process:

@@ -176,8 +176,9 @@ def widths(
 def roofline(network: str | None, record: str | None, path: str) -> int:
     """Speed against arithmetic intensity: every layer of a network beneath the machine's roofs.
 
-    NETWORK is a bundled spec or a .toml file, with arguments behind a colon:
-    shufflenet:scale=0.5,groups=3. It is timed in PyTorch eager on one thread, with the roofs.
+    NETWORK is what `shufflecost bench` takes, with arguments behind a colon:
+    shufflenet:scale=0.5,groups=3. It is timed in PyTorch eager on one thread, with the roofs. A
+    callable of yours is code, and it is RUN.
     """
     from shufflenet.cli.timed_layers import timed
     from shufflenet.timing.layer_files import load_layers

@@ -30,34 +30,51 @@ def spec_tree(network: str, size: tuple[int, int] | None = None) -> tuple[Chain,
 
 
 def timed(network: str, size: tuple[int, int] | None, effort: Effort) -> LayerRecord:
-    """The layers of a spec's network on an image of a size, or of its own.
+    """The layers of a network on an image of a size, or of its own.
 
-    Raises click's exception where it is no spec's, or torch is not installed.
+    Raises click's exception where it is none or takes no such image, its code fails, or torch is
+    not installed.
     """
     if find_spec("torch") is None:
         raise click.UsageError("timing layers needs torch: pip install 'shufflecost[torch]'")
-    from shufflenet.timing.eager_layers import time_layers
+    from shufflenet.targets import OwnCodeError, TargetError
+    from shufflenet.timing import layering
+    from shufflenet.timing.subjects import read_subject
 
-    tree, shape = spec_tree(network, size)
-    with redirect_stdout(sys.stderr):
-        return time_layers(
-            tree,
-            shape,
-            network.strip(),
-            effort,
-            lambda number: say(f"round {number} of {effort.rounds}"),
-        )
+    def note(number: int) -> None:
+        say(f"round {number} of {effort.rounds}")
+
+    try:
+        # What the code prints must not be taken for the result.
+        with redirect_stdout(sys.stderr):
+            return layering.timed(read_subject(network), size, effort, note)
+    except OwnCodeError as error:
+        say(error.told.rstrip())
+        raise click.ClickException(str(error)) from error
+    except TargetError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def show_layers(
-    network: str, size: tuple[int, int] | None, effort: Effort, form: Form, path: str | None
+    network: str,
+    size: tuple[int, int] | None,
+    effort: Effort,
+    earlier: str | None,
+    form: Form,
+    path: str | None,
 ) -> int:
-    """Time the layers of a network and show them beneath the roofs; the exit code."""
-    from shufflenet.timing.layer_files import layers_json
+    """Time the layers of a network and show them beneath the roofs; the exit code.
+
+    ``earlier`` is the file of a record that they are set beside.
+    """
+    from shufflenet.timing.layer_changes import since
+    from shufflenet.timing.layer_files import layers_json, load_layers
     from shufflenet.timing.layer_tables import layer_table
 
     if path is not None:
         check_writable(path)
+    old = None if earlier is None else load_layers(earlier)
     record = timed(network, size, effort)
-    emit(form, path, lambda: layer_table(record), lambda: layers_json(record))
+    beside = None if old is None else since(record, old, str(earlier))
+    emit(form, path, lambda: layer_table(record, beside), lambda: layers_json(record, beside))
     return 0

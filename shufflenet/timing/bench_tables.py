@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from flopcount.report import Cell as Shown
 from flopcount.report import Table
+from shufflenet.timing.layer_tables import BESIDE, change_cells
 from shufflenet.timing.record_files import ALONE, Beside
 from shufflenet.timing.records import Cell, Record, against, conditions, speedup
 
@@ -17,7 +18,7 @@ _HEADERS = (
 # A load above which the clock is shared.
 _BUSY = 0.5
 _PAPER = ("Paper [ms]", "Paper's actual")
-_BEFORE = ("Before [ms]", "New/old", "Change")
+_BEFORE = ("Before [ms]", *BESIDE)
 
 
 def bench_table(record: Record, beside: Beside = ALONE) -> Table:
@@ -74,12 +75,7 @@ def _paper(cell: Cell, beside: Beside) -> tuple[Shown, ...]:
 
 
 def _before(record: Record, cell: Cell, old: Record) -> tuple[Shown, ...]:
-    found = against(record, cell, old)
-    if found is None:
-        return ("", "", "")
-    says = "within noise" if found.change == "noise" else found.change
-    noisy = "~" if found.change == "noise" else ""
-    return _ms(found.before.median), f"{noisy}{float(found.ratio):.3f}", says
+    return change_cells(against(record, cell, old), _ms)
 
 
 def _ms(time: int) -> str:

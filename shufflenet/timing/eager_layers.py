@@ -11,6 +11,7 @@ from flopcount import analytic
 from flopcount.layers import Branches, Identity, Layer
 from flopcount.tally import Shape
 from shufflenet.timing.layer_records import LayerRecord, LayerTime
+from shufflenet.timing.leaves import Check, Cost, Leaf, Leaves, Totals
 from shufflenet.timing.machine import this_machine
 from shufflenet.timing.roofs import Copied, Dense, Roof
 from shufflenet.timing.rounds import Call, Effort, in_rounds
@@ -48,49 +49,63 @@ def inference(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def time_layers(
-    tree: Layer,
-    shape: Shape,
-    name: str,
-    effort: Effort,
-    note: Callable[[int], object] = lambda number: None,
-) -> LayerRecord:
-    """Every leaf of a tree timed on an image ``(1, c, h, w)``; in the same rounds whole and roofs.
+def tree_leaves(tree: Layer, shape: Shape, name: str) -> Leaves:
+    """A layer tree by its leaves on an image ``(n, c, h, w)``; ``name`` is the network's.
 
-    What several leaves do alike is timed once. ``name`` is what the record calls the network;
-    ``note`` is told the number of each round. Raises BuildError where it cannot be built.
+    Raises BuildError where it cannot be built.
     """
-    import torch
-
     tally = analytic.count(tree, shape, memory=False)
     own = places(tree, tally)
     works = tuple(dict.fromkeys(place.work for place in own))
+    totals = Totals(int(tally.macs), int(tally.params))
+    return Leaves(
+        name,
+        tuple(shape),
+        tuple(Leaf(Cost.of(place, tally.element_bytes), place.work) for place in own),
+        dict(zip(works, calls_of(works), strict=True)),
+        whole_call(tree, shape),
+        Check(totals, totals, {}),
+    )
+
+
+def time_layers(
+    network: Leaves,
+    effort: Effort,
+    note: Callable[[int], object] = lambda number: None,
+) -> LayerRecord:
+    """Every leaf of a network timed; in the same rounds the whole and the roofs.
+
+    What several leaves do alike is timed once. ``note`` is told the number of each round. Raises
+    what a leaf raises.
+    """
+    import torch
+
     with inference(effort.threads):
         dense, copies = _dense(), _copies()
         blocks = [
-            [whole_call(tree, shape), *calls_of(works)],
+            [network.whole, *network.calls.values()],
             [_smallest()],
             *([call] for _, _, call in dense),
             *([call] for _, call in copies),
         ]
         found = [[summary(times) for times in block] for block in in_rounds(blocks, effort, note)]
     (whole, *own_times), *rest = found
-    by_work = dict(zip(works, own_times, strict=True))
+    by_work = dict(zip(network.calls, own_times, strict=True))
     roof = _roof(
         [(label, macs) for label, macs, _ in dense],
         [moved for moved, _ in copies],
         [times for (times,) in rest],
     )
-    layers = tuple(LayerTime.of(place, tally.element_bytes, by_work[place.work]) for place in own)
     return LayerRecord(
         this_machine({"torch": torch.__version__}),
         datetime.now(UTC).isoformat(timespec="seconds"),
         effort,
-        name,
-        tuple(shape),
-        layers,
+        network.name,
+        network.shape,
+        tuple(LayerTime(*cost, by_work[work]) for cost, work in network.leaves),
         whole,
         roof,
+        network.check,
     )
 
 

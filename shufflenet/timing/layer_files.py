@@ -6,6 +6,7 @@ from typing import Any
 
 from flopcount.tally import Shape
 from shufflenet.quantities import rounded_half_up
+from shufflenet.timing.changes import before_json
 from shufflenet.timing.fields import (
     FieldError,
     check_version,
@@ -19,18 +20,23 @@ from shufflenet.timing.fields import (
     whole,
     wholes,
 )
+from shufflenet.timing.layer_changes import Key, Since
 from shufflenet.timing.layer_records import KindTime, LayerRecord, LayerTime, by_kind, verdict
+from shufflenet.timing.leaves import Check, Totals
 from shufflenet.timing.roofs import Copied, Dense, Roof
 from shufflenet.timing.rounds import Effort
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1
 _DIGITS = 4
+# The leaves that a comparison tells apart.
+_APART = ("added", "gone", "altered")
 
 
-def layers_json(record: LayerRecord) -> dict[str, Any]:
-    """The record as the object for JSON."""
+def layers_json(record: LayerRecord, beside: Since | None = None) -> dict[str, Any]:
+    """The record as the object for JSON, beside an earlier one where there is one."""
     roof = record.roof
+    before = [None] * len(record.layers) if beside is None else beside.leaves
     return {
         "layer_times": VERSION,
         "date": record.date,
@@ -41,6 +47,8 @@ def layers_json(record: LayerRecord) -> dict[str, Any]:
         "network": record.network,
         "input": list(record.shape),
         "macs": record.macs,
+        "check": record.check and _check_json(record.check),
+        "against": beside and _since_json(beside),
         "whole": times_json(record.whole),
         "summed_ns": record.summed,
         "roof": {
@@ -63,8 +71,35 @@ def layers_json(record: LayerRecord) -> dict[str, Any]:
             ],
         },
         "kinds": [_kind_json(kind) for kind in by_kind(record)],
-        "layers": [_layer_json(layer, roof) for layer in record.layers],
+        "layers": [
+            {**_layer_json(layer, roof), "before": before_json(earlier)}
+            for layer, earlier in zip(record.layers, before, strict=True)
+        ],
     }
+
+
+def _check_json(check: Check) -> dict[str, Any]:
+    return {
+        "params": check.leaves.params,
+        "counted_macs": check.whole.macs,
+        "counted_params": check.whole.params,
+        "uncounted": dict(check.uncounted),
+    }
+
+
+def _since_json(beside: Since) -> dict[str, Any]:
+    return {
+        "file": beside.where,
+        "date": beside.date,
+        "differences": list(beside.differences),
+        "whole": before_json(beside.whole),
+        **{name: list(map(_key_json, getattr(beside, name))) for name in _APART},
+    }
+
+
+def _key_json(key: Key) -> dict[str, Any]:
+    path, kind, number = key
+    return {"path": path, "kind": kind, "number": number}
 
 
 def _kind_json(kind: KindTime) -> dict[str, Any]:
@@ -127,6 +162,20 @@ def _record(table: dict[str, Any]) -> LayerRecord:
         tuple(_layer(layer) for layer in tables(table, "layers")),
         read_times(take(table, "whole", dict)),
         _roof(take(table, "roof", dict)),
+        _check(table),
+    )
+
+
+def _check(table: dict[str, Any]) -> Check | None:
+    # Records of networks of specs had none at first.
+    found = take({"check": None} | table, "check", (dict, type(None)))
+    if found is None:
+        return None
+    lost = take(found, "uncounted", dict)
+    return Check(
+        Totals(whole(table, "macs"), whole(found, "params")),
+        Totals(whole(found, "counted_macs"), whole(found, "counted_params")),
+        {name: whole(lost, name) for name in lost},
     )
 
 

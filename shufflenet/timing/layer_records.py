@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from flopcount.integers import product
 from flopcount.tally import Shape
+from shufflenet.timing.leaves import Check, Cost
 from shufflenet.timing.machine import Machine
 from shufflenet.timing.roofs import Judged, Roof, judged
 from shufflenet.timing.rounds import Effort
 from shufflenet.timing.samples import Summary
-from shufflenet.timing.work import Place
 
 
 class LayerTime(NamedTuple):
@@ -27,19 +26,17 @@ class LayerTime(NamedTuple):
     moved: int
     times: Summary
 
-    @classmethod
-    def of(cls, place: Place, element_bytes: int, times: Summary) -> Self:
-        """A leaf where it stands, with its time."""
-        entry = place.entry
-        moved = product(entry.moved, element_bytes)
-        ends = (entry.inputs, entry.outputs)
-        return cls(entry.path, place.kind, *ends, entry.macs, entry.params, moved, times)
+    @property
+    def cost(self) -> Cost:
+        """What is known of it without a clock."""
+        return Cost(*self[:-1])
 
 
 class LayerRecord(NamedTuple):
     """The leaves of a network in order, the whole of it, and the roofs, from the same rounds.
 
-    ``shape`` is that of its image, ``(n, c, h, w)``.
+    ``shape`` is that of its image, ``(n, c, h, w)``. ``check`` holds the leaves against a count of
+    the whole; None where nothing tells.
     """
 
     machine: Machine
@@ -50,6 +47,7 @@ class LayerRecord(NamedTuple):
     layers: tuple[LayerTime, ...]
     whole: Summary
     roof: Roof
+    check: Check | None = None
 
     @property
     def summed(self) -> int:

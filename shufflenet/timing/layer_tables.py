@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 from flopcount.report import Cell, Table
+from shufflenet.timing.changes import Against
+from shufflenet.timing.layer_changes import Since
 from shufflenet.timing.layer_records import (
     KindTime,
     LayerRecord,
@@ -14,6 +16,7 @@ from shufflenet.timing.layer_records import (
     light,
     verdict,
 )
+from shufflenet.timing.leaves import Check
 from shufflenet.timing.roofs import Roof, ridge
 
 _HEADERS = (
@@ -22,19 +25,34 @@ _HEADERS = (
 )
 
 
-def layer_table(record: LayerRecord) -> Table:
-    """Every leaf of a record with what bounds it, and below them every kind, the slowest first."""
+#: The columns of an earlier record, but for the unit of its times.
+BESIDE = ("New/old", "Change")
+# So many leaves are told at most.
+_TOLD = 5
+
+
+def layer_table(record: LayerRecord, beside: Since | None = None) -> Table:
+    """Every leaf of a record with what bounds it, and below them every kind, the slowest first.
+
+    Beside an earlier record every leaf is set beside its own of that.
+    """
     kinds = by_kind(record)
     rows = [_leaf(layer, record) for layer in record.layers]
     rows += [_kind(kind) for kind in kinds]
+    headers: tuple[str, ...] = _HEADERS
+    if beside is not None:
+        headers += ("Before [us]", *BESIDE)
+        earlier = [change_cells(found, _us) for found in beside.leaves]
+        earlier += [change_cells(None, _us)] * len(kinds)
+        rows = [(*row, *before) for row, before in zip(rows, earlier, strict=True)]
     size = "x".join(map(str, record.shape[2:]))
     threads = "1 thread" if record.effort.threads == 1 else f"{record.effort.threads} threads"
     return Table(
         f"{record.network} at {size}, layer by layer: PyTorch eager, {threads},"
         f" {record.machine.cpu}",
-        _HEADERS,
+        headers,
         tuple(rows),
-        tuple(_notes(record, kinds)),
+        (*_notes(record, kinds), *(() if beside is None else _beside_notes(record, beside))),
         frozenset({len(record.layers) - 1}),
         left=3,
     )
@@ -80,6 +98,15 @@ def _kind(kind: KindTime) -> tuple[Cell, ...]:
     )
 
 
+def change_cells(found: Against | None, shown: Callable[[int], str]) -> tuple[Cell, ...]:
+    """An earlier time, the ratio of the new one to it and what that says; empty where none is."""
+    if found is None:
+        return ("", "", "")
+    noisy = found.change == "noise"
+    ratio = f"{'~' if noisy else ''}{float(found.ratio):.3f}"
+    return (shown(found.before.median), ratio, "within noise" if noisy else found.change)
+
+
 def _us(ns: int) -> str:
     return f"{ns / 1e3:,.1f}"
 
@@ -106,6 +133,40 @@ def _notes(record: LayerRecord, kinds: Sequence[KindTime]) -> Iterator[str]:
     free = sum((kind.time_share for kind in kinds if not kind.macs), Fraction(0))
     yield f"layers that multiply nothing: {_percent(free)} of the time"
     yield _bounds(record)
+    if record.check is not None:
+        yield from _check_notes(record.check)
+
+
+def _check_notes(check: Check) -> Iterator[str]:
+    """What the leaves do not tell of the whole."""
+    pairs = zip(("multiply-adds", "parameters"), check.leaves, check.whole, strict=True)
+    for what, ours, whole in pairs:
+        if ours != whole:
+            yield (
+                f"the {what} of the layers are {ours:,} together, and {whole:,} by the count of the"
+                " whole network: something is counted in one of them alone"
+            )
+    if check.uncounted:
+        yield f"uncounted: {', '.join(check.uncounted)}"
+
+
+def _beside_notes(record: LayerRecord, beside: Since) -> Iterator[str]:
+    before, ratio, says = change_cells(beside.whole, lambda ns: f"{ns / 1e6:.2f}")
+    yield (
+        f"before: {beside.where}, {beside.date}; the whole network took {before} ms, new/old"
+        f" {ratio}, {says}; within noise (~): the quartiles of the two overlap"
+    )
+    if beside.differences:
+        yield f"not made alike: {'; '.join(beside.differences)}"
+    for what, keys in (
+        (f"not in {beside.where}", beside.added),
+        (f"in {beside.where} alone", beside.gone),
+        ("of other shapes or cost than before", beside.altered),
+    ):
+        if keys:
+            named = [f"{path} ({kind})" for path, kind, _ in keys[:_TOLD]]
+            more = f" and {len(keys) - _TOLD} more" if len(keys) > _TOLD else ""
+            yield f"{what}: {', '.join(named)}{more}"
 
 
 def _bounds(record: LayerRecord) -> str:

@@ -7,6 +7,8 @@ import platform
 import re
 from typing import NamedTuple
 
+from shufflenet.timing.changes import differing
+
 
 class Machine(NamedTuple):
     """What times depend on: the processor, the system, Python, and the versions of libraries."""
@@ -25,7 +27,7 @@ class Machine(NamedTuple):
         ]
         for name in sorted({*self.versions, *other.versions}):
             pairs.append((name, other.versions.get(name, "-"), self.versions.get(name, "-")))
-        return [f"{name} {before} -> {now}" for name, before, now in pairs if before != now]
+        return differing(pairs)
 
 
 def this_machine(versions: dict[str, str]) -> Machine:

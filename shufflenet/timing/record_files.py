@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from shufflenet.quantities import rounded_half_up
+from shufflenet.timing.changes import before_json
 from shufflenet.timing.fields import (
     FieldError,
     check_version,
@@ -19,7 +20,7 @@ from shufflenet.timing.fields import (
     wholes,
 )
 from shufflenet.timing.paper import Printed
-from shufflenet.timing.records import Against, Cell, Record, against, conditions, speedup
+from shufflenet.timing.records import Cell, Record, against, conditions, speedup
 from shufflenet.timing.samples import Warmth
 
 #: The version of a record. Keys are only ever added within one.
@@ -96,20 +97,9 @@ def _cell_json(record: Record, cell: Cell, beside: Beside) -> dict[str, Any]:
         "reached": _number(gain.reached),
         "noisy": gain.noisy,
         "paper": paper and {"ms": paper.ms, "ratio": _number(paper.ratio)},
-        "before": earlier and _before(earlier),
+        "before": before_json(earlier),
         "cpu_ns": cell.cpu,
         "ns": list(cell.ns),
-    }
-
-
-def _before(earlier: Against) -> dict[str, Any]:
-    before = earlier.before
-    return {
-        "median_ns": before.median,
-        "low_ns": before.low,
-        "high_ns": before.high,
-        "ratio": _number(earlier.ratio),
-        "change": earlier.change,
     }
 
 

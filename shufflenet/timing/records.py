@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from shufflenet.timing.changes import Against, compared, differing
 from shufflenet.timing.machine import Machine
 from shufflenet.timing.samples import Summary, Warmth, overlap, summary
 
 #: A cell by what it times: the network, the runtime, the size (height, width) [px].
 Key: TypeAlias = tuple[str, str, tuple[int, int]]
-#: What became of a time: beyond both spreads, or within what noise hides.
-Change: TypeAlias = Literal["slower", "faster", "noise"]
 
 # A process that has its processor for less than this share of the time had to share it, and one
 # that has so many times more than its threads did not keep to them.
@@ -116,14 +115,6 @@ class Speedup(NamedTuple):
         return self.actual / self.theory if self.actual and self.theory else None
 
 
-class Against(NamedTuple):
-    """A cell beside the same of an earlier record: the ratio of the medians, new to old."""
-
-    before: Summary
-    ratio: Fraction
-    change: Change
-
-
 def speedup(record: Record, cell: Cell) -> Speedup:
     """A cell beside the baseline, in the same runtime at the same size."""
     base = record.by_key.get((record.baseline, cell.runtime, cell.size))
@@ -146,20 +137,15 @@ def against(record: Record, cell: Cell, old: Record) -> Against | None:
     earlier = old.by_key.get(cell.key)
     if earlier is None or earlier.times is None or cell.times is None:
         return None
-    before, now = earlier.times, cell.times
-    ratio = Fraction(now.median, max(before.median, 1))
-    if overlap(now, before) or record.is_disturbed(cell) or old.is_disturbed(earlier):
-        return Against(before, ratio, "noise")
-    return Against(before, ratio, "slower" if now.median > before.median else "faster")
+    disturbed = record.is_disturbed(cell) or old.is_disturbed(earlier)
+    return compared(cell.times, earlier.times, disturbed=disturbed)
 
 
 def conditions(new: Record, old: Record) -> list[str]:
-    """What two records were not made alike in, in words: machine, versions, threads, seed."""
+    """What two records were not made alike in, in words: machine, versions, options, costs."""
     found = new.machine.differences(old.machine)
-    for name in ("threads", "seed"):
-        before, now = getattr(old, name), getattr(new, name)
-        if before != now:
-            found.append(f"{name} {before} -> {now}")
+    names = ("threads", "rounds", "seconds", "seed")
+    found += differing((name, getattr(old, name), getattr(new, name)) for name in names)
     macs = {cell.key: cell.macs for cell in old.cells}
     for cell in new.cells:
         if macs.get(cell.key, cell.macs) != cell.macs:

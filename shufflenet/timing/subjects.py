@@ -120,6 +120,19 @@ def module_of(subject: Subject, size: tuple[int, int], seed: int) -> nn.Module:
     return _check_module(subject, found).module.eval()
 
 
+def living(subject: Subject) -> ModuleTarget:
+    """A module that is no spec's, with weights, in eval mode.
+
+    Raises TargetError where it is none; OwnCodeError where the user's own code raises anything.
+    """
+    found = resolve(subject.target, subject.arguments, real=True)
+    if isinstance(found, SpecTarget):
+        raise TargetError(f"{subject.text}: a spec's network, and no module")
+    target = _check_module(subject, found)
+    target.module.eval()
+    return target
+
+
 def _lively(module: nn.Module, shape: Shape) -> nn.Module:
     """A module of drawn weights in eval mode, its batch norms as two random images leave them.
 

@@ -5,16 +5,11 @@ A network repeats its units, and networks share theirs; a work is timed once, wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from flopcount.layers import (
-    Conv,
-    Join,
-    Layer,
-    Leaf,
-    Linear,
-    leaves,
-)
+from flopcount.integers import Count
+from flopcount.layers import Conv, Join, Layer, Leaf, leaves
 from flopcount.tally import Entry, Shape, Tally
 
 #: What one leaf is: a layer, or the join of branches by its name.
@@ -55,17 +50,26 @@ def kind_name(doer: Doer, entry: Entry) -> str:
     """The kind of a leaf as people call it; convolutions by their kernel and groups."""
     if isinstance(doer, Conv):
         return conv_name(doer)
-    if isinstance(doer, Linear):
-        return "FC"
-    return (entry.operator or entry.kind).replace("_", " ")
+    return named(entry.operator or entry.kind)
+
+
+def named(kind: str) -> str:
+    """A kind or an operator of a tally as people call it."""
+    return "FC" if kind == "linear" else kind.replace("_", " ")
 
 
 def conv_name(layer: Conv) -> str:
     """A convolution by its kernel and groups: ``3x3 depthwise``, ``1x1 group convolution``."""
-    size = f"{layer.kernel}x{layer.kernel}"
     # By identity first: the groups of a depthwise layer may be a column, and are that of its width.
-    if layer.groups is layer.c_in:
-        return f"{size} depthwise" if layer.c_in != 1 else f"{size} convolution"
-    if layer.groups == 1:
+    depthwise = layer.groups is layer.c_in
+    return kernel_name((layer.kernel,) * 2, layer.c_in, None if depthwise else layer.groups)
+
+
+def kernel_name(kernel: Sequence[int], channels: Count, groups: Count | None) -> str:
+    """A convolution by its kernel, the channels it reads and its groups: None are one for each."""
+    size = "x".join(map(str, kernel))
+    if groups is None:
+        return f"{size} depthwise" if channels != 1 else f"{size} convolution"
+    if groups == 1:
         return f"{size} convolution"
-    return f"{size} depthwise" if layer.groups == layer.c_in else f"{size} group convolution"
+    return f"{size} depthwise" if groups == channels else f"{size} group convolution"

@@ -1,0 +1,211 @@
+"""The leaves of a living module: each call that it makes, at its real shapes, with its cost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flopcount.kinds import operator_of
+from flopcount.tally import Entry, Tally
+from flopcount.trace import DataDependentError, count
+from shufflenet.timing.following import Found, followed, is_torchs
+from shufflenet.timing.leaves import Check, Cost, Leaf, Leaves, Totals
+from shufflenet.timing.memory import calls_of
+from shufflenet.timing.steps import Step, in_turn, shuffles
+from shufflenet.timing.work import kernel_name, named
+
+#: The path of what a module does between those within it.
+WHOLE = "(itself)"
+_SHUFFLE = "channel shuffle"
+
+
+def module_leaves(
+    module: nn.Module, image: Tensor, name: str, counted: Tally, seed: int = 0
+) -> Leaves:
+    """A module by the leaves of one run on an image ``(n, c, h, w)``, beside the count of it.
+
+    What is timed reads numbers that are drawn from the seed. Raises what the module raises.
+    """
+    found = list(_shuffled(followed(module, image)))
+    works = {work_of(leaf): leaf for leaf in reversed(found)}
+    costs = {work: _cost(leaf) for work, leaf in works.items()}
+    leaves = tuple(
+        Leaf(costs[work]._replace(path=leaf.path or WHOLE), work)
+        for leaf, work in ((leaf, work_of(leaf)) for leaf in found)
+    )
+    whole = Step.of(module, (image,), {}, lambda tensor: 0)
+    steps = {None: whole, **{leaf.work: works[leaf.work].step for leaf in leaves}}
+    calls = calls_of(steps, seed)
+    run = calls.pop(None)
+    return Leaves(
+        name,
+        tuple(image.shape),
+        leaves,
+        calls,
+        run,
+        Check(
+            Totals(sum(leaf.cost.macs for leaf in leaves), _read(found)),
+            Totals(int(counted.macs), int(counted.params - counted.uncalled_params)),
+            dict(counted.uncounted),
+        ),
+    )
+
+
+def work_of(leaf: Found) -> Hashable:
+    """What makes leaves do the same.
+
+    A layer of torch's own is told by its class and by the functions that it calls; another module
+    by itself, since it may do what no function shows.
+    """
+    step, module = leaf.step, leaf.module
+    if module is None or not _is_plain(module) or not leaf.within:
+        return step.key
+    inner = tuple(one.key for one in leaf.within)
+    return type(module), step._replace(what=None).key, inner
+
+
+def _is_plain(module: nn.Module) -> bool:
+    hooks = module._forward_hooks or module._forward_pre_hooks
+    return is_torchs(module) and not hooks and "forward" not in module.__dict__
+
+
+def _shuffled(found: Iterable[Found]) -> Iterator[Found]:
+    """The leaves, with those functions in one that are a channel shuffle together."""
+    for (path, in_module), group in groupby(found, key=lambda x: (x.path, x.module is not None)):
+        leaves = list(group)
+        steps = [leaf.step for leaf in leaves]
+        at = 0
+        for start, end in () if in_module else shuffles(steps):
+            yield from leaves[at:start]
+            yield Found(path, in_turn(steps[start:end]), None, tuple(steps[start:end]))
+            at = end
+        yield from leaves[at:]
+
+
+def _read(found: Iterable[Found]) -> int:
+    """How many elements the parameters have that the leaves read, each counted once."""
+    read: dict[int, int] = {}
+    for leaf in found:
+        if leaf.module is not None and not leaf.within:
+            # what it does nobody has seen; they may all be read
+            read.update((id(x), x.numel()) for x in leaf.module.parameters())
+        for step in (leaf.step, *leaf.within):
+            kept = (operand.kept for operand in step.operands)
+            read.update((id(x), x.numel()) for x in kept if isinstance(x, nn.Parameter))
+    return sum(read.values())
+
+
+# --- What a leaf costs, and what it is called
+
+
+def _cost(leaf: Found) -> Cost:
+    step, tally = leaf.step, alone(leaf.step)
+    return Cost(
+        leaf.path,
+        kind_of(leaf, tally),
+        tuple(operand.shape for operand in step.operands if operand.token is not None),
+        tuple(operand.shape for operand in step.outputs),
+        int(tally.macs),
+        int(tally.params - tally.uncalled_params),
+        int(tally.bytes_moved),
+    )
+
+
+class Alone(nn.Module):
+    """One step as a module, which has what the step reads and nothing on the way has made."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__()
+        self.run = step.run
+        self.shape = Step(step.run, None, step.leaves, step.tree, ())
+        self.names: list[str] = []
+        for place, operand in enumerate(step.operands):
+            own = operand.kept if operand.token is None else None
+            name = "" if own is None else f"own{place}"
+            self.names.append(name)
+            if isinstance(own, nn.Parameter):
+                self.register_parameter(name, own)
+            elif own is not None:
+                self.register_buffer(name, own)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """The call, with its other operands."""
+        given = iter(inputs)
+        tensors = [getattr(self, name) if name else next(given) for name in self.names]
+        args, kwargs = self.shape.arguments(tensors)
+        return self.run(*args, **kwargs)
+
+
+def alone(step: Step) -> Tally:
+    """The tally of one step at its shapes."""
+    module = Alone(step)
+    made = [operand for operand in step.operands if operand.token is not None]
+    shapes = [
+        torch.empty_strided(x.size, x.stride, dtype=x.dtype, device="meta")
+        if x.kept is None
+        else x.kept
+        for x in made
+    ]
+    try:
+        return count(module, *shapes)
+    except DataDependentError:
+        drawn = [torch.rand(x.size, dtype=x.dtype) if x.kept is None else x.kept for x in made]
+        return count(module, *drawn, execution="real")
+
+
+# Kinds that are many operators, which are told by their names.
+_MANY_NAMES = (
+    "activation elementwise norm reduce index copy create random sort compare loss vision rnn"
+    " uncounted"
+)
+_MANY = frozenset(_MANY_NAMES.split())
+
+
+def kind_of(leaf: Found, tally: Tally) -> str:
+    """The kind of a leaf as people call it, as those of a layer tree are called."""
+    if leaf.within and [(0, len(leaf.within))] == list(shuffles(leaf.within)):
+        return _SHUFFLE
+    step, entries = leaf.step, tally.entries
+    if leaf.module is not None and is_torchs(leaf.module) and len(entries) > 1:
+        # such as a convolution that pads by itself
+        entries = tuple(entry for entry in entries if entry.macs)
+    if len(entries) == 1:
+        return _entry_name(entries[0], [step, *leaf.within])
+    if leaf.module is None or len(leaf.within) == 1:
+        called = step if leaf.module is None else leaf.within[0]
+        return named(operator_of(called.name))
+    if not leaf.within and [x.token for x in step.operands] == [x.token for x in step.outputs]:
+        return "identity"
+    # as a class is named: MultiheadAttention
+    name = type(leaf.module).__name__
+    return " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+[a-z]*", name)).lower()
+
+
+def _entry_name(entry: Entry, steps: Sequence[Step]) -> str:
+    if entry.kind == "conv":
+        return next(filter(None, map(_conv_name, steps)), "convolution")
+    if entry.kind == "adaptive_avg_pool" and set(entry.outputs[0][2:]) == {1}:
+        return "global avg pool"
+    return named(entry.operator if entry.kind in _MANY and entry.operator else entry.kind)
+
+
+def _conv_name(step: Step) -> str:
+    """The name of a convolution by the shapes that it was called with; "" of another function."""
+    name = operator_of(step.name)
+    if not name.startswith("conv") or len(step.operands) < 2 or not step.outputs:
+        return ""
+    image, weight = step.operands[:2]
+    if name.startswith("conv_transpose"):
+        # (c, d/g, k, k)
+        groups = step.outputs[0].size[-len(weight.size) + 1] // weight.size[1]
+        return f"{'x'.join(map(str, weight.size[2:]))} transposed convolution" + (
+            "" if groups == 1 else " in groups"
+        )
+    # (n, c, h, w), or without n; weight (d, c/g, k, k)
+    channels = image.size[-len(weight.size) + 1]
+    return kernel_name(weight.size[2:], channels, channels // weight.size[1])

@@ -1,0 +1,234 @@
+"""One call that a living module makes, kept so that it can be made again, and known from others.
+
+A tensor that goes into it is kept by where it lies in memory and not with its values, but for those
+that nothing on the way has made (parameters, buffers) and those that are no plain floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+
+from flopcount.tally import Shape
+
+# Of these types any values do: how long an operator takes does not depend on them.
+_FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Stands in the arguments of a step for one of its operands, by its place among these."""
+
+    place: int
+
+
+class Operand(NamedTuple):
+    """A tensor that goes into a step or comes out: how it lies in memory, and which it is.
+
+    ``token`` numbers those that are made on the way; None is of one that nothing has made. ``kept``
+    is the tensor where its values, or itself, are needed; a copy of it, where it was made.
+    """
+
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    token: int | None
+    kept: Tensor | None
+
+    @classmethod
+    def of(cls, tensor: Tensor, token: int | None, *, needed: bool = True) -> Operand:
+        """A tensor by what there is to know; its values are not ``needed`` of what comes out."""
+        plain = _is_plain(tensor)
+        strides = tensor.stride() if tensor.layout is torch.strided else ()
+        kept = None
+        if token is None:
+            kept = tensor
+        elif needed and not plain:
+            kept = tensor.detach().clone()
+        return cls(tuple(tensor.shape), strides, tensor.dtype, token, kept)
+
+    @property
+    def shape(self) -> Shape:
+        """Its sizes."""
+        return Shape(*self.size)
+
+    @property
+    def span(self) -> int:
+        """How many elements there are from its first to its last, gaps and all."""
+        if 0 in self.size:
+            return 0
+        return 1 + sum((s - 1) * t for s, t in zip(self.size, self.stride, strict=True))
+
+    @property
+    def key(self) -> Hashable:
+        """What its part in the time of a call depends on."""
+        values = self.kept is not None and self.dtype not in _FLOATS
+        made = self.token is not None
+        return self.size, self.stride, self.dtype, made, id(self.kept) if values else None
+
+
+class Step(NamedTuple):
+    """A call: what is called, and with what; ``outputs`` are what came out.
+
+    ``leaves`` are its arguments, flat, with places in the stead of tensors; ``what`` says which
+    calls do the same with the same arguments.
+    """
+
+    run: Callable[..., Any]
+    what: Hashable
+    leaves: tuple[Any, ...]
+    tree: TreeSpec
+    operands: tuple[Operand, ...]
+    outputs: tuple[Operand, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        run: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        token: Callable[[Tensor], int | None],
+    ) -> Step:
+        """A call of these arguments, in which the same tensor stays the same."""
+        flat, tree = tree_flatten((args, dict(kwargs)))
+        places: dict[int, At] = {}
+        operands: list[Operand] = []
+        for leaf in flat:
+            if isinstance(leaf, Tensor) and id(leaf) not in places:
+                places[id(leaf)] = At(len(operands))
+                operands.append(Operand.of(leaf, token(leaf)))
+        leaves = tuple(places[id(x)] if isinstance(x, Tensor) else x for x in flat)
+        return cls(run, run, leaves, tree, tuple(operands))
+
+    @property
+    def key(self) -> Hashable:
+        """Steps of equal keys do the same work."""
+        operands = tuple(operand.key for operand in self.operands)
+        return self.what, str(self.tree), tuple(map(_key, self.leaves)), operands
+
+    @property
+    def name(self) -> str:
+        """What is called, by its name."""
+        name: str = getattr(self.run, "__name__", type(self.run).__name__)
+        if name in ("__get__", "__set__"):
+            # an attribute of tensors
+            return str(getattr(getattr(self.run, "__self__", None), "__name__", name))
+        schema = getattr(self.run, "_schema", None)
+        return name if schema is None else str(schema.name).rpartition("::")[2]
+
+    def bound(self, tensors: Sequence[Any]) -> Callable[[], Any]:
+        """The call with tensors for its operands, ready to be made."""
+        run, (args, kwargs) = self.run, self.arguments(tensors)
+        return lambda: run(*args, **kwargs)
+
+    def arguments(self, tensors: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Its arguments, by position and by name, with tensors for its operands."""
+        flat = [tensors[leaf.place] if type(leaf) is At else leaf for leaf in self.leaves]
+        args, kwargs = tree_unflatten(flat, self.tree)
+        return args, kwargs
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return (
+        type(tensor) is Tensor
+        and tensor.dtype in _FLOATS
+        and tensor.layout is torch.strided
+        and tensor.device.type == "cpu"
+    )
+
+
+def _key(leaf: Any) -> Hashable:
+    kind = type(leaf)
+    if kind is slice:
+        return kind, repr(leaf)
+    try:
+        hash(leaf)
+    except TypeError:
+        # as long as the step is kept, no other has its number
+        return kind, id(leaf)
+    return kind, leaf
+
+
+class InTurn:
+    """Steps that each work on what the one before has made, as one function of a tensor."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.rest = tuple((step.run, *_rest(step)) for step in steps)
+
+    def __call__(self, x: Any) -> Any:
+        """What the last of them makes of a tensor."""
+        for run, args, kwargs in self.rest:
+            x = run(x, *args, **kwargs)
+        return x
+
+
+def _rest(step: Step) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a step is given behind its first argument, the one tensor."""
+    (_, *args), kwargs = step.arguments((None,))
+    return tuple(args), kwargs
+
+
+def in_turn(steps: Sequence[Step]) -> Step:
+    """Steps that each have one operand, their first argument, which the one before has made."""
+    leaves, tree = tree_flatten(((At(0),), {}))
+    what = (InTurn, *(step.key for step in steps))
+    first, last = steps[0], steps[-1]
+    return Step(InTurn(steps), what, tuple(leaves), tree, first.operands, last.outputs)
+
+
+def shuffles(steps: Sequence[Step]) -> Iterator[tuple[int, int]]:
+    """Where steps are a channel shuffle, one behind the other: the first, and the one behind."""
+    at = 0
+    while at < len(steps):
+        found = next((n for n in (4, 3) if _is_shuffle(steps[at : at + n], n)), 0)
+        if found:
+            yield at, at + found
+        at += found or 1
+
+
+_SPLIT = frozenset(("view", "reshape", "unflatten"))
+_SWAP = frozenset(("transpose", "permute", "swapaxes", "swapdims", "movedim", "moveaxis"))
+_MERGE = frozenset(("view", "reshape", "flatten"))
+
+
+def _is_shuffle(steps: Sequence[Step], count: int) -> bool:
+    """Whether steps see channels ``(n, g*k, h, w)`` as g x k, transpose them, and see them flat.
+
+    By what they made, whatever they are written as: axes 1 and 2 have changed their places in
+    memory, and no other has.
+    """
+    if len(steps) != count or not all(map(_is_link, steps)):
+        return False
+    split, swap, *copy, merge = steps
+    names = split.name in _SPLIT and swap.name in _SWAP and merge.name in _MERGE
+    if not names or any(step.name != "contiguous" for step in copy):
+        return False
+    follows = pairwise(steps)
+    if any(one.outputs[0].token != other.operands[0].token for one, other in follows):
+        return False
+    whole, parts, swapped = split.operands[0], split.outputs[0], swap.outputs[0]
+    if len(whole.size) != 4 or len(parts.size) != 5 or merge.outputs[0].size != whole.size:
+        return False
+    n, c, *sides = whole.size
+    first, g, k, *rest = parts.size
+    return (first, g * k, rest) == (n, c, sides) and all(
+        (a, c, b, *others) == now
+        for (a, b, c, *others), now in (
+            (parts.size, swapped.size),
+            (parts.stride, swapped.stride),
+        )
+    )
+
+
+def _is_link(step: Step) -> bool:
+    """Whether a step has one tensor, its first argument, and makes one."""
+    alone = len(step.operands) == len(step.outputs) == 1
+    (*_, token, _kept) = step.operands[0] if alone else (None, None)
+    places = sum(type(leaf) is At for leaf in step.leaves)
+    return alone and token is not None and places == 1 and step.leaves[0] == At(0)
