@@ -188,12 +188,16 @@ class Parallel(nn.Module):
     def quickly(self, x: Tensor, own: bool) -> Held:
         """The same; the input is read by every branch, so none of them may write on it."""
         branches = [step(getattr(self, branch), x, False) for branch in self.branches]
-        join: nn.Module = getattr(self, self.join)
-        joined = type(join).__dict__.get("joined")
-        if joined is None or not unwatched(join):
-            return join(*(x for x, _ in branches)), False
-        held: Held = joined(join, branches)
-        return held
+        return join(getattr(self, self.join), branches)
+
+
+def join(module: nn.Module, branches: list[Held]) -> Held:
+    """Branches joined by a module, by its method ``joined`` where it has one and nobody watches."""
+    joined = type(module).__dict__.get("joined")
+    if joined is None or not unwatched(module):
+        return module(*(x for x, _ in branches)), False
+    held: Held = joined(module, branches)
+    return held
 
 
 def _channels_last(x: Tensor) -> bool:

@@ -212,11 +212,11 @@ class Instant:
     def time(self, calls): return Turn([1_000_000] * calls, 1_000_000 * calls)
     def close(self): pass
 shufflenet.cli.bench.Process = Instant
-from shufflenet.timing import eager_layers
+from shufflenet.timing import eager_layers, tasks
 def at_once(blocks, effort, note):
     return [[[1_000] * effort.rounds for call in block] for block in blocks]
-eager_layers.calls_of = lambda works: [None for work in works]
-eager_layers.whole_call = lambda tree, shape: None
+tasks.calls_of = lambda tasks: [None for task in tasks]
+tasks.whole_call = lambda tree, shape: None
 eager_layers.in_rounds = at_once
 from shufflenet.timing import rounds
 rounds.in_rounds = at_once

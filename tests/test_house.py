@@ -71,6 +71,7 @@ MADE_OF_TORCH = [
     "shufflenet.timing.following",
     "shufflenet.timing.memory",
     "shufflenet.timing.module_leaves",
+    "shufflenet.timing.tasks",
 ]
 # What runs or converts a network, and the runtime of ours that alone may load it.
 PLUGGED = {
@@ -219,6 +220,7 @@ FLOORS = [
         "shufflenet.timing.following",
         "shufflenet.timing.memory",
         "shufflenet.timing.module_leaves",
+        "shufflenet.timing.tasks",
         "shufflenet.timing.layer_records",
         "shufflenet.timing.layer_changes",
         "shufflenet.timing.eager_layers",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flopcount import analytic
-from flopcount.layers import Branches, Identity, Layer
+from flopcount.layers import Layer
 from flopcount.tally import Shape
 from shufflenet.timing.layer_records import LayerRecord, LayerTime
 from shufflenet.timing.leaves import Check, Cost, Leaf, Leaves, Totals
@@ -16,10 +16,10 @@ from shufflenet.timing.machine import this_machine
 from shufflenet.timing.roofs import Copied, Dense, Roof
 from shufflenet.timing.rounds import Call, Effort, in_rounds
 from shufflenet.timing.samples import Summary, summary
-from shufflenet.timing.work import Work, places
+from shufflenet.timing.work import places
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 # A product of matrices by its side, and convolutions as (channels, height and width, kernel).
 _SIDES = (256, 512, 1024)
@@ -54,15 +54,21 @@ def tree_leaves(tree: Layer, shape: Shape, name: str) -> Leaves:
 
     Raises BuildError where it cannot be built.
     """
+    from shufflenet.timing.tasks import calls_of, tasks_of, whole_call
+
     tally = analytic.count(tree, shape, memory=False)
     own = places(tree, tally)
-    works = tuple(dict.fromkeys(place.work for place in own))
+    tasks = tasks_of(tree, shape, own)
+    alone = tuple(dict.fromkeys(tasks))
     totals = Totals(int(tally.macs), int(tally.params))
     return Leaves(
         name,
         tuple(shape),
-        tuple(Leaf(Cost.of(place, tally.element_bytes), place.work) for place in own),
-        dict(zip(works, calls_of(works), strict=True)),
+        tuple(
+            Leaf(Cost.of(place, tally.element_bytes), task)
+            for place, task in zip(own, tasks, strict=True)
+        ),
+        dict(zip(alone, calls_of(alone), strict=True)),
         whole_call(tree, shape),
         Check(totals, totals, {}),
     )
@@ -120,58 +126,15 @@ def _roof(
     )
 
 
-def calls_of(works: Sequence[Work]) -> list[Call]:
-    """A call of each work, whose inputs are written right before it, as by the layer before."""
-    import torch
-
-    # All read the same memory, so that many works need no more than the largest does.
-    pool = torch.rand(max((sum(s.elements for s in w.inputs) for w in works), default=0))
-    return [_call(module_of(work), _inputs(pool, work.inputs)) for work in works]
-
-
-def whole_call(tree: Layer, shape: Shape) -> Call:
-    """A call of a whole network on one image ``(n, c, h, w)``."""
-    import torch
-
-    from shufflenet.builder import build
-
-    return _call(build(tree).eval(), [torch.rand(tuple(shape))])
-
-
-def module_of(work: Work) -> nn.Module:
-    """The module that does a work."""
-    from shufflenet.builder import build
-
-    doer = work.doer
-    if not isinstance(doer, str):
-        return build(doer).eval()
-    branches = Branches(tuple((f"input{i}", Identity()) for i in range(len(work.inputs))), doer)
-    return build(branches).eval().get_submodule(doer)
-
-
-def _inputs(pool: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
-    found = []
-    start = 0
-    for shape in shapes:
-        found.append(pool[start : start + shape.elements].view(tuple(shape)))
-        start += shape.elements
-    return found
-
-
-def _call(module: Callable[..., object], inputs: Sequence[Tensor]) -> Call:
-    def write() -> None:
-        for tensor in inputs:
-            tensor.mul_(1)
-
-    return Call(lambda: module(*inputs), write)
-
-
 def _smallest() -> Call:
     """A call that has next to nothing to do."""
     import torch
     from torch import nn
 
-    return _call(nn.ReLU(), [torch.rand(1)])
+    from shufflenet.timing.tasks import written
+
+    x, relu = torch.rand(1), nn.ReLU()
+    return written(lambda: relu(x), [x])
 
 
 def _dense() -> list[tuple[str, int, Call]]:
@@ -179,15 +142,20 @@ def _dense() -> list[tuple[str, int, Call]]:
     import torch
     from torch import nn
 
+    from shufflenet.timing.tasks import written
+
+    def call(run: Callable[..., object], *inputs: Tensor) -> Call:
+        return written(lambda: run(*inputs), inputs)
+
     found: list[tuple[str, int, Call]] = []
     for side in _SIDES:
-        pair = [torch.rand(side, side), torch.rand(side, side)]
-        found.append((f"GEMM {side}x{side}x{side}", side**3, _call(torch.mm, pair)))
+        pair = torch.rand(side, side), torch.rand(side, side)
+        found.append((f"GEMM {side}x{side}x{side}", side**3, call(torch.mm, *pair)))
     for c, side, k in _CONVOLUTIONS:
         layer: Any = nn.Conv2d(c, c, k, padding=k // 2, bias=False)
         macs = side * side * c * c * k * k
         name = f"{k}x{k} convolution, {c} channels, {side}x{side}"
-        found.append((name, macs, _call(layer, [torch.rand(1, c, side, side)])))
+        found.append((name, macs, call(layer, torch.rand(1, c, side, side))))
     return found
 
 

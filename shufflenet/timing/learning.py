@@ -10,14 +10,14 @@ from typing import NamedTuple
 from flopcount import analytic
 from flopcount.layers import Branches, Layer, joined
 from flopcount.tally import Entry, Shape
-from shufflenet.timing.eager_layers import calls_of, inference, whole_call
+from shufflenet.timing.eager_layers import inference
 from shufflenet.timing.fitting import Example, fit, scaled
 from shufflenet.timing.latency import Check, Model
 from shufflenet.timing.machine import Machine
 from shufflenet.timing.rounds import Effort, in_rounds
 from shufflenet.timing.samples import Summary, summary
 from shufflenet.timing.training import SEEN, UNSEEN, Variant, drawn_works
-from shufflenet.timing.work import Place, Work, places
+from shufflenet.timing.work import Place, Task, Work, places
 
 
 class Held(NamedTuple):
@@ -29,20 +29,22 @@ class Held(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """A network that is learnt from: its leaves, and those of them that do different work."""
+    """A network that is learnt from: its leaves, what each does, and what of that differs."""
 
     tree: Layer
     shape: Shape
     places: tuple[Place, ...]
-    works: tuple[Work, ...]
+    tasks: tuple[Task, ...]
 
     @classmethod
     def of(cls, variant: Variant) -> _Seen:
         """A network by its variant."""
         network = variant.network()
+        from shufflenet.timing.tasks import tasks_of
+
         own = places(network.tree, network.tally(memory=False))
-        works = tuple(dict.fromkeys(place.work for place in own))
-        return cls(network.tree, network.input, own, works)
+        tasks = tuple(dict.fromkeys(tasks_of(network.tree, network.input, own)))
+        return cls(network.tree, network.input, own, tasks)
 
 
 def held(variants: Sequence[Variant] = UNSEEN) -> list[Held]:
@@ -63,13 +65,15 @@ def learn(
 
     All is timed in the same rounds; ``note`` is told the number of each.
     """
+    from shufflenet.timing.tasks import calls_of, whole_call
+
     known = [_Seen.of(variant) for variant in seen]
-    drawn = drawn_works(effort.seed)
+    drawn = [[alone(work) for work in works] for works in drawn_works(effort.seed)]
     others = held(unseen)
     with inference(effort.threads):
         blocks = [
-            *([whole_call(one.tree, one.shape), *calls_of(one.works)] for one in known),
-            *(calls_of(works) for works in drawn),
+            *([whole_call(one.tree, one.shape), *calls_of(one.tasks)] for one in known),
+            *(calls_of(tasks) for tasks in drawn),
             *([whole_call(one.tree, one.shape)] for one in others),
         ]
         times = in_rounds(blocks, effort, note)
@@ -91,6 +95,8 @@ def check(
 
     Raises LatencyError, before any is timed, for a kind that the model knows no time of.
     """
+    from shufflenet.timing.tasks import whole_call
+
     predicted = [_prediction(model, one) for one in others]
     with inference(effort.threads):
         blocks = [[whole_call(one.tree, one.shape)] for one in others]
@@ -98,21 +104,26 @@ def check(
     return _checked(model, others, predicted, [summary(whole) for (whole,) in times])
 
 
+def alone(work: Work) -> Task:
+    """A work as most networks do it: of what it reads, nothing is held by anybody else."""
+    return Task(work, (True,) * len(work.inputs))
+
+
 def _fitted(
-    known: Sequence[_Seen], drawn: Sequence[Sequence[Work]], times: Sequence[list[list[int]]]
+    known: Sequence[_Seen], drawn: Sequence[Sequence[Task]], times: Sequence[list[list[int]]]
 ) -> dict[str, dict[str, int]]:
     """Costs by which the leaves come out, and then the whole networks on the median."""
-    taken: dict[Work, list[int]] = {}
+    taken: dict[Task, list[int]] = {}
     facts: dict[Work, Place] = {}
     for one, (_, *own) in zip(known, times, strict=False):
         facts |= {place.work: place for place in one.places}
-        for work, found in zip(one.works, own, strict=True):
-            taken.setdefault(work, []).extend(found)
-    for works, found_of in zip(drawn, times[len(known) :], strict=True):
-        for work, found in zip(works, found_of, strict=True):
-            facts.setdefault(work, place_of(work))
-            taken.setdefault(work, []).extend(found)
-    costs = fit([Example(facts[work], summary(found).median) for work, found in taken.items()])
+        for task, found in zip(one.tasks, own, strict=True):
+            taken.setdefault(task, []).extend(found)
+    for tasks, found_of in zip(drawn, times[len(known) :], strict=True):
+        for task, found in zip(tasks, found_of, strict=True):
+            facts.setdefault(task.work, place_of(task.work))
+            taken.setdefault(task, []).extend(found)
+    costs = fit([Example(facts[task.work], summary(found).median) for task, found in taken.items()])
     plain = Model(Machine("", 0, "", "", {}), "", "eager", 1, costs)
     ratios = sorted(
         (summary(whole).median / max(_predicted(plain, one.places), 1), place)

@@ -25,6 +25,16 @@ class Work(NamedTuple):
     inputs: tuple[Shape, ...]
 
 
+class Task(NamedTuple):
+    """A work as a network does it: of each input, whether it is held by nobody else.
+
+    Such a one may be written on, which takes less time than filling new memory.
+    """
+
+    work: Work
+    held: tuple[bool, ...]
+
+
 class Place(NamedTuple):
     """A leaf of a network: the facts of its cost, and its work."""
 
