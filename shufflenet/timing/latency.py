@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple, cast, get_args
 
-from flopcount.integers import Count, exact, is_array, lift, product, total
+from flopcount.integers import Count, exact, is_array, lift, product, smallest, total
 from flopcount.layers import Conv, Function, Layer
 from flopcount.tally import Entry, Tally
 from shufflenet.timing.machine import Machine
@@ -22,6 +22,7 @@ from shufflenet.timing.work import Doer, Place, kind_name, places
 FEMTO = 10**6
 # Convolutions keep channels in blocks of so many, where processors have vectors of 512 bits.
 _BLOCK = 16
+_FEW = 2**22
 
 
 class LatencyError(ValueError):
@@ -68,6 +69,8 @@ FEATURES: Mapping[str, Callable[[Facts], Count]] = {
     "inputs": lambda facts: total(shape.elements for shape in facts.entry.inputs),
     "outputs": lambda facts: total(shape.elements for shape in facts.entry.outputs),
     "weight": lambda facts: facts.entry.weight,
+    # many are read one behind the other, few of them as if each were far from the last
+    "few weights": lambda facts: smallest(facts.entry.weight, _FEW),
     "windows": lambda facts: facts.entry.windows,
     "groups": lambda facts: _conv(facts).groups,
     # the patches under the kernel, laid out as a matrix
