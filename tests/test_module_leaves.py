@@ -26,14 +26,23 @@ from shufflenet.timing.leaves import Leaves
 from shufflenet.timing.module_leaves import module_leaves, shuffled
 from shufflenet.timing.rounds import Call
 
-TORCHVISION = {
-    "shufflenet_v2_x0_5": 64,
-    "mobilenet_v3_small": 64,
-    "resnet18": 64,
-    "densenet121": 64,
-    "googlenet": 64,
-    "vit_b_16": 224,
-    "swin_t": 64,
+#: Networks of torchvision's, the larger ones cut down, with the side of an image that each takes.
+TORCHVISION: dict[str, tuple[dict[str, Any], int]] = {
+    "shufflenet_v2_x0_5": ({}, 64),
+    "mobilenet_v3_small": ({}, 64),
+    "resnet18": ({}, 64),
+    "googlenet": ({"init_weights": False}, 64),
+    "DenseNet": ({"growth_rate": 8, "block_config": (2, 3), "num_init_features": 16}, 64),
+    "VisionTransformer": (
+        dict.fromkeys(("image_size", "hidden_dim", "mlp_dim"), 32)
+        | {"patch_size": 8, "num_layers": 2, "num_heads": 4},
+        32,
+    ),
+    "SwinTransformer": (
+        {"patch_size": [4, 4], "embed_dim": 12, "depths": [2, 2], "num_heads": [2, 4]}
+        | {"window_size": [3, 3]},
+        64,
+    ),
 }
 
 
@@ -84,8 +93,9 @@ def check_leaves(module: nn.Module, image: Tensor) -> list[Found]:
 def test_leaves_in_turn_compute_and_cost_what_the_network_does(name: str):
     models = pytest.importorskip("torchvision").models
     torch.manual_seed(0)
-    module = models.get_model(name, weights=None).eval()
-    check_leaves(module, torch.rand(1, 3, TORCHVISION[name], TORCHVISION[name]))
+    arguments, side = TORCHVISION[name]
+    module = getattr(models, name)(**arguments).eval()
+    check_leaves(module, torch.rand(1, 3, side, side))
 
 
 @given(modules())
@@ -325,6 +335,16 @@ def test_a_layer_that_torch_does_not_know_of_is_a_leaf_and_its_parameters_are_to
     assert [leaf.cost.kind for leaf in found.leaves] == ["1x1 convolution"]
     assert found.check.leaves.macs == found.check.whole.macs == 8 * 8 * 6 * 6
     assert (found.check.leaves.params, found.check.whole.params) == (8 * 8, 0)
+
+
+def test_what_the_hooks_of_a_layer_do_is_its_own():
+    layer = nn.Conv2d(8, 8, 1)
+    layer.register_forward_pre_hook(lambda _, args: (args[0] * 2,))
+    layer.register_forward_hook(lambda _, args, out: out + args[0])
+    module = nn.Sequential(layer, nn.ReLU()).eval()
+    found = check_leaves(module, torch.rand(1, 8, 6, 6))
+    assert [leaf.path for leaf in found] == ["0", "1"]
+    assert kinds(module, 1, 8, 6, 6) == {"1x1 convolution": 1, "relu": 1}
 
 
 def shuffle(g: int, how: str) -> Callable[[Tensor], Tensor]:
