@@ -104,7 +104,7 @@ def test_leaves_of_any_module_in_turn_compute_and_cost_what_it_does(
     drawn: tuple[nn.Module, Sample],
 ):
     module, sample = drawn
-    check_leaves(module, torch.rand(1, *sample))
+    check_leaves(module, torch.rand(2, *sample))
 
 
 @pytest.mark.parametrize(
