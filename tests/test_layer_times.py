@@ -19,11 +19,14 @@ from timing_machines import (
 )
 
 from shufflenet.timing.fields import FieldError
+from shufflenet.timing.layer_changes import since
 from shufflenet.timing.layer_files import layers_json, load_layers
-from shufflenet.timing.layer_records import by_kind, light
+from shufflenet.timing.layer_records import LayerTime, by_kind, light
 from shufflenet.timing.layer_tables import layer_table
+from shufflenet.timing.leaves import Check, Totals
 from shufflenet.timing.roofs import judged, ridge
 from shufflenet.timing.rounds import Call, Effort, in_rounds
+from shufflenet.timing.samples import Summary
 from shufflenet.timing.work import places
 
 LAYERS = (
@@ -94,15 +97,83 @@ def test_the_sum_of_the_layers_stands_beside_the_whole():
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path):
-    record = made_record(*LAYERS)
+    plain = made_record(*LAYERS)
+    totals = Totals(plain.macs, 3)
     path = tmp_path / "layers.json"
-    path.write_text(json.dumps(layers_json(record)), encoding="utf-8")
-    assert load_layers(str(path)) == record
+    for record in (plain, plain._replace(check=Check(totals, Totals(1, 2), {"strange": 2}))):
+        path.write_text(json.dumps(layers_json(record)), encoding="utf-8")
+        assert load_layers(str(path)) == record
+
+
+def test_what_the_count_of_the_whole_has_and_the_layers_have_not_is_told():
+    checks = Check(Totals(5, 7), Totals(6, 7), {"strange": 2})
+    record = made_record(*LAYERS)._replace(check=checks)
+    notes = layer_table(record).notes
+    assert "multiply-adds of the layers are 5 together, and 6 by the count" in " ".join(notes)
+    assert "uncounted: strange" in notes
+    assert not any(note.startswith("the parameters") for note in notes)
+    alike = record._replace(check=Check(Totals(6, 7), Totals(6, 7), {}))
+    assert not any(
+        "together, and" in note or "uncounted" in note for note in layer_table(alike).notes
+    )
+    table = layers_json(record)["check"]
+    assert table == {
+        "params": 7,
+        "counted_macs": 6,
+        "counted_params": 7,
+        "uncounted": {"strange": 2},
+    }
+
+
+def test_a_leaf_is_set_beside_that_of_its_path_and_kind_and_place_among_these():
+    def at(path: str, low: int, high: int, kind: str = "relu", macs: int = 0) -> LayerTime:
+        times = Summary((low + high) // 2, low, high, low, 3)
+        return layer(path, kind, macs, 1, 1)._replace(times=times)
+
+    old = made_record(at("a", 10, 20), at("a", 50, 60), at("b", 10, 20), at("c", 1, 2))
+    new = made_record(
+        at("new", 1, 2),
+        at("a", 20, 30),
+        at("a", 30, 40),
+        at("b", 21, 23, macs=5),
+        at("c", 1, 2, "add"),
+    )
+    found = since(new, old, "old.json")
+    assert [one and (one.ratio, one.change) for one in found.leaves] == [
+        None,
+        (Fraction(25, 15), "noise"),
+        (Fraction(35, 55), "faster"),
+        (Fraction(22, 15), "slower"),
+        None,
+    ]
+    assert found.added == (("new", "relu", 0), ("c", "add", 0))
+    assert found.gone == (("c", "relu", 0),)
+    assert found.altered == (("b", "relu", 0),)
+    assert found.differences == ("multiply-adds 0 -> 5",)
+
+
+def test_all_that_two_records_were_not_made_alike_in_is_told():
+    old = made_record(*LAYERS)
+    machine = old.machine._replace(cpu="another", versions={"torch": "2.1"})
+    new = old._replace(
+        machine=machine, effort=Effort(2, 20, 1), network="other", shape=(1, 3, 32, 48)
+    )
+    assert since(new, old, "old.json").differences == (
+        "cpu made up -> another",
+        "torch 2.0 -> 2.1",
+        "threads 1 -> 2",
+        "rounds 15 -> 20",
+        "seed 0 -> 1",
+        "network made up -> other",
+        "input 1x3x224x224 -> 1x3x32x48",
+    )
+    assert since(old, old, "old.json").differences == ()
 
 
 @pytest.mark.parametrize(
     ("change", "quoted"),
     [
+        ({"check": 3}, "wrong type"),
         ({"layer_times": 2}, "layer_times 2 is no version that is known"),
         ({"layer_times": True}, "no version"),
         ({"layers": [{"path": 1}]}, "'inputs' is missing"),

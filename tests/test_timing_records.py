@@ -118,7 +118,7 @@ def test_a_runtime_that_works_on_more_threads_than_asked_is_told():
 def test_another_machine_and_other_versions_are_said():
     old = record(FAST)
     there = HERE._replace(cpu="another", versions={"torch": "2.8", "onnx": "1.2"})
-    new = record(replace(FAST, macs=2000), machine=there, threads=2, seed=1)
+    new = record(replace(FAST, macs=2000), machine=there, threads=2, seed=1, rounds=9, seconds=0.5)
     assert conditions(old, old) == []
     assert conditions(new, old) == [
         "cpu a cpu -> another",
@@ -126,6 +126,8 @@ def test_another_machine_and_other_versions_are_said():
         "onnx - -> 1.2",
         "torch 2.9 -> 2.8",
         "threads 1 -> 2",
+        "rounds 2 -> 9",
+        "seconds 1.0 -> 0.5",
         "seed 0 -> 1",
         "multiply-adds of fast at 32x32 1,000 -> 2,000",
     ]

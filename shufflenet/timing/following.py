@@ -119,12 +119,7 @@ class _Follower:
         with self.hiding():
             step = Step.of(run, args, kwargs, self.token)
             out = run(*args, **kwargs)
-            if isinstance(out, Iterator):
-                # as one goes through a tensor; it is gone through here alone
-                seen = list(out)
-                step, out = self.after(step, seen), iter(seen)
-            else:
-                step = self.after(step, out)
+            step = self.after(step, out)
         if step.outputs or step.name in NEEDS_VALUES or _writes(run):
             self.stack[-1].within.append(step)
         return out
@@ -207,14 +202,12 @@ def _hooked(module: nn.Module, follower: _Follower) -> Iterator[None]:
 
 
 def _within(module: nn.Module) -> Iterator[nn.Module]:
-    """Every module within one, each once; what is within a script runs without torch's calls."""
+    """Every module within one, each once, but for scripts, which take no hooks of Python's."""
     met = {id(module)}
-    waiting = [] if isinstance(module, torch.jit.ScriptModule) else [module]
+    waiting = [module]
     while waiting:
         for child in waiting.pop().children():
-            if id(child) in met:
-                continue
-            met.add(id(child))
-            yield child
-            if not isinstance(child, torch.jit.ScriptModule):
+            if id(child) not in met and not isinstance(child, torch.jit.ScriptModule):
+                met.add(id(child))
+                yield child
                 waiting.append(child)

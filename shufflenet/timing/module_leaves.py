@@ -31,7 +31,7 @@ def module_leaves(
 
     What is timed reads numbers that are drawn from the seed. Raises what the module raises.
     """
-    found = list(_shuffled(followed(module, image)))
+    found = list(shuffled(followed(module, image)))
     works = {work_of(leaf): leaf for leaf in reversed(found)}
     costs = {work: _cost(leaf) for work, leaf in works.items()}
     leaves = tuple(
@@ -74,7 +74,7 @@ def _is_plain(module: nn.Module) -> bool:
     return is_torchs(module) and not hooks and "forward" not in module.__dict__
 
 
-def _shuffled(found: Iterable[Found]) -> Iterator[Found]:
+def shuffled(found: Iterable[Found]) -> Iterator[Found]:
     """The leaves, with those functions in one that are a channel shuffle together."""
     for (path, in_module), group in groupby(found, key=lambda x: (x.path, x.module is not None)):
         leaves = list(group)
@@ -174,6 +174,9 @@ def kind_of(leaf: Found, tally: Tally) -> str:
     if leaf.module is not None and is_torchs(leaf.module) and len(entries) > 1:
         # such as a convolution that pads by itself
         entries = tuple(entry for entry in entries if entry.macs)
+    if not entries and leaf.module is not None and hasattr(leaf.module, "free_kind"):
+        # a view, as its class says of itself
+        return named(str(leaf.module.free_kind))
     if len(entries) == 1:
         return _entry_name(entries[0], [step, *leaf.within])
     if leaf.module is None or len(leaf.within) == 1:
@@ -191,21 +194,25 @@ def _entry_name(entry: Entry, steps: Sequence[Step]) -> str:
         return next(filter(None, map(_conv_name, steps)), "convolution")
     if entry.kind == "adaptive_avg_pool" and set(entry.outputs[0][2:]) == {1}:
         return "global avg pool"
-    return named(entry.operator if entry.kind in _MANY and entry.operator else entry.kind)
+    if entry.kind not in _MANY:
+        return named(entry.kind)
+    return named(entry.operator or operator_of(steps[-1].name))
 
 
 def _conv_name(step: Step) -> str:
     """The name of a convolution by the shapes that it was called with; "" of another function."""
     name = operator_of(step.name)
-    if not name.startswith("conv") or len(step.operands) < 2 or not step.outputs:
+    if not name.startswith("conv") or not step.outputs:
         return ""
-    image, weight = step.operands[:2]
-    if name.startswith("conv_transpose"):
-        # (c, d/g, k, k)
-        groups = step.outputs[0].size[-len(weight.size) + 1] // weight.size[1]
-        return f"{'x'.join(map(str, weight.size[2:]))} transposed convolution" + (
-            "" if groups == 1 else " in groups"
-        )
-    # (n, c, h, w), or without n; weight (d, c/g, k, k)
-    channels = image.size[-len(weight.size) + 1]
-    return kernel_name(weight.size[2:], channels, channels // weight.size[1])
+    args, kwargs = step.arguments(step.operands)
+    given = dict(zip(("input", "weight"), args, strict=False)) | kwargs
+    image, weight = given["input"], given["weight"]
+    # the channels stand before as many sizes as the kernel has, with or without images before them
+    axis, kernel = -len(weight.size) + 1, weight.size[2:]
+    if name.startswith("conv_transpose") or (name == "convolution" and args[6]):
+        # (n, c, h, w) -> (n, d, h', w'), weight (c, d/g, k, k)
+        groups = step.outputs[0].size[axis] // weight.size[1]
+        return f"{kernel_name(kernel, weight.size[0], groups)}, transposed"
+    # (n, c, h, w) -> (n, d, h', w'), weight (d, c/g, k, k)
+    channels = image.size[axis]
+    return kernel_name(kernel, channels, channels // weight.size[1])
