@@ -66,6 +66,7 @@ MADE_OF_TORCH = [
     "shufflenet.detection",
     "shufflenet.programs",
     "shufflenet.timing.graphs",
+    "shufflenet.timing.weights",
     "shufflenet.timing.exporting",
 ]
 # What runs or converts a network, and the runtime of ours that alone may load it.
@@ -155,6 +156,8 @@ FLOORS = [
     [
         "shufflenet.quantities",
         "shufflenet.own_code",
+        "shufflenet.error_lines",
+        "shufflenet.extras",
         "shufflenet.spec",
         "shufflenet.reader",
         "shufflenet.units",
@@ -191,6 +194,7 @@ FLOORS = [
         "shufflenet.timing.agreement",
         "shufflenet.timing.runtimes",
         "shufflenet.timing.graphs",
+        "shufflenet.timing.weights",
     ],
     [
         "shufflenet.confirmation",

@@ -21,19 +21,20 @@ from command import ROOT, python
 from hypothesis import HealthCheck, given, settings
 from strategies import networks, one_of_each
 
+from shufflenet import extras
 from shufflenet.network import Network, network
 from shufflenet.reader import load
 from shufflenet.timing.agreement import WrongOutputError, check, difference
-from shufflenet.timing.runtimes import FORMATS, RUNTIMES, needs
-from shufflenet.timing.runtimes.needs import RuntimeFailedError
+from shufflenet.timing.runtimes import FORMATS, RUNTIMES
+from shufflenet.timing.runtimes.failing import RuntimeFailedError
 
 torch = pytest.importorskip("torch")
 
 import numpy as np  # noqa: E402
 from torch import nn  # noqa: E402
 
-from shufflenet.timing.exporting import drawn  # noqa: E402
 from shufflenet.timing.graphs import exported, quiet, unpadded  # noqa: E402
+from shufflenet.timing.weights import drawn  # noqa: E402
 
 HERE = [name for name, runtime in RUNTIMES.items() if not runtime.missing()]
 each_here = pytest.mark.parametrize("name", HERE)
@@ -196,8 +197,8 @@ import json, os, sys, tempfile
 import numpy as np
 from shufflenet.network import network
 from shufflenet.reader import load
-from shufflenet.timing.exporting import drawn
 from shufflenet.timing.runtimes import RUNTIMES
+from shufflenet.timing.weights import drawn
 
 def ticks():
     found = {}
@@ -268,7 +269,7 @@ def room(name: str) -> str:
 def asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The packages that a runtime looks for."""
     asked: list[str] = []
-    monkeypatch.setattr(needs, "find_spec", lambda package: asked.append(package) or True)
+    monkeypatch.setattr(extras, "find_spec", lambda package: asked.append(package) or True)
     RUNTIMES[name].missing()
     return asked
 
@@ -276,12 +277,12 @@ def asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_an_absent_runtime_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch):
     asked = asked_for(name, monkeypatch)
-    monkeypatch.setattr(needs, "find_spec", lambda package: None)
+    monkeypatch.setattr(extras, "find_spec", lambda package: None)
     extra = RUNTIMES[name].extra
     verb = "is" if len(asked) == 1 else "are"
     expected = f"{', '.join(asked)} {verb} not installed (pip install 'shufflecost[{extra}]')"
     assert RUNTIMES[name].missing() == expected
-    monkeypatch.setattr(needs, "find_spec", lambda package: package != asked[-1] or None)
+    monkeypatch.setattr(extras, "find_spec", lambda package: package != asked[-1] or None)
     assert RUNTIMES[name].missing().startswith(f"{asked[-1]} is not installed")
 
 
@@ -302,7 +303,7 @@ def test_the_extra_installs_all_that_a_runtime_imports(name: str, monkeypatch: p
 
 def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch):
     compiled = import_module("shufflenet.timing.runtimes.compiled")
-    monkeypatch.setattr(needs, "find_spec", lambda package: True)
+    monkeypatch.setattr(extras, "find_spec", lambda package: True)
     monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
     assert RUNTIMES["compile"].missing() == (
         "there is no C++ compiler (install g++, or name one in CXX)"

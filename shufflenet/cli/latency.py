@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
@@ -28,13 +27,6 @@ if TYPE_CHECKING:
 _ROUNDS, _QUICK = 12, 4
 
 _quick = click.option("--quick", is_flag=True, help=f"{_QUICK} rounds instead of {_ROUNDS}.")
-_seed = click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    help="Of the layers that are drawn, and of the order of what is timed.",
-)
 
 
 @click.group(
@@ -56,15 +48,7 @@ def latency() -> None:
     short_help="Time layers, and fit a model to them.",
     epilog=options.epilog("shufflecost latency fit -o machine.json"),
 )
-@click.option(
-    "-o",
-    "--output",
-    "path",
-    metavar="FILE",
-    type=options.FILE,
-    required=True,
-    help="The model, as JSON. Written whole or not at all.",
-)
+@options.file_option("The model, as JSON.")
 @click.option(
     "--runtime",
     type=click.Choice(["eager"]),
@@ -72,9 +56,9 @@ def latency() -> None:
     show_default=True,
     help="What runs the layers: others fuse them, so that their times do not add up.",
 )
-@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True)
+@options.threads_option
 @_quick
-@_seed
+@options.seed_option("the layers that are drawn, and of the order of what is timed")
 def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     """Time about a thousand layers on this machine, fit what each kind costs, and write it.
 
@@ -82,7 +66,7 @@ def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     networks are timed whole, and others by which the error is measured. It takes two or three
     minutes, on a machine that does nothing else.
     """
-    _needs_torch()
+    options.need_torch("latency")
     check_writable(path)
     from shufflenet.timing.learning import learn
 
@@ -113,7 +97,7 @@ def check(model: str, networks: tuple[str, ...], quick: bool, form: Form, path: 
     code of yours is run.
     """
     found = load_model(model)
-    _needs_torch()
+    options.need_torch("latency")
     if path is not None:
         check_writable(path)
     from shufflenet.timing import learning
@@ -133,11 +117,6 @@ def _named(networks: tuple[str, ...]) -> list[Held]:
     from shufflenet.timing.learning import Held
 
     return [Held(text, *spec_tree(text)) for text in networks]
-
-
-def _needs_torch() -> None:
-    if find_spec("torch") is None:
-        raise click.UsageError("latency needs torch: pip install 'shufflecost[torch]'")
 
 
 def _told(effort: Effort) -> Callable[[int], None]:

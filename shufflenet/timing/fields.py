@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from typing import Any
 
+from shufflenet.quantities import rounded_half_up
 from shufflenet.timing.machine import Machine
 from shufflenet.timing.samples import Summary
+
+_DIGITS = 4
 
 
 class FieldError(ValueError):
@@ -78,6 +82,11 @@ def read_machine(table: dict[str, Any], key: str = "machine") -> Machine:
         take(found, "python", str),
         {name: take(versions, name, str) for name in versions},
     )
+
+
+def ratio_json(ratio: Fraction | None) -> float | None:
+    """An exact ratio as a number of four digits; None stays what it is."""
+    return None if ratio is None else rounded_half_up(ratio.numerator, ratio.denominator, _DIGITS)
 
 
 def times_json(times: Summary) -> dict[str, int]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from shufflenet.quantities import rounded_half_up
 from shufflenet.timing.fields import (
     FieldError,
     check_version,
     machine_json,
     parsed,
+    ratio_json,
     read_machine,
     take,
     whole,
@@ -24,7 +23,6 @@ from shufflenet.timing.samples import Warmth
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1
-_DIGITS = 4
 
 
 class RecordError(FieldError):
@@ -91,11 +89,11 @@ def _cell_json(record: Record, cell: Cell, beside: Beside) -> dict[str, Any]:
         "high_ns": times and times.high,
         "least_ns": times and times.least,
         "macs_per_second": cell.speed,
-        "theory": _number(gain.theory),
-        "actual": _number(gain.actual),
-        "reached": _number(gain.reached),
+        "theory": ratio_json(gain.theory),
+        "actual": ratio_json(gain.actual),
+        "reached": ratio_json(gain.reached),
         "noisy": gain.noisy,
-        "paper": paper and {"ms": paper.ms, "ratio": _number(paper.ratio)},
+        "paper": paper and {"ms": paper.ms, "ratio": ratio_json(paper.ratio)},
         "before": earlier and _before(earlier),
         "cpu_ns": cell.cpu,
         "ns": list(cell.ns),
@@ -108,13 +106,9 @@ def _before(earlier: Against) -> dict[str, Any]:
         "median_ns": before.median,
         "low_ns": before.low,
         "high_ns": before.high,
-        "ratio": _number(earlier.ratio),
+        "ratio": ratio_json(earlier.ratio),
         "change": earlier.change,
     }
-
-
-def _number(ratio: Fraction | None) -> float | None:
-    return None if ratio is None else rounded_half_up(ratio.numerator, ratio.denominator, _DIGITS)
 
 
 def load_record(path: str) -> Record:
