@@ -145,9 +145,10 @@ def bench(
     arguments behind a colon: shufflenet:scale=0.5,groups=3. A spec's network is cut before a layer
     by until=LAYER. Without any, the networks of the paper's Table 8, with its times of a phone.
 
-    Each network in each runtime has a process of its own, whose output is checked against eager's
-    before it is warmed up and timed, in turns with the others, one at a time. One that crashes,
-    hangs or is wrong is told with its reason, the others go on, and the exit code is 1.
+    Each network in each runtime at each size is a cell, and has a process of its own, whose output
+    is checked against eager's. When all of a size are loaded they are warmed up and timed, in
+    turns, one at a time. One that crashes, hangs or is wrong is told with its reason, the others go
+    on, and the exit code is 1.
 
     With --layers, each layer of one spec's network is timed at its real shapes, in --repeat rounds
     (15 unless given), and held against what products and copies reach in the same rounds.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Rounds in which everything is timed: by default, and where it must be quick.
 _ROUNDS, _QUICK = 12, 4
 
+_CODES = ("done, however large the error is", "never: the error is what is asked for")
 _quick = click.option("--quick", is_flag=True, help=f"{_QUICK} rounds instead of {_ROUNDS}.")
 
 
@@ -34,6 +35,7 @@ _quick = click.option("--quick", is_flag=True, help=f"{_QUICK} rounds instead of
     epilog=options.epilog(
         "shufflecost latency fit -o machine.json",
         "shufflecost latency check machine.json",
+        codes=_CODES,
     ),
 )
 def latency() -> None:
@@ -46,7 +48,7 @@ def latency() -> None:
 
 @latency.command(
     short_help="Time layers, and fit a model to them.",
-    epilog=options.epilog("shufflecost latency fit -o machine.json"),
+    epilog=options.epilog("shufflecost latency fit -o machine.json", codes=_CODES),
 )
 @options.file_option("The model, as JSON.")
 @click.option(
@@ -83,14 +85,17 @@ def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     epilog=options.epilog(
         "shufflecost latency check machine.json",
         "shufflecost latency check machine.json shufflenet:groups=4,scale=2 my-net.toml",
+        codes=_CODES,
     ),
 )
-@click.argument("model", type=options.FILE)
+@click.argument("model", type=options.FILE, metavar="MODEL")
 @click.argument("networks", nargs=-1, type=options.SPEC, metavar="[NETWORK]...")
 @_quick
 @options.output_options
 def check(model: str, networks: tuple[str, ...], quick: bool, form: Form, path: str | None) -> int:
     """The error of a model's predictions on networks that are timed now.
+
+    MODEL is a file that `shufflecost latency fit` wrote.
 
     NETWORK is a bundled spec or a .toml file, with arguments behind a colon:
     shufflenet:scale=0.5,groups=3,size=192x256. Without any, those of `shufflecost latency fit`. No

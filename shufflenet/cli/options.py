@@ -276,7 +276,7 @@ threads_option = click.option(
     type=click.IntRange(1, 1024),
     default=1,
     show_default=True,
-    help="That what is timed may use.",
+    help="For what is timed.",
 )
 
 
@@ -288,7 +288,7 @@ def seed_option(of: str, default: int | None = 0) -> Callable[[F], F]:
         type=click.IntRange(0, 2**32 - 1),
         default=default,
         show_default=default is not None,
-        help=f"Of {of}.{'  [default: 0]' if default is None else ''}",
+        help=f"Of {of}.{' Default: 0.' if default is None else ''}",
     )
 
 
