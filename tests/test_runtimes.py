@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from command import ROOT, python
 from hypothesis import HealthCheck, given, settings
+from runtime_networks import half_network, one_stage
 from strategies import networks, one_of_each
 
 from shufflenet import extras
@@ -57,17 +58,12 @@ def off(name: str, module: nn.Module, shape: tuple[int, ...], folder: Path) -> f
     return difference(runtime.load(module, shape, 1, str(folder))(x), expected)
 
 
-def half_network() -> Network:
-    """Table 8's network, small: an average pool that is padded, shuffles, grouped convolutions."""
-    return network(load("arch2"), 3, widths=(24, 48, 96), stem=12, size=(64, 48))
-
-
 # --- Agreement
 
 
 @each_here
 def test_each_runtime_computes_what_eager_does(name: str, tmp_path: Path):
-    net = half_network()
+    net = one_stage() if name == "compile" else half_network()
     assert off(name, drawn(net, 0), tuple(net.input), tmp_path) <= RUNTIMES[name].tolerance
 
 
@@ -195,10 +191,10 @@ def test_the_module_handed_in_stays_as_it_is(name: str, tmp_path: Path):
 BUSY = """
 import json, os, sys, tempfile
 import numpy as np
-from shufflenet.network import network
-from shufflenet.reader import load
 from shufflenet.timing.runtimes import RUNTIMES
 from shufflenet.timing.weights import drawn
+sys.path.append(sys.argv[3])
+from runtime_networks import one_stage
 
 def ticks():
     found = {}
@@ -208,7 +204,7 @@ def ticks():
     return found
 
 name, threads = sys.argv[1], int(sys.argv[2])
-net = network(load("alexnet_one_tower"), size=(96, 96))
+net = one_stage()
 image = np.ones(net.input, dtype=np.float32)
 with tempfile.TemporaryDirectory() as folder:
     call = RUNTIMES[name].load(drawn(net, 0), tuple(net.input), threads, folder)
@@ -227,7 +223,8 @@ needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="th
 
 def spent(name: str, threads: int) -> list[int]:
     """How many ticks each thread of a process has worked, the busiest first."""
-    outcome = python("-W", "ignore", "-c", BUSY, name, str(threads))
+    here = os.path.dirname(__file__)
+    outcome = python("-W", "ignore", "-c", BUSY, name, str(threads), here)
     assert outcome.code == 0, outcome.err
     found: list[int] = json.loads(outcome.out.splitlines()[-1])
     return found
