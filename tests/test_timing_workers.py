@@ -192,7 +192,8 @@ def test_workers_are_loaded_warmed_up_and_timed_in_turns_there_and_back():
     cells, done, said = ran({}, planned("a", "b", "c"), rounds=3)
     load, warm, close = ([f"{step} {name}" for name in "abc"] for step in ("load", "warm", "close"))
     turns = [f"time {name}" for name in "abccbaabc"]
-    assert done == [*load, *warm, *turns, *close]
+    assert done[:-3] == [*load, *warm, *turns]
+    assert sorted(done[-3:]) == close
     assert [cell.ns for cell in cells] == [(100,) * 2 * 3] * 3
     assert [cell.cpu for cell in cells] == [90 * 2 * 3] * 3
     assert timeless(said) == [
@@ -361,7 +362,7 @@ def test_whatever_ends_a_run_ends_its_workers():
         bench(
             [planned("a", "b")], Effort(1, 1, 1, 0), lambda j: Interrupted(j.network, done), print
         )
-    assert done[-2:] == ["close a", "close b"]
+    assert sorted(done[-2:]) == ["close a", "close b"]
 
 
 def test_a_batch_holds_the_runtimes_of_one_size_as_far_as_memory_allows():

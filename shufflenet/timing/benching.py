@@ -208,11 +208,12 @@ class _Batch:
                 timed.cell = replace(cell, ns=(*cell.ns, *turn.ns), cpu=cpu)
 
     def close(self) -> None:
-        """End all that are left."""
-        for timed in self.timed:
-            if timed.worker is not None:
-                timed.worker.close()
-                timed.worker = None
+        """End all that are left, side by side: each may take its time to end by itself."""
+        left = [timed.worker for timed in self.timed if timed.worker is not None]
+        with ThreadPoolExecutor(max(len(left), 1)) as ending:
+            ended = [ending.submit(worker.close) for worker in left]
+        for end in ended:
+            end.result()
 
     def _fail(self, timed: _Timed, error: WorkerError) -> None:
         timed.cell = replace(timed.cell, ns=(), cpu=None, failed=str(error))
