@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from importlib.util import find_spec
 
 import click
 
 from flopcount.layers import Chain
 from flopcount.tally import Shape
+from shufflenet.cli import options
 from shufflenet.cli.output import Form, check_writable, emit, say
 from shufflenet.timing.layer_records import LayerRecord
 from shufflenet.timing.rounds import Effort
@@ -35,8 +35,7 @@ def timed(network: str, size: tuple[int, int] | None, effort: Effort) -> LayerRe
     Raises click's exception where it is none or takes no such image, its code fails, or torch is
     not installed.
     """
-    if find_spec("torch") is None:
-        raise click.UsageError("timing layers needs torch: pip install 'shufflecost[torch]'")
+    options.need_torch("timing layers")
     from shufflenet.targets import OwnCodeError, TargetError
     from shufflenet.timing import layering
     from shufflenet.timing.subjects import read_subject
