@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 from command import EXAMPLES, ROOT, Outcome, python, ran, run, run_together
-from timing_machines import made_model
+from timing_machines import layer, made_model, made_record
 
 from flopcount.conventions import CONVENTIONS
 from shufflenet import __version__
+from shufflenet.timing.layer_files import layers_json
 from shufflenet.timing.model_files import model_json
 from shufflenet.units import UNITS
 
@@ -257,6 +258,8 @@ def test_every_example_of_every_help_runs_as_it_stands(tmp_path):
     own = (EXAMPLES / "own_units.py").read_text().replace("def inverted", "def mine")
     (tmp_path / "my_units.py").write_text(own)
     (tmp_path / "machine.json").write_text(json.dumps(model_json(made_model())))
+    record = made_record(layer("0", "3x3 convolution", 10**6, 10**5, 10**5))
+    (tmp_path / "layers.json").write_text(json.dumps(layers_json(record)))
     lines = [
         line.split(">")[0].strip()
         for outcome in helps().values()

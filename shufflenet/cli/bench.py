@@ -67,7 +67,7 @@ class _Asked(NamedTuple):
         "shufflecost bench --against before.json",
         "shufflecost bench shufflenet:groups=3 --layers",
         "shufflecost bench torchvision:shufflenet_v2_x1_0 --layers --format json -o layers.json",
-        "shufflecost bench net.py:Net --layers --against layers.json",
+        "shufflecost bench net.py:Net:width=64 --layers --against layers.json",
         own=True,
         codes=("done, and every cell was timed", "sound input, but a cell failed"),
     ),
