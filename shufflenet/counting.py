@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, assert_never
 
 from flopcount import analytic
 from flopcount.tally import Shape, Tally
+from shufflenet.error_lines import reason
 from shufflenet.network import network
 from shufflenet.quantities import Input
 from shufflenet.targets import (
@@ -147,7 +148,7 @@ def running(target: ModuleTarget, used: tuple[Input, ...]) -> Iterator[None]:
         where = _unfit(error.__cause__)
         if where is None:
             raise
-        raise _misfit(target, used, error.__cause__, where) from error
+        raise _misfit(target, used, error.__cause__ or error, where) from error
     except TargetError:
         raise
     except (RuntimeError, TypeError, ValueError, LookupError, AssertionError, OSError) as error:
@@ -155,11 +156,10 @@ def running(target: ModuleTarget, used: tuple[Input, ...]) -> Iterator[None]:
 
 
 def _misfit(
-    target: ModuleTarget, used: tuple[Input, ...], error: BaseException | None, where: str = ""
+    target: ModuleTarget, used: tuple[Input, ...], error: BaseException, where: str = ""
 ) -> TargetError:
     shown = " ".join(map(str, used))
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
-    return TargetError(f"{target.name}: input {shown} does not fit: {reason}{where}")
+    return TargetError(f"{target.name}: input {shown} does not fit: {reason(error)}{where}")
 
 
 def _unfit(error: BaseException | None) -> str | None:
@@ -182,8 +182,8 @@ def _tensor(target: ModuleTarget, given: Input, execution: Execution) -> Any:
     try:
         return _drawn(target, given, execution)
     except (RuntimeError, TypeError, MemoryError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise TargetError(f"{target.name}: input {given} cannot be made: {reason}") from error
+        why = reason(error)
+        raise TargetError(f"{target.name}: input {given} cannot be made: {why}") from error
 
 
 def _drawn(target: ModuleTarget, given: Input, execution: Execution) -> Any:

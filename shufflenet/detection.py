@@ -18,6 +18,7 @@ from flopcount.layers import Chain, depth, output
 from flopcount.tally import Shape, Tally
 from flopcount.trace import count
 from shufflenet.builder import build
+from shufflenet.error_lines import reason
 from shufflenet.network import Network
 
 #: Pixels of the image to one position of the feature map, along each side.
@@ -247,8 +248,7 @@ def _counted(detector: nn.Module, size: tuple[int, int]) -> Tally:
     try:
         return count(detector, [image], execution="real", strict=True)
     except RuntimeError as error:
-        reason = next(iter(str(error).splitlines()), "")
-        raise DetectionError(f"{shown} does not fit: {reason}") from error
+        raise DetectionError(f"{shown} does not fit: {reason(error)}") from error
 
 
 def _params(tally: Tally, part: str) -> Any:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
+from shufflenet.error_lines import reason
 from shufflenet.quantities import Input
 
 # torch's own switch: tensors are read, and any other pickled object is refused.
@@ -43,8 +44,7 @@ def loaded(path: str) -> tuple[nn.Module, tuple[Input, ...]]:
         try:
             program = torch.export.load(path)
         except _UNREADABLE as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise ProgramError(f"{path}: cannot be loaded: {reason}") from error
+            raise ProgramError(f"{path}: cannot be loaded: {reason(error)}") from error
     args, kwargs = program.example_inputs or ((), {})
     tensors = _pytree.tree_leaves((args, kwargs))
     plain = not kwargs and all(isinstance(x, Tensor) for x in args)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from flopcount.integers import FigureTooLargeError
+from shufflenet.error_lines import reason_with_kind
 from shufflenet.network import Network, network
 from shufflenet.quantities import Input
 from shufflenet.reader import bundled, load
@@ -55,9 +56,7 @@ class OwnCodeError(Exception):
     def __init__(self, target: str, error: BaseException) -> None:
         from shufflenet.own_code import traceback_of
 
-        message = next(iter(str(error).splitlines()), "")
-        reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
-        super().__init__(f"{target}: {reason}")
+        super().__init__(f"{target}: {reason_with_kind(error)}")
         self.told = traceback_of(error)
 
 

@@ -9,17 +9,21 @@ import csv
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from statistics import median
+from time import sleep
 from typing import Any
 
 import pytest
 from bench_records import record
 from click.testing import CliRunner
-from command import EXAMPLES, ROOT, Outcome, fails, needs_torch, run, run_together
-from test_timing_workers import fakes
+from command import EXAMPLES, ROOT, Outcome, environment, fails, needs_torch, run, run_together
+from test_timing_workers import ends, fakes
 
 from shufflenet.cli.bench import bench
 from shufflenet.timing.record_files import record_json
@@ -118,8 +122,40 @@ def test_a_record_says_where_and_how_it_was_made():
 @needs_torch
 def test_what_goes_on_is_said_on_standard_error_a_cell_a_line():
     said = workers().err
+    assert re.search(
+        r"^32x32 eager tiny\.toml: loaded in \d+\.\d s, gives eager's output$", said, re.MULTILINE
+    )
+    assert [line for line in said.splitlines() if "turn" in line] == [
+        f"32x32: turn {number} of 2" for number in (1, 2)
+    ]
     assert re.search(r"^32x32 eager tiny\.toml: .* after \d+ runs, \S+ ms$", said, re.MULTILINE)
     assert "32x32 fakes:CRASHES tiny.toml: FAILED: load: ended by SIGSEGV" in said
+
+
+@needs_torch
+def test_what_is_interrupted_leaves_no_process_and_no_file_behind(tmp_path: Path):
+    (fakes(tmp_path) / "tiny.toml").write_text(TINY)
+    (tmp_path / "temporary").mkdir()
+    command = [sys.executable, "-m", "shufflenet", "bench", "tiny.toml", "--size", "32"]
+    command += ["--baseline", "tiny.toml", "--runtime", "eager,fakes:ENDLESS", "-o", "x.txt"]
+    env = environment() | {"TMPDIR": str(tmp_path / "temporary")}
+    running = subprocess.Popen(
+        command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, encoding="utf-8"
+    )
+    try:
+        while not (marks := list(tmp_path.glob("*.hangs"))):
+            assert running.poll() is None
+            sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=240)
+    finally:
+        running.kill()
+    assert running.returncode == 130
+    assert said.splitlines()[-1] == "shufflecost: interrupted"
+    assert "Traceback" not in said
+    assert all(ends(mark.stem) for mark in marks)
+    assert not list((tmp_path / "temporary").iterdir())
+    assert not (tmp_path / "x.txt").exists()
 
 
 def instant(folder: Path, *commands: tuple[str, ...]) -> list[Outcome]:

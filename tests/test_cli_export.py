@@ -23,7 +23,7 @@ import numpy as np  # noqa: E402
 from torch import nn  # noqa: E402
 
 from shufflenet.builder import build  # noqa: E402
-from shufflenet.timing.exporting import drawn  # noqa: E402
+from shufflenet.timing.weights import drawn  # noqa: E402
 
 SMALL = ("export", "shufflenet", "--groups", "3", "--scale", "0.25", "--size", "32x48")
 TO = ("--to", "onnx", "-o")
@@ -121,9 +121,11 @@ def test_an_export_says_what_it_wrote_and_how_far_it_is_from_eager(exports: dict
 def test_the_file_computes_what_the_built_network_does(exports: dict[str, Outcome], folder: Path):
     net = network(load("shufflenet"), 3, scale="0.25", size=(32, 48))
     x = image(1, 3, 32, 48)
-    for name, seed in (("default", 0), ("seed1", 1), ("weights", 9)):
+    given = build(net).eval()
+    given.load_state_dict(torch.load(folder / "weights.pth"))
+    for name, made in (("default", drawn(net, 0)), ("seed1", drawn(net, 1)), ("weights", given)):
         with torch.no_grad():
-            expected = drawn(net, seed)(torch.from_numpy(x)).numpy()
+            expected = made(torch.from_numpy(x)).numpy()
         found = outputs(folder / f"{name}.onnx", x)
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
@@ -145,24 +147,6 @@ def test_own_code_is_exported_as_it_infers_and_what_it_prints_is_no_result(
     with torch.no_grad():
         expected = layers(torch.from_numpy(x)).numpy()
     assert np.allclose(outputs(folder / "own.onnx", x), expected, atol=1e-6)
-
-
-def test_no_norm_of_random_weights_is_the_identity():
-    module = drawn(network(load("shufflenet"), 3, scale="0.25"), 0)
-    assert not module.training
-    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
-    assert len(norms) > 40
-    for norm in norms:
-        for values in (norm.running_mean, norm.running_var - 1, norm.weight - 1, norm.bias):
-            assert (values.abs() > 1e-4).float().mean() > 0.9
-
-
-def test_random_weights_leave_the_random_numbers_of_others_alone():
-    torch.manual_seed(3)
-    expected = torch.rand(4)
-    torch.manual_seed(3)
-    drawn(network(load("shufflenet"), 3, scale="0.25"), 0)
-    assert torch.equal(torch.rand(4), expected)
 
 
 # --- What is refused
@@ -263,8 +247,8 @@ FORMATS["onnx"] = FORMATS["onnx"]._replace(files=FORMATS["onnx"].files._replace(
 
 def test_an_absent_runtime_says_what_to_install(folder: Path):
     before = """
-from shufflenet.timing.runtimes import needs
-needs.find_spec = lambda name: name == "torch" or None
+from shufflenet import extras
+extras.find_spec = lambda name: name == "torch" or None
 """
     formats = {
         "onnx": "x.onnx",

@@ -66,6 +66,7 @@ MADE_OF_TORCH = [
     "shufflenet.detection",
     "shufflenet.programs",
     "shufflenet.timing.graphs",
+    "shufflenet.timing.weights",
     "shufflenet.timing.exporting",
     "shufflenet.timing.steps",
     "shufflenet.timing.following",
@@ -160,6 +161,8 @@ FLOORS = [
     [
         "shufflenet.quantities",
         "shufflenet.own_code",
+        "shufflenet.error_lines",
+        "shufflenet.extras",
         "shufflenet.spec",
         "shufflenet.reader",
         "shufflenet.units",
@@ -197,6 +200,7 @@ FLOORS = [
         "shufflenet.timing.agreement",
         "shufflenet.timing.runtimes",
         "shufflenet.timing.graphs",
+        "shufflenet.timing.weights",
     ],
     [
         "shufflenet.confirmation",

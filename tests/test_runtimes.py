@@ -19,21 +19,23 @@ from typing import Any
 import pytest
 from command import ROOT, python
 from hypothesis import HealthCheck, given, settings
+from runtime_networks import half_network, one_stage
 from strategies import networks, one_of_each
 
+from shufflenet import extras
 from shufflenet.network import Network, network
 from shufflenet.reader import load
 from shufflenet.timing.agreement import WrongOutputError, check, difference
-from shufflenet.timing.runtimes import FORMATS, RUNTIMES, needs
-from shufflenet.timing.runtimes.needs import RuntimeFailedError
+from shufflenet.timing.runtimes import FORMATS, RUNTIMES
+from shufflenet.timing.runtimes.failing import RuntimeFailedError
 
 torch = pytest.importorskip("torch")
 
 import numpy as np  # noqa: E402
 from torch import nn  # noqa: E402
 
-from shufflenet.timing.exporting import drawn  # noqa: E402
 from shufflenet.timing.graphs import exported, quiet, unpadded  # noqa: E402
+from shufflenet.timing.weights import drawn  # noqa: E402
 
 HERE = [name for name, runtime in RUNTIMES.items() if not runtime.missing()]
 each_here = pytest.mark.parametrize("name", HERE)
@@ -56,17 +58,12 @@ def off(name: str, module: nn.Module, shape: tuple[int, ...], folder: Path) -> f
     return difference(runtime.load(module, shape, 1, str(folder))(x), expected)
 
 
-def half_network() -> Network:
-    """Table 8's network, small: an average pool that is padded, shuffles, grouped convolutions."""
-    return network(load("arch2"), 3, widths=(24, 48, 96), stem=12, size=(64, 48))
-
-
 # --- Agreement
 
 
 @each_here
 def test_each_runtime_computes_what_eager_does(name: str, tmp_path: Path):
-    net = half_network()
+    net = one_stage() if name == "compile" else half_network()
     assert off(name, drawn(net, 0), tuple(net.input), tmp_path) <= RUNTIMES[name].tolerance
 
 
@@ -194,10 +191,10 @@ def test_the_module_handed_in_stays_as_it_is(name: str, tmp_path: Path):
 BUSY = """
 import json, os, sys, tempfile
 import numpy as np
-from shufflenet.network import network
-from shufflenet.reader import load
-from shufflenet.timing.exporting import drawn
 from shufflenet.timing.runtimes import RUNTIMES
+from shufflenet.timing.weights import drawn
+sys.path.append(sys.argv[3])
+from runtime_networks import one_stage
 
 def ticks():
     found = {}
@@ -207,7 +204,7 @@ def ticks():
     return found
 
 name, threads = sys.argv[1], int(sys.argv[2])
-net = network(load("alexnet_one_tower"), size=(96, 96))
+net = one_stage()
 image = np.ones(net.input, dtype=np.float32)
 with tempfile.TemporaryDirectory() as folder:
     call = RUNTIMES[name].load(drawn(net, 0), tuple(net.input), threads, folder)
@@ -226,7 +223,8 @@ needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="th
 
 def spent(name: str, threads: int) -> list[int]:
     """How many ticks each thread of a process has worked, the busiest first."""
-    outcome = python("-W", "ignore", "-c", BUSY, name, str(threads))
+    here = os.path.dirname(__file__)
+    outcome = python("-W", "ignore", "-c", BUSY, name, str(threads), here)
     assert outcome.code == 0, outcome.err
     found: list[int] = json.loads(outcome.out.splitlines()[-1])
     return found
@@ -268,7 +266,7 @@ def room(name: str) -> str:
 def asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The packages that a runtime looks for."""
     asked: list[str] = []
-    monkeypatch.setattr(needs, "find_spec", lambda package: asked.append(package) or True)
+    monkeypatch.setattr(extras, "find_spec", lambda package: asked.append(package) or True)
     RUNTIMES[name].missing()
     return asked
 
@@ -276,12 +274,12 @@ def asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_an_absent_runtime_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch):
     asked = asked_for(name, monkeypatch)
-    monkeypatch.setattr(needs, "find_spec", lambda package: None)
+    monkeypatch.setattr(extras, "find_spec", lambda package: None)
     extra = RUNTIMES[name].extra
     verb = "is" if len(asked) == 1 else "are"
     expected = f"{', '.join(asked)} {verb} not installed (pip install 'shufflecost[{extra}]')"
     assert RUNTIMES[name].missing() == expected
-    monkeypatch.setattr(needs, "find_spec", lambda package: package != asked[-1] or None)
+    monkeypatch.setattr(extras, "find_spec", lambda package: package != asked[-1] or None)
     assert RUNTIMES[name].missing().startswith(f"{asked[-1]} is not installed")
 
 
@@ -302,7 +300,7 @@ def test_the_extra_installs_all_that_a_runtime_imports(name: str, monkeypatch: p
 
 def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch):
     compiled = import_module("shufflenet.timing.runtimes.compiled")
-    monkeypatch.setattr(needs, "find_spec", lambda package: True)
+    monkeypatch.setattr(extras, "find_spec", lambda package: True)
     monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
     assert RUNTIMES["compile"].missing() == (
         "there is no C++ compiler (install g++, or name one in CXX)"

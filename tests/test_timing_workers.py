@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from threading import Event, Lock
+from threading import enumerate as enumerate_threads
 from time import sleep
 from typing import Any
 
@@ -149,7 +152,7 @@ class Fake:
 
     def load(self) -> tuple[float, float]:
         self._do("load")
-        return 0.0, 1e-4
+        return 2e-5, 1e-4
 
     def warm(self, most: int) -> Warmth:
         self._do("warm")
@@ -165,6 +168,11 @@ class Fake:
 
 def planned(*names: str, runtime: str = "eager", side: int = 32) -> list[Planned]:
     return [Planned(name, runtime, (1, 3, side, side), 1000) for name in names]
+
+
+def timeless(said: list[str]) -> list[str]:
+    """What was said, without how long loading took."""
+    return [re.sub(r"loaded in \d+\.\d s", "loaded", line) for line in said]
 
 
 def ran(fails: dict[str, str], *parts: list[Planned], rounds: int = 2) -> tuple[Any, ...]:
@@ -184,12 +192,15 @@ def test_workers_are_loaded_warmed_up_and_timed_in_turns_there_and_back():
     cells, done, said = ran({}, planned("a", "b", "c"), rounds=3)
     load, warm, close = ([f"{step} {name}" for name in "abc"] for step in ("load", "warm", "close"))
     turns = [f"time {name}" for name in "abccbaabc"]
-    assert done == [*load, *warm, *turns, *close]
+    assert done[:-3] == [*load, *warm, *turns]
+    assert sorted(done[-3:]) == close
     assert [cell.ns for cell in cells] == [(100,) * 2 * 3] * 3
     assert [cell.cpu for cell in cells] == [90 * 2 * 3] * 3
-    assert said == [
+    assert timeless(said) == [
         "32x32: loading and checking 3 networks in eager",
+        *(f"32x32 eager {n}: loaded, differs by 2.0e-05" for n in "abc"),
         *(f"32x32 eager {n}: steady after 9 runs, 0.00 ms" for n in "abc"),
+        *(f"32x32: turn {number} of 3" for number in (1, 2, 3)),
     ]
 
 
@@ -201,6 +212,126 @@ def test_one_that_fails_is_told_with_its_step_and_the_others_go_on(step: str):
     assert done.count("close b") == 1
     assert done.count(f"{step} b") == 1
     assert f"32x32 eager b: FAILED: {step}: ended by SIGSEGV" in said
+
+
+def test_where_none_is_left_no_turns_are_told():
+    cells, _, said = ran({"a": "load"}, planned("a"))
+    assert cells[0].failed == "load: ended by SIGSEGV"
+    assert said == [
+        "32x32: loading and checking 1 network in eager",
+        "32x32 eager a: FAILED: load: ended by SIGSEGV",
+    ]
+
+
+class Slow(Fake):
+    """A worker whose load goes on until another one's begins, if it is to wait for that."""
+
+    def __init__(self, name: str, done: list[str], begun: dict[str, Event], after: str) -> None:
+        super().__init__(name, done)
+        self.begun = begun
+        self.after = after
+
+    def load(self) -> tuple[float, float]:
+        self.begun[self.name].set()
+        if self.after:
+            assert self.begun[self.after].wait(60), "it is never begun"
+        found = super().load()
+        self.done.append(f"loaded {self.name}")
+        return found
+
+
+def loaded_together(names: str, after: dict[str, str], at_once: int) -> tuple[Any, ...]:
+    done: list[str] = []
+    said: list[str] = []
+    begun = {name: Event() for name in names}
+    cells = bench(
+        [planned(*names)],
+        Effort(1, 1, 600, 0),
+        lambda job: Slow(job.network, done, begun, after.get(job.network, "")),
+        said.append,
+        at_once,
+    )
+    return [cell.network for cell in cells], done, timeless(said)
+
+
+def test_several_load_at_once_and_are_told_in_their_order():
+    names, done, said = loaded_together("abc", {"a": "c", "b": "c"}, 3)
+    assert names == ["a", "b", "c"]
+    assert said[1:4] == [f"32x32 eager {name}: loaded, differs by 2.0e-05" for name in "abc"]
+    # whoever is ready first, nothing is run while one still loads
+    assert {line.split()[0] for line in done[:6]} == {"load", "loaded"}
+    assert done[6:9] == ["warm a", "warm b", "warm c"]
+
+
+def test_no_more_load_at_once_than_may():
+    most = at_once = 0
+    guard = Lock()
+
+    class Counted(Fake):
+        def load(self) -> tuple[float, float]:
+            nonlocal most, at_once
+            with guard:
+                at_once += 1
+                most = max(most, at_once)
+            # a third one would have begun by then
+            sleep(0.01)
+            with guard:
+                at_once -= 1
+            return super().load()
+
+    done: list[str] = []
+    bench(
+        [planned(*"abcdefgh")],
+        Effort(1, 1, 600, 0),
+        lambda job: Counted(job.network, done),
+        lambda _: None,
+        2,
+    )
+    assert most <= 2
+    assert sorted(done[:8]) == [f"load {name}" for name in "abcdefgh"]
+
+
+def test_one_that_hangs_in_loading_is_told_and_the_others_go_on():
+    said: list[str] = []
+
+    def start(asked: Job) -> Process:
+        hangs = asked.network == "b"
+        code = "time.sleep(600)" if hangs else HONEST
+        command = (sys.executable, "-c", PROLOGUE + code)
+        return Process(asked, 0.5 if hangs else 60, command)
+
+    cells = bench([planned("a", "b", "c")], Effort(1, 1, 1, 0), start, said.append, 2)
+    assert [cell.failed for cell in cells] == ["", "load: no answer within 0.5 s", ""]
+    assert [len(cell.ns) > 0 for cell in cells] == [True, False, True]
+    assert [line.split()[2:4] for line in said[1:4]] == [
+        ["a:", "loaded"],
+        ["b:", "FAILED:"],
+        ["c:", "loaded"],
+    ]
+
+
+def test_whatever_ends_a_run_while_others_load_ends_them_all(tmp_path: Path):
+    def start(asked: Job) -> Process:
+        mark = tmp_path / asked.network
+        here = f"open({str(mark)!r}, 'w').write(str(os.getpid()))\n"
+        code = HONEST if asked.network == "a" else "if sys.stdin.readline(): time.sleep(600)"
+        return Process(asked, 600, (sys.executable, "-c", PROLOGUE + here + code))
+
+    def interrupted(line: str) -> None:
+        if "loaded" in line:
+            raise KeyboardInterrupt
+
+    before = set(enumerate_threads())
+    # d and e are not asked yet when it happens
+    with pytest.raises(KeyboardInterrupt):
+        bench([planned(*"abcde")], Effort(1, 1, 1, 0), start, interrupted, 3)
+    for name in "abcde":
+        mark = tmp_path / name
+        # one that is ended before it has written anything has not even begun
+        assert not mark.exists() or not mark.read_text() or ends(mark.read_text())
+    for thread in set(enumerate_threads()) - before:
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_a_worker_that_cannot_be_started_fails_alone():
@@ -231,7 +362,7 @@ def test_whatever_ends_a_run_ends_its_workers():
         bench(
             [planned("a", "b")], Effort(1, 1, 1, 0), lambda j: Interrupted(j.network, done), print
         )
-    assert done[-2:] == ["close a", "close b"]
+    assert sorted(done[-2:]) == ["close a", "close b"]
 
 
 def test_a_batch_holds_the_runtimes_of_one_size_as_far_as_memory_allows():
@@ -274,6 +405,11 @@ def cut(module, shape, threads, folder):
     call = eager.load(module, shape, threads, folder)
     return lambda image: call(image)[:, 1:]
 
+def hang(module, shape, threads, folder):
+    with open(f"{os.getpid()}.hangs", "w") as stream:
+        stream.write(folder)
+    time.sleep(600)
+
 def hang_later(module, shape, threads, folder):
     call, seen = eager.load(module, shape, threads, folder), []
     def called(image):
@@ -299,6 +435,7 @@ CRASHES = Runtime("crashes", "", present, crash, 0.0)
 REFUSES = Runtime("refuses", "", present, refuse, 0.0)
 WRONG = Runtime("wrong", "", present, off, 1e-3)
 CUT = Runtime("cut", "", present, cut, 1e-3)
+ENDLESS = Runtime("endless", "", present, hang, 1e-3)
 HANGS = Runtime("hangs", "", present, hang_later, 1e-3)
 LOUD = Runtime("loud", "", present, loud, 0.0)
 ABSENT = Runtime("absent", "", absent, refuse, 0.0)

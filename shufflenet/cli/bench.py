@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import click
@@ -19,7 +18,7 @@ from shufflenet.timing.bench_tables import bench_table
 from shufflenet.timing.benching import Effort, batches
 from shufflenet.timing.benching import bench as timed
 from shufflenet.timing.lookup import Installed, UnknownRuntimeError, installed, versions
-from shufflenet.timing.machine import free_memory, load, this_machine
+from shufflenet.timing.machine import free_memory, load, this_machine, usable_cores
 from shufflenet.timing.paper import BASELINE, printed
 from shufflenet.timing.planning import Plan, plan, subjects
 from shufflenet.timing.record_files import Beside, RecordError, load_record, record_json
@@ -96,7 +95,7 @@ class _Asked(NamedTuple):
     help="Image: a side, or height x width; may be given several times."
     "  [default: 224x224, 480x640, 720x1280]",
 )
-@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True)
+@options.threads_option
 @click.option(
     "--time", "seconds", type=SECONDS, default="1", show_default=True, help="For each cell."
 )
@@ -115,13 +114,7 @@ class _Asked(NamedTuple):
     show_default=True,
     help="For each step of a cell: to load and check, to warm up, one turn.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    help="Of images, and of the weights of specs.",
-)
+@options.seed_option("images, and of the weights of specs")
 @click.option(
     "--against",
     "earlier",
@@ -156,9 +149,10 @@ def bench(
     arguments behind a colon: shufflenet:scale=0.5,groups=3. A spec's network is cut before a layer
     by until=LAYER. Without any, the networks of the paper's Table 8, with its times of a phone.
 
-    Each network in each runtime has a process of its own, whose output is checked against eager's
-    before it is warmed up and timed, in turns with the others, one at a time. One that crashes,
-    hangs or is wrong is told with its reason, the others go on, and the exit code is 1.
+    Each network in each runtime at each size is a cell, and has a process of its own, whose output
+    is checked against eager's. When all of a size are loaded they are warmed up and timed, in
+    turns, one at a time. One that crashes, hangs or is wrong is told with its reason, the others go
+    on, and the exit code is 1.
 
     With --layers, each layer of one network is timed at its real shapes, in --repeat rounds (15
     unless given), and held against what products and copies reach in the same rounds: the leaves of
@@ -191,7 +185,7 @@ def _recorded(
     """What is asked for, timed."""
     busy = load()
     parts = batches(asked.plan.cells, free_memory())
-    cells = timed(parts, effort, lambda job: _started(job, timeout), say)
+    cells = timed(parts, effort, lambda job: _started(job, timeout), say, usable_cores())
     return Record(
         this_machine(versions()),
         datetime.now(UTC).isoformat(timespec="seconds"),
@@ -245,8 +239,7 @@ def _asked(
     """What is asked for, checked. Raises click's exception where it is none."""
     if len(set(sizes)) != len(sizes):
         raise click.UsageError("--size: one size is given twice")
-    if find_spec("torch") is None:
-        raise click.UsageError("bench needs torch: pip install 'shufflecost[torch]'")
+    options.need_torch("bench")
     try:
         old = None if earlier is None else load_record(earlier)
         # What the code prints must not be taken for the result.

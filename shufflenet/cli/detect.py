@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from importlib.util import find_spec
 
 import click
 
@@ -76,8 +75,7 @@ def detect(
     heads for each region. Of a network in Table 7 of the ShuffleNet paper the reported precision
     stands beside.
     """
-    if find_spec("torch") is None:
-        raise click.ClickException("detect needs torch: pip install 'shufflecost[torch]'")
+    options.need_torch("detect")
     net = network(load(spec), groups, scale=scale)
     from shufflenet.detection import DetectionError, detection_cost, detector
 

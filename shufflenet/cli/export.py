@@ -13,10 +13,11 @@ import click
 
 from shufflenet.cli import options
 from shufflenet.cli.output import check_files, folder_beside, place, say
+from shufflenet.extras import lacking
 from shufflenet.targets import OwnCodeError, TargetError, read_arguments
 from shufflenet.timing.agreement import WrongOutputError
 from shufflenet.timing.runtimes import FORMATS, Runtime
-from shufflenet.timing.runtimes.needs import RuntimeFailedError, lacking
+from shufflenet.timing.runtimes.failing import RuntimeFailedError
 
 
 @click.command(
@@ -42,31 +43,15 @@ from shufflenet.timing.runtimes.needs import RuntimeFailedError, lacking
     help="What to write: ONNX, OpenVINO's .xml and .bin, ncnn's .param and .bin, ExecuTorch's .pte"
     " with XNNPACK, or LiteRT's .tflite.",
 )
-@click.option(
-    "-o",
-    "--output",
-    "path",
-    metavar="FILE",
-    type=options.FILE,
-    required=True,
-    help="The file; of OpenVINO and ncnn, the .bin is written beside it. Whole or not at all.",
-)
+@options.file_option("The file; of OpenVINO and ncnn, the .bin is written beside it.")
 @options.group_option
 @click.option("--scale", type=options.SCALE, help="Multiplier of all widths. Default: 1.")
 @click.option("--stem", type=options.WIDTH, help="Width of the stem, instead of the scaled one.")
 @click.option("--widths", type=options.WIDTHS, help="Of the stages, instead of the scaled ones.")
 @options.size_option
-@click.option(
-    "--arg",
-    "arguments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Argument of what builds the network; may be given several times.",
-)
+@options.argument_option
 @click.option("--weights", type=options.FILE, help="A state_dict that torch saved.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 2), help="Of a spec's random weights. Default: 0."
-)
+@options.seed_option("a spec's random weights", default=None)
 def export(network: str, form: str, path: str, arguments: tuple[str, ...], **choices: Any) -> int:
     """NETWORK as a file that another runtime takes.
 
@@ -120,14 +105,14 @@ def _paths(path: str, runtime: Runtime) -> list[str]:
 def _written(
     name: str, given: tuple[str, ...], runtime: Runtime, folder: str, choices: dict[str, Any]
 ) -> tuple[float, list[str]]:
-    from shufflenet.timing.exporting import Choices, subject
+    from shufflenet.timing.exporting import Choices, original
     from shufflenet.timing.exporting import export as exported
 
     assert runtime.files is not None
     stem = os.path.join(folder, "network")
     # What the code prints must not be taken for the result.
     with redirect_stdout(sys.stderr):
-        made = subject(name, read_arguments(given), Choices(**choices))
+        made = original(name, read_arguments(given), Choices(**choices))
     with _muted():
         off = exported(made, runtime, stem, choices["seed"] or 0)
     return off, [stem + suffix for suffix in runtime.files.suffixes]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
@@ -27,14 +26,8 @@ if TYPE_CHECKING:
 # Rounds in which everything is timed: by default, and where it must be quick.
 _ROUNDS, _QUICK = 12, 4
 
+_CODES = ("done, however large the error is", "never: the error is what is asked for")
 _quick = click.option("--quick", is_flag=True, help=f"{_QUICK} rounds instead of {_ROUNDS}.")
-_seed = click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    help="Of the layers that are drawn, and of the order of what is timed.",
-)
 
 
 @click.group(
@@ -42,6 +35,7 @@ _seed = click.option(
     epilog=options.epilog(
         "shufflecost latency fit -o machine.json",
         "shufflecost latency check machine.json",
+        codes=_CODES,
     ),
 )
 def latency() -> None:
@@ -54,17 +48,9 @@ def latency() -> None:
 
 @latency.command(
     short_help="Time layers, and fit a model to them.",
-    epilog=options.epilog("shufflecost latency fit -o machine.json"),
+    epilog=options.epilog("shufflecost latency fit -o machine.json", codes=_CODES),
 )
-@click.option(
-    "-o",
-    "--output",
-    "path",
-    metavar="FILE",
-    type=options.FILE,
-    required=True,
-    help="The model, as JSON. Written whole or not at all.",
-)
+@options.file_option("The model, as JSON.")
 @click.option(
     "--runtime",
     type=click.Choice(["eager"]),
@@ -72,9 +58,9 @@ def latency() -> None:
     show_default=True,
     help="What runs the layers: others fuse them, so that their times do not add up.",
 )
-@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True)
+@options.threads_option
 @_quick
-@_seed
+@options.seed_option("the layers that are drawn, and of the order of what is timed")
 def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     """Time about a thousand layers on this machine, fit what each kind costs, and write it.
 
@@ -82,7 +68,7 @@ def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     networks are timed whole, and others by which the error is measured. It takes two or three
     minutes, on a machine that does nothing else.
     """
-    _needs_torch()
+    options.need_torch("latency")
     check_writable(path)
     from shufflenet.timing.learning import learn
 
@@ -99,21 +85,24 @@ def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     epilog=options.epilog(
         "shufflecost latency check machine.json",
         "shufflecost latency check machine.json shufflenet:groups=4,scale=2 my-net.toml",
+        codes=_CODES,
     ),
 )
-@click.argument("model", type=options.FILE)
+@click.argument("model", type=options.FILE, metavar="MODEL")
 @click.argument("networks", nargs=-1, type=options.SPEC, metavar="[NETWORK]...")
 @_quick
 @options.output_options
 def check(model: str, networks: tuple[str, ...], quick: bool, form: Form, path: str | None) -> int:
     """The error of a model's predictions on networks that are timed now.
 
+    MODEL is a file that `shufflecost latency fit` wrote.
+
     NETWORK is a bundled spec or a .toml file, with arguments behind a colon:
     shufflenet:scale=0.5,groups=3,size=192x256. Without any, those of `shufflecost latency fit`. No
     code of yours is run.
     """
     found = load_model(model)
-    _needs_torch()
+    options.need_torch("latency")
     if path is not None:
         check_writable(path)
     from shufflenet.timing import learning
@@ -133,11 +122,6 @@ def _named(networks: tuple[str, ...]) -> list[Held]:
     from shufflenet.timing.learning import Held
 
     return [Held(text, *spec_tree(text)) for text in networks]
-
-
-def _needs_torch() -> None:
-    if find_spec("torch") is None:
-        raise click.UsageError("latency needs torch: pip install 'shufflecost[torch]'")
 
 
 def _told(effort: Effort) -> Callable[[int], None]:

@@ -12,6 +12,7 @@ import click
 from flopcount.conventions import CONVENTIONS
 from shufflenet import quantities, ranges
 from shufflenet.cli.output import say
+from shufflenet.extras import lacking
 from shufflenet.quantities import QuantityError
 
 if TYPE_CHECKING:
@@ -190,6 +191,15 @@ units_from_option = click.option(
 )
 
 
+argument_option = click.option(
+    "--arg",
+    "arguments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Argument of what builds the network; may be given several times.",
+)
+
+
 def target_options(command: F) -> F:
     """``TARGET``, and how it is made and run."""
     for option in reversed(_TARGET):
@@ -199,13 +209,7 @@ def target_options(command: F) -> F:
 
 _TARGET = (
     click.argument("target", type=Named("target", _specs)),
-    click.option(
-        "--arg",
-        "arguments",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Argument of what builds the target; may be given several times.",
-    ),
+    argument_option,
     click.option(
         "--input",
         "inputs",
@@ -267,6 +271,40 @@ latency_option = click.option(
 )
 
 
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="For what is timed.",
+)
+
+
+def seed_option(of: str, default: int | None = 0) -> Callable[[F], F]:
+    """``--seed``; with None for its ``default``, one that is not given can be told from 0."""
+    return click.option(
+        "--seed",
+        # As JSON has it, whoever reads it.
+        type=click.IntRange(0, 2**32 - 1),
+        default=default,
+        show_default=default is not None,
+        help=f"Of {of}.{' Default: 0.' if default is None else ''}",
+    )
+
+
+def file_option(what: str) -> Callable[[F], F]:
+    """``-o`` where the result is a file and nothing else; ``what`` it holds."""
+    return click.option(
+        "-o",
+        "--output",
+        "path",
+        metavar="FILE",
+        type=FILE,
+        required=True,
+        help=f"{what} Written whole or not at all.",
+    )
+
+
 def output_options(command: F) -> F:
     """``--format`` and ``-o``."""
     form = click.option(
@@ -308,11 +346,15 @@ def wants_proof(confirm: bool | None) -> bool:
     """Whether to confirm. Raises click's usage error where torch is asked for and is not there."""
     if confirm is False:
         return False
-    from importlib.util import find_spec
-
-    if find_spec("torch") is not None:
-        return True
     if confirm:
-        raise click.UsageError("--confirm needs torch: pip install 'shufflecost[torch]'")
-    say("not confirmed: torch is not installed (pip install 'shufflecost[torch]')")
-    return False
+        need_torch("--confirm")
+    absent = lacking("torch", "torch")
+    if absent:
+        say(f"not confirmed: {absent}")
+    return not absent
+
+
+def need_torch(what: str) -> None:
+    """Check that torch is installed. Raises click's usage error, which names what needs it."""
+    if lacking("torch", "torch"):
+        raise click.UsageError(f"{what} needs torch: pip install 'shufflecost[torch]'")

@@ -21,15 +21,7 @@ from shufflenet.scaling import NothingLegalError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_output = click.option(
-    "-o",
-    "--output",
-    "path",
-    metavar="FILE",
-    type=options.FILE,
-    required=True,
-    help="The picture: .png, .svg or .pdf. Written whole or not at all.",
-)
+_output = options.file_option("The picture: .png, .svg or .pdf.")
 
 
 @click.group(

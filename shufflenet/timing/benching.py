@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from time import monotonic
 from typing import NamedTuple
 
 from shufflenet.timing.records import Cell
@@ -74,14 +76,18 @@ def bench(
     effort: Effort,
     start: Callable[[Job], Worker],
     say: Callable[[str], None],
+    loading: int = 1,
 ) -> list[Cell]:
-    """Time every cell of every batch. One that fails is told with its reason; the others go on."""
+    """Time every cell of every batch. One that fails is told with its reason; the others go on.
+
+    So many as ``loading`` load at once; from the first that is warmed up on, one works at a time.
+    """
     cells: list[Cell] = []
     for number, part in enumerate(parts, 1):
         batch = _Batch(effort, start, say)
         with tempfile.TemporaryDirectory(prefix="shufflecost-") as folder:
             try:
-                batch.load(part, number, folder)
+                batch.load(part, number, folder, loading)
                 batch.warm()
                 batch.time()
             finally:
@@ -98,8 +104,21 @@ class _Timed:
         self.worker: Worker | None = None
 
 
+class _Loaded(NamedTuple):
+    """How far an output is from eager's, how far it may be, and how long loading took [s]."""
+
+    difference: float
+    tolerance: float
+    seconds: float
+
+
+def _loaded(worker: Worker) -> _Loaded:
+    start = monotonic()
+    return _Loaded(*worker.load(), monotonic() - start)
+
+
 class _Batch:
-    """Workers that live together, of which one runs at a time."""
+    """Workers that live together: several load at once, and then one runs at a time."""
 
     def __init__(
         self, effort: Effort, start: Callable[[Job], Worker], say: Callable[[str], None]
@@ -109,25 +128,48 @@ class _Batch:
         self.say = say
         self.timed: list[_Timed] = []
 
-    def load(self, part: list[Planned], number: int, folder: str) -> None:
-        """Start a worker for each cell, and have it checked."""
-        h, w = part[0].size
+    def load(self, part: list[Planned], number: int, folder: str, at_once: int) -> None:
+        """Start a worker for each cell, and have it checked; all have ended loading then."""
+        networks = len({item.network for item in part})
         names = ", ".join(dict.fromkeys(item.runtime for item in part))
-        self.say(f"{h}x{w}: loading and checking {len(part)} networks in {names}")
+        many = f"{networks} network{'s' if networks > 1 else ''}"
+        self.say(f"{self._size(part[0].size)}: loading and checking {many} in {names}")
         for index, item in enumerate(part):
             here = os.path.join(folder, str(index))
             os.mkdir(here)
-            timed = _Timed(Cell(item.network, item.runtime, item.size, item.macs, number))
-            self.timed.append(timed)
-            threads, seed = self.effort.threads, self.effort.seed
-            job = Job(item.network, item.runtime, item.size, item.shape, threads, seed, here)
-            try:
-                timed.worker = self.start(job)
-                off, allowed = timed.worker.load()
-            except WorkerError as error:
-                self._fail(timed, error)
-            else:
-                timed.cell = replace(timed.cell, difference=off, tolerance=allowed)
+            self._start(item, number, here)
+        # These only wait for the workers, and go when close() ends those.
+        waiting = ThreadPoolExecutor(at_once)
+        try:
+            loads = [
+                (timed, waiting.submit(_loaded, timed.worker))
+                for timed in self.timed
+                if timed.worker is not None
+            ]
+            for timed, load in loads:
+                self._load(timed, load)
+        finally:
+            waiting.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, item: Planned, number: int, folder: str) -> None:
+        timed = _Timed(Cell(item.network, item.runtime, item.size, item.macs, number))
+        self.timed.append(timed)
+        threads, seed = self.effort.threads, self.effort.seed
+        job = Job(item.network, item.runtime, item.size, item.shape, threads, seed, folder)
+        try:
+            timed.worker = self.start(job)
+        except WorkerError as error:
+            self._fail(timed, error)
+
+    def _load(self, timed: _Timed, load: Future[_Loaded]) -> None:
+        try:
+            off, allowed, seconds = load.result()
+        except WorkerError as error:
+            self._fail(timed, error)
+            return
+        timed.cell = replace(timed.cell, difference=off, tolerance=allowed)
+        how = f"differs by {off:.1e}" if off else "gives eager's output"
+        self._told(timed.cell, f"loaded in {seconds:.1f} s, {how}")
 
     def warm(self) -> None:
         """Bring each to a steady state."""
@@ -148,7 +190,10 @@ class _Batch:
     def time(self) -> None:
         """Let them take turns, there and back."""
         share = self.effort.budget // self.effort.rounds
-        for order in turns(len(self.timed), self.effort.rounds):
+        for number, order in enumerate(turns(len(self.timed), self.effort.rounds), 1):
+            if any(timed.worker is not None for timed in self.timed):
+                size = self._size(self.timed[0].cell.size)
+                self.say(f"{size}: turn {number} of {self.effort.rounds}")
             for index in order:
                 timed = self.timed[index]
                 if timed.worker is None or timed.cell.warmth is None:
@@ -163,11 +208,12 @@ class _Batch:
                 timed.cell = replace(cell, ns=(*cell.ns, *turn.ns), cpu=cpu)
 
     def close(self) -> None:
-        """End all that are left."""
-        for timed in self.timed:
-            if timed.worker is not None:
-                timed.worker.close()
-                timed.worker = None
+        """End all that are left, side by side: each may take its time to end by itself."""
+        left = [timed.worker for timed in self.timed if timed.worker is not None]
+        with ThreadPoolExecutor(max(len(left), 1)) as ending:
+            ended = [ending.submit(worker.close) for worker in left]
+        for end in ended:
+            end.result()
 
     def _fail(self, timed: _Timed, error: WorkerError) -> None:
         timed.cell = replace(timed.cell, ns=(), cpu=None, failed=str(error))
@@ -177,5 +223,8 @@ class _Batch:
         self._told(timed.cell, f"FAILED: {error}")
 
     def _told(self, cell: Cell, what: str) -> None:
-        h, w = cell.size
-        self.say(f"{h}x{w} {cell.runtime} {cell.network}: {what}")
+        self.say(f"{self._size(cell.size)} {cell.runtime} {cell.network}: {what}")
+
+    @staticmethod
+    def _size(size: tuple[int, int]) -> str:
+        return f"{size[0]}x{size[1]}"

@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from shufflenet.quantities import rounded_half_up
 from shufflenet.timing.samples import Summary, overlap
 
 #: What became of a time: beyond both spreads, or within what noise hides.
 Change: TypeAlias = Literal["slower", "faster", "noise"]
-_DIGITS = 4
 
 
 class Against(NamedTuple):
@@ -36,17 +34,3 @@ def compared(now: Summary, before: Summary, *, disturbed: bool = False) -> Again
 def differing(pairs: Iterable[tuple[str, Any, Any]]) -> list[str]:
     """In words, which values are others than before; each behind its name, the old one first."""
     return [f"{name} {before} -> {now}" for name, before, now in pairs if before != now]
-
-
-def before_json(earlier: Against | None) -> dict[str, Any] | None:
-    """The earlier time, and how this one compares, as an object."""
-    if earlier is None:
-        return None
-    before = earlier.before
-    return {
-        "median_ns": before.median,
-        "low_ns": before.low,
-        "high_ns": before.high,
-        "ratio": rounded_half_up(earlier.ratio.numerator, earlier.ratio.denominator, _DIGITS),
-        "change": earlier.change,
-    }

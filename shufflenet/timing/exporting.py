@@ -1,7 +1,6 @@
 """A network as files that another runtime takes, and the proof that they compute what eager does.
 
-The weights are the target's own. A spec has none: they are drawn from a seed, the statistics of
-its batch norms too, or loaded.
+The weights are the target's own. A spec has none: they are drawn from a seed, or loaded.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any, NamedTuple, assert_never
 import torch
 from torch import Tensor, nn
 
-from shufflenet.builder import build
-from shufflenet.network import Network, changed
+from shufflenet.error_lines import lines, reason
+from shufflenet.network import changed
 from shufflenet.targets import (
     ModuleTarget,
     OnnxTarget,
@@ -28,8 +27,9 @@ from shufflenet.targets import (
 from shufflenet.timing.agreement import WrongOutputError, check
 from shufflenet.timing.runtimes import Runtime
 from shufflenet.timing.runtimes.eager import one_tensor
+from shufflenet.timing.runtimes.failing import RuntimeFailedError, told
 from shufflenet.timing.runtimes.files import Files
-from shufflenet.timing.runtimes.needs import RuntimeFailedError, told
+from shufflenet.timing.weights import drawn
 
 _UNLOADABLE = (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError)
 _UNFIT = (RuntimeError, TypeError, ValueError, LookupError, AssertionError, AttributeError)
@@ -56,8 +56,8 @@ class Choices(NamedTuple):
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
-class Subject(NamedTuple):
-    """What is exported: a module in eval mode, the shape ``(1, c, h, w)`` of its image.
+class Original(NamedTuple):
+    """What a file is to compute: a module in eval mode, the shape ``(1, c, h, w)`` of its image.
 
     ``own`` says that the user's own code made it, whose errors are that code's.
     """
@@ -68,7 +68,7 @@ class Subject(NamedTuple):
     own: bool = False
 
 
-def subject(name: str, arguments: Mapping[str, Any], choices: Choices) -> Subject:
+def original(name: str, arguments: Mapping[str, Any], choices: Choices) -> Original:
     """The network of a target, with weights.
 
     Raises TargetError for a target that is none, that holds no module, that does not take what is
@@ -90,7 +90,7 @@ def subject(name: str, arguments: Mapping[str, Any], choices: Choices) -> Subjec
     return made
 
 
-def _of_spec(name: str, arguments: Mapping[str, Any], choices: Choices) -> Subject:
+def _of_spec(name: str, arguments: Mapping[str, Any], choices: Choices) -> Original:
     chosen = choices.of_spec
     given: dict[str, Any] = {
         key: chosen[key] for key in ("groups", "scale", "stem") if key in chosen
@@ -102,35 +102,10 @@ def _of_spec(name: str, arguments: Mapping[str, Any], choices: Choices) -> Subje
     net = found.network
     if choices.widths is not None or choices.size is not None:
         net = changed(net, choices.size, choices.widths)
-    return Subject(name, drawn(net, choices.seed or 0), tuple(net.input))
+    return Original(name, drawn(net, choices.seed or 0), tuple(net.input))
 
 
-def drawn(net: Network, seed: int) -> nn.Module:
-    """The module of a network in eval mode, all of whose values are drawn from a seed.
-
-    Its batch norms too, near to the identity: with those that a new module has, a runtime that
-    left them out would compute the same.
-    """
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(seed)
-        module = build(net).eval()
-        for child in module.modules():
-            if isinstance(child, nn.BatchNorm2d):
-                _draw(child)
-    return module
-
-
-def _draw(norm: nn.BatchNorm2d) -> None:
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    with torch.no_grad():
-        norm.weight.uniform_(0.5, 1.5)
-        norm.bias.normal_(0, 0.1)
-        norm.running_mean.normal_(0, 0.1)
-        norm.running_var.uniform_(0.5, 1.5)
-
-
-def _of_module(target: ModuleTarget, choices: Choices) -> Subject:
+def _of_module(target: ModuleTarget, choices: Choices) -> Original:
     for key in choices.of_spec:
         raise TargetError(f"{target.name}: --{key} is of a spec; a module is as its code builds it")
     usual = target.inputs[0].sizes if len(target.inputs) == 1 else ()
@@ -140,7 +115,7 @@ def _of_module(target: ModuleTarget, choices: Choices) -> Subject:
         raise TargetError(f"{target.name}: has no usual input: give its --size")
     channels = usual[1] if usual else 3
     size = choices.size or usual[2:]
-    return Subject(target.name, target.module.eval(), (1, channels, *size), target.own)
+    return Original(target.name, target.module.eval(), (1, channels, *size), target.own)
 
 
 def _load(module: nn.Module, path: str) -> None:
@@ -150,22 +125,18 @@ def _load(module: nn.Module, path: str) -> None:
     except OSError as error:
         raise TargetError(f"{path}: cannot be read: {error.strerror or error}") from error
     except _UNLOADABLE as error:
-        raise TargetError(f"{path}: no file of weights: {_first_line(error)}") from error
+        raise TargetError(f"{path}: no file of weights: {reason(error)}") from error
     if not isinstance(state, Mapping):
         raise TargetError(f"{path}: holds what is of type {type(state).__name__}, no state_dict")
     try:
         module.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
-        lines = [line.strip() for line in str(error).splitlines()]
-        reason = next((line for line in lines[1:] if line), lines[0])
-        raise TargetError(f"{path}: does not fit the network: {reason}") from error
+        # The first line only says that there are errors.
+        why = next(iter(lines(error)[1:]), reason(error))
+        raise TargetError(f"{path}: does not fit the network: {why}") from error
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def export(made: Subject, runtime: Runtime, stem: str, seed: int = 0) -> float:
+def export(made: Original, runtime: Runtime, stem: str, seed: int = 0) -> float:
     """Write the files of a runtime, and run them on two images that are drawn from a seed.
 
     Gives how far the output is from eager's, as a share of its largest absolute value. Raises
@@ -185,7 +156,7 @@ def export(made: Subject, runtime: Runtime, stem: str, seed: int = 0) -> float:
     return worst
 
 
-def _write(made: Subject, runtime: Runtime, files: Files, stem: str) -> None:
+def _write(made: Original, runtime: Runtime, files: Files, stem: str) -> None:
     # Torch and converters run the module's own code once more, to follow it.
     with own_code(made.name, RuntimeFailedError) if made.own else told(runtime.name, *_UNFIT):
         files.write(made.module, made.shape, stem)
@@ -195,15 +166,13 @@ def _image(shape: tuple[int, ...], seed: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def _eager(made: Subject, image: Tensor) -> Tensor:
+def _eager(made: Original, image: Tensor) -> Tensor:
     try:
         with torch.inference_mode(), own_code(made.name) if made.own else nullcontext():
             output = made.module(image)
     except _UNFIT as error:
         size = "x".join(map(str, made.shape))
-        raise TargetError(
-            f"{made.name}: input {size} does not fit: {_first_line(error)}"
-        ) from error
+        raise TargetError(f"{made.name}: input {size} does not fit: {reason(error)}") from error
     try:
         return one_tensor(output)
     except WrongOutputError as error:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from typing import Any
 
+from shufflenet.quantities import rounded_half_up
+from shufflenet.timing.changes import Against
 from shufflenet.timing.machine import Machine
 from shufflenet.timing.samples import Summary
+
+_DIGITS = 4
 
 
 class FieldError(ValueError):
@@ -80,6 +85,11 @@ def read_machine(table: dict[str, Any], key: str = "machine") -> Machine:
     )
 
 
+def ratio_json(ratio: Fraction | None) -> float | None:
+    """An exact ratio as a number of four digits; None stays what it is."""
+    return None if ratio is None else rounded_half_up(ratio.numerator, ratio.denominator, _DIGITS)
+
+
 def times_json(times: Summary) -> dict[str, int]:
     """Times as figures [ns]."""
     return {
@@ -97,3 +107,17 @@ def read_times(table: dict[str, Any]) -> Summary:
         whole(table, f"{name}_ns") for name in ("median", "low", "high", "least")
     )
     return Summary(median, low, high, least, whole(table, "runs", 1))
+
+
+def before_json(earlier: Against | None) -> dict[str, Any] | None:
+    """An earlier time, and how the new one compares, as an object."""
+    if earlier is None:
+        return None
+    before = earlier.before
+    return {
+        "median_ns": before.median,
+        "low_ns": before.low,
+        "high_ns": before.high,
+        "ratio": ratio_json(earlier.ratio),
+        "change": earlier.change,
+    }

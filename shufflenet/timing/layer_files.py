@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from flopcount.tally import Shape
-from shufflenet.quantities import rounded_half_up
-from shufflenet.timing.changes import before_json
 from shufflenet.timing.fields import (
     FieldError,
+    before_json,
     check_version,
     machine_json,
     parsed,
+    ratio_json,
     read_machine,
     read_times,
     tables,
@@ -28,7 +28,6 @@ from shufflenet.timing.rounds import Effort
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1
-_DIGITS = 4
 # The leaves that a comparison tells apart.
 _APART = ("added", "gone", "altered")
 
@@ -109,9 +108,9 @@ def _kind_json(kind: KindTime) -> dict[str, Any]:
         "macs": kind.macs,
         "bytes_moved": kind.moved,
         "ns": kind.ns,
-        "macs_share": _number(kind.macs_share),
-        "time_share": _number(kind.time_share),
-        "roof_share": _number(kind.roof_share),
+        "macs_share": ratio_json(kind.macs_share),
+        "time_share": ratio_json(kind.time_share),
+        "roof_share": ratio_json(kind.roof_share),
     }
 
 
@@ -127,15 +126,11 @@ def _layer_json(layer: LayerTime, roof: Roof) -> dict[str, Any]:
         "bytes_moved": layer.moved,
         **times_json(layer.times),
         "macs_per_second": found.speed,
-        "intensity": _number(found.intensity),
+        "intensity": ratio_json(found.intensity),
         "roof_ns": found.least_ns,
-        "roof_share": _number(found.share),
+        "roof_share": ratio_json(found.share),
         "bound": found.bound,
     }
-
-
-def _number(ratio: Any) -> float:
-    return rounded_half_up(ratio.numerator, ratio.denominator, _DIGITS)
 
 
 def load_layers(path: str) -> LayerRecord:

@@ -41,6 +41,13 @@ def this_machine(versions: dict[str, str]) -> Machine:
     )
 
 
+def usable_cores() -> int:
+    """How many cores this process may run on, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def free_memory() -> int:
     """How much memory new processes can take [B]; 0 where the system does not say."""
     return 1024 * int(_found("/proc/meminfo", r"MemAvailable:\s*(\d+) kB") or 0)

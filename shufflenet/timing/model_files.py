@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from shufflenet.quantities import rounded_half_up
 from shufflenet.timing.fields import (
     FieldError,
     check_version,
     machine_json,
     parsed,
+    ratio_json,
     read_machine,
     tables,
     take,
@@ -19,7 +19,6 @@ from shufflenet.timing.latency import KINDS, Check, Model, features
 
 #: The version of a model's file; one of another version is refused.
 VERSION = 1
-_DIGITS = 4
 
 
 def model_json(model: Model) -> dict[str, Any]:
@@ -31,8 +30,8 @@ def model_json(model: Model) -> dict[str, Any]:
         "machine": machine_json(model.machine),
         "runtime": model.runtime,
         "threads": model.threads,
-        "median_error": share(model.median_error) if errors else None,
-        "largest_error": share(errors[-1]) if errors else None,
+        "median_error": ratio_json(model.median_error) if errors else None,
+        "largest_error": ratio_json(errors[-1]) if errors else None,
         "checks": [
             {
                 "network": check.network,
@@ -55,18 +54,13 @@ def prediction_json(ns: int, model: Model) -> dict[str, Any]:
 def quality_json(model: Model) -> dict[str, Any]:
     """How good a model is, and where, as figures. Raises as `median_error` does."""
     return {
-        "median_error": share(model.median_error),
-        "largest_error": share(model.errors[-1]),
+        "median_error": ratio_json(model.median_error),
+        "largest_error": ratio_json(model.errors[-1]),
         "checked_networks": len(model.checks),
         "runtime": model.runtime,
         "threads": model.threads,
         "machine": machine_json(model.machine),
     }
-
-
-def share(value: Any) -> float:
-    """An exact share as a number of four digits."""
-    return rounded_half_up(value.numerator, value.denominator, _DIGITS)
 
 
 def load_model(path: str) -> Model:

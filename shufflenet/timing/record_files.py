@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from shufflenet.quantities import rounded_half_up
-from shufflenet.timing.changes import before_json
 from shufflenet.timing.fields import (
     FieldError,
+    before_json,
     check_version,
     machine_json,
     parsed,
+    ratio_json,
     read_machine,
     take,
     whole,
@@ -25,7 +24,6 @@ from shufflenet.timing.samples import Warmth
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1
-_DIGITS = 4
 
 
 class RecordError(FieldError):
@@ -92,19 +90,15 @@ def _cell_json(record: Record, cell: Cell, beside: Beside) -> dict[str, Any]:
         "high_ns": times and times.high,
         "least_ns": times and times.least,
         "macs_per_second": cell.speed,
-        "theory": _number(gain.theory),
-        "actual": _number(gain.actual),
-        "reached": _number(gain.reached),
+        "theory": ratio_json(gain.theory),
+        "actual": ratio_json(gain.actual),
+        "reached": ratio_json(gain.reached),
         "noisy": gain.noisy,
-        "paper": paper and {"ms": paper.ms, "ratio": _number(paper.ratio)},
+        "paper": paper and {"ms": paper.ms, "ratio": ratio_json(paper.ratio)},
         "before": before_json(earlier),
         "cpu_ns": cell.cpu,
         "ns": list(cell.ns),
     }
-
-
-def _number(ratio: Fraction | None) -> float | None:
-    return None if ratio is None else rounded_half_up(ratio.numerator, ratio.denominator, _DIGITS)
 
 
 def load_record(path: str) -> Record:

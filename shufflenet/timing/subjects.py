@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flopcount import analytic
 from flopcount.layers import Chain
 from flopcount.tally import Shape, Tally
 from shufflenet.counting import counted
@@ -74,8 +73,8 @@ def tally_of(subject: Subject, size: tuple[int, int]) -> tuple[Tally, tuple[int,
     """
     found = resolve(subject.target, subject.arguments)
     if isinstance(found, SpecTarget):
-        tree, shape = _at(subject, found.network, size)
-        return analytic.count(tree, shape, memory=False), tuple(shape)
+        net = _at(subject, found.network, size)
+        return net.tally(memory=False), tuple(net.input)
     _check_module(subject, found)
     shape = Shape(1, _COLOURS, *size)
     tally = counted(subject.target, subject.arguments, (Input(tuple(shape)),)).tally
@@ -99,7 +98,8 @@ def tree_of(subject: Subject, size: tuple[int, int] | None = None) -> tuple[Chai
     found = resolve(subject.target, given)
     if not isinstance(found, SpecTarget):
         raise TargetError(_NO_SPEC.format(subject.text))
-    return _at(subject, found.network, size or found.network.frame.size)
+    net = _at(subject, found.network, size or found.network.frame.size)
+    return net.tree, net.input
 
 
 def module_of(subject: Subject, size: tuple[int, int], seed: int) -> nn.Module:
@@ -109,14 +109,9 @@ def module_of(subject: Subject, size: tuple[int, int], seed: int) -> nn.Module:
     """
     found = resolve(subject.target, subject.arguments, real=True)
     if isinstance(found, SpecTarget):
-        import torch
+        from shufflenet.timing.weights import drawn
 
-        from shufflenet.builder import build
-
-        tree, shape = _at(subject, found.network, size)
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(seed)
-            return _lively(build(tree), shape)
+        return drawn(_at(subject, found.network, size), seed)
     return _check_module(subject, found).module.eval()
 
 
@@ -133,26 +128,6 @@ def living(subject: Subject) -> ModuleTarget:
     return target
 
 
-def _lively(module: nn.Module, shape: Shape) -> nn.Module:
-    """A module of drawn weights in eval mode, its batch norms as two random images leave them.
-
-    With those of a new module the signal of a deep network fades until it is denormal, which no
-    trained network's does, and which costs a processor many times as much.
-    """
-    import torch
-
-    norms = [norm for norm in module.modules() if isinstance(norm, torch.nn.BatchNorm2d)]
-    momentum = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = None
-    with torch.no_grad():
-        # two, since a batch norm learns nothing from one value a channel
-        module.train()(torch.randn(2, *shape[1:]))
-    for norm, usual in zip(norms, momentum, strict=True):
-        norm.momentum = usual
-    return module.eval()
-
-
 def _check_module(subject: Subject, found: ModuleTarget | OnnxTarget) -> ModuleTarget:
     if isinstance(found, OnnxTarget):
         raise TargetError(f"{subject.text}: an ONNX file is no module that could be built and run")
@@ -163,14 +138,14 @@ def _check_module(subject: Subject, found: ModuleTarget | OnnxTarget) -> ModuleT
     return found
 
 
-def _at(subject: Subject, net: Network, size: tuple[int, int]) -> tuple[Chain, Shape]:
+def _at(subject: Subject, net: Network, size: tuple[int, int]) -> Network:
     again = changed(net, size)
     names = [name for name, _ in again.tree.children]
     if not subject.until:
-        return again.tree, again.input
+        return again
     if subject.until not in names[1:]:
         raise TargetError(
             f"{subject.text}: until={subject.until} is none of the layers behind the first:"
             f" {', '.join(names[1:])}"
         )
-    return Chain(again.tree.children[: names.index(subject.until)]), again.input
+    return again._replace(tree=Chain(again.tree.children[: names.index(subject.until)]))

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, Queue
-from threading import Thread
+from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import IO, Any, Protocol
 
@@ -81,6 +81,8 @@ class Process:
         except OSError as error:
             raise WorkerError("start", f"no process: {error.strerror}") from error
         self._ended = False
+        self._ending = Lock()
+        self._asked = False
         self._answers: Queue[bytes | None] = Queue()
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -105,20 +107,23 @@ class Process:
         return Turn(**self._ask("time", calls=calls))
 
     def close(self) -> None:
-        """End it, whatever it does."""
+        """End it, whatever it does; another thread may be waiting for its answer."""
         assert self._process.stdin is not None
         with suppress(OSError):
-            # Told so, it ends by itself.
+            # Told so, it ends by itself; but not before what it was asked for is done.
             self._process.stdin.close()
-        self._wait()
+        if not self._asked:
+            self._wait()
         self._kill()
         for listener in self._listeners:
             listener.join(_PATIENCE)
 
     def _ask(self, step: str, **more: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
-        # One that has ended already is found to have when it does not answer.
-        with suppress(OSError):
+        self._asked = True
+        # One that has ended already is found to have when it does not answer; to one that is
+        # closed meanwhile, nothing can be written.
+        with suppress(OSError, ValueError):
             self._process.stdin.write(json.dumps({"do": step, **more}).encode() + b"\n")
             self._process.stdin.flush()
         try:
@@ -126,6 +131,7 @@ class Process:
         except Empty:
             self._kill()
             raise WorkerError(step, f"no answer within {self.timeout:g} s") from None
+        self._asked = False
         if line is None:
             raise WorkerError(step, self._end())
         try:
@@ -174,19 +180,24 @@ class Process:
     def _has_ended(self) -> bool:
         if hasattr(os, "waitid"):
             options = os.WEXITED | os.WNOWAIT | os.WNOHANG
-            return os.waitid(os.P_PID, self._process.pid, options) is not None
+            try:
+                return os.waitid(os.P_PID, self._process.pid, options) is not None
+            except ChildProcessError:
+                # Another thread has waited for it.
+                return True
         # macOS has it from Python 3.13 on; its group keeps the number while anything is in it.
         return self._process.poll() is not None
 
     def _kill(self) -> int:
         """End the process, and what it has started; its exit code."""
-        if not self._ended:
-            # Until it is waited for, no other process can have its number.
-            # macOS does not permit it where all in the group have ended.
-            with suppress(ProcessLookupError, PermissionError):
-                # The group is the process's own: nothing else is in it.
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._ended = True
+        with self._ending:
+            if not self._ended:
+                # Until it is waited for, no other process can have its number.
+                # macOS does not permit it where all in the group have ended.
+                with suppress(ProcessLookupError, PermissionError):
+                    # The group is the process's own: nothing else is in it.
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._ended = True
         return self._process.wait()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from shufflenet.timing.runtimes.needs import lacking
+from shufflenet.extras import lacking
 
 
 def missing() -> str:

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from shufflenet.timing.runtimes.needs import lacking, told
+from shufflenet.extras import lacking
+from shufflenet.timing.runtimes.failing import told
 
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 

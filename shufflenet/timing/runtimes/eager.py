@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from shufflenet.extras import lacking
 from shufflenet.timing.agreement import WrongOutputError
-from shufflenet.timing.runtimes.needs import lacking
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from shufflenet.extras import lacking
+from shufflenet.timing.runtimes.failing import told
 from shufflenet.timing.runtimes.files import Files
-from shufflenet.timing.runtimes.needs import lacking, told
 
 
 def missing() -> str:

@@ -7,8 +7,9 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
+from shufflenet.extras import lacking
+from shufflenet.timing.runtimes.failing import RuntimeFailedError, told
 from shufflenet.timing.runtimes.files import Files
-from shufflenet.timing.runtimes.needs import RuntimeFailedError, lacking, told
 
 
 def missing() -> str:
