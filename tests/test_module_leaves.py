@@ -81,8 +81,9 @@ def check_leaves(module: nn.Module, image: Tensor) -> list[Found]:
         outputs = leaves_in_turn(found, image.clone())
         leaves = module_leaves(module, image.clone(), "net", counted)
     if found:
-        assert len(outputs) == len(expected)
-        for ours, theirs in zip(outputs, expected, strict=True):
+        # the last leaf may make more than the network hands on
+        assert len(outputs) >= len(expected) > 0
+        for ours, theirs in zip(outputs, expected, strict=False):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
     assert leaves.check.leaves == leaves.check.whole
     assert leaves.check.whole.macs == counted.macs

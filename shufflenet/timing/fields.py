@@ -110,7 +110,7 @@ def read_times(table: dict[str, Any]) -> Summary:
 
 
 def before_json(earlier: Against | None) -> dict[str, Any] | None:
-    """The earlier time, and how this one compares, as an object."""
+    """An earlier time, and how the new one compares, as an object."""
     if earlier is None:
         return None
     before = earlier.before
