@@ -22,17 +22,19 @@ from shufflenet.design.search import FAR, Windows
 #: The two goals as they are ranked, the least best.
 Point: TypeAlias = tuple[int, int]
 
-# Prefixes of a chain tried in one look at most, and entries looked at; and prefixes beyond which
-# a box is rather parted than looked into further.
+# Prefixes of a chain tried in one look at most, and entries looked at; after how many partings
+# both double, and how often; and prefixes beyond which a box is rather parted than looked into.
 _MOST_TRIED = 300_000
 _MOST_ENTRIES = 50_000_000
+_DOUBLED = 3
+_MOST_DOUBLED = 4
 _MANY = 100_000
 # Points of a front at most.
 _MOST_POINTS = 1_000_000
 # The first share of a box's depth that is looked at is one in 2 to this, and grows by 2 to that.
 _SHARES = 8
 _STEP = 2
-# Weights stay below the first of these, and what is weighed below the second: multipliers need room.
+# Weights stay below the first of these, what is weighed below the second: multipliers need room.
 _FINEST = 2**20
 _ROOM = FAR // 2**12
 
@@ -40,18 +42,25 @@ _ROOM = FAR // 2**12
 class _Box(NamedTuple):
     """What two goals can be: from ``low`` to ``high``, both ends included; the points known in it.
 
-    No network has both goals within ``high`` and one of them below ``low``.
+    No network has both goals within ``high`` and one of them below ``low``. ``depth`` is how often
+    boxes were parted at known points to come to this one.
     """
 
     low: Point
     high: Point
+    depth: int = 0
     points: tuple[Point, ...] = ()
 
-    def parted(self, point: Point) -> Iterator[_Box]:
+    def within(self, low: Point, high: Point) -> _Box:
+        """A part of the box, with the points known in it."""
+        return _Box(low, high, self.depth).knowing(self.points)
+
+    def parted(self, point: Point) -> list[_Box]:
         """What a point of the front leaves of the box, on either side of it."""
         (left, bottom), (right, top) = self.low, self.high
-        yield _Box((left, point[1] + 1), (point[0] - 1, top)).knowing(self.points)
-        yield _Box((point[0] + 1, bottom), (right, point[1] - 1)).knowing(self.points)
+        deeper = self._replace(depth=self.depth + 1)
+        above = deeper.within((left, point[1] + 1), (point[0] - 1, top))
+        return [above, deeper.within((point[0] + 1, bottom), (right, point[1] - 1))]
 
     def knowing(self, points: Iterable[Point]) -> _Box:
         """The box with those of some points that are in it, in their order."""
@@ -156,7 +165,7 @@ class _Pair:
         while slopes:
             open_to = max(_height(corner, weights) for corner in box.corners())
             most = min(least + (deep >> shift), open_to)
-            taken = self._look(slopes, box.high, most)
+            taken = self._look(slopes, box, most)
             if taken is None:
                 return self._parted(box, weights)
             box = box.knowing({*box.points, *taken.points})
@@ -168,16 +177,18 @@ class _Pair:
         return []
 
     def _parted(self, box: _Box, weights: Point) -> list[_Box]:
-        """A box parted at the point known that is lowest, or else in the middle."""
+        """A box parted at the lowest of the points about its middle, or else in the middle."""
         if box.points:
-            return list(box.parted(min(box.points, key=lambda point: _height(point, weights))))
+            edge = len(box.points) // 4
+            inner = box.points[edge : len(box.points) - edge]
+            return box.parted(min(inner, key=lambda point: _height(point, weights)))
         (left, bottom), (right, top) = box.low, box.high
         middle = (bottom + top) // 2
         point = self._first(self._within((right, middle)), self.aims.goals)
         if point is None:
-            return [_Box((left, middle + 1), box.high)]
-        lower, upper = _Box((left, middle + 1), (point[0] - 1, top)), (right, point[1] - 1)
-        return [lower, _Box((point[0] + 1, bottom), upper)]
+            return [box.within((left, middle + 1), box.high)]
+        above = box.within((left, middle + 1), (point[0] - 1, top))
+        return [above, box.within((point[0] + 1, bottom), (right, point[1] - 1))]
 
     def _weights(self, box: _Box) -> Point:
         """Whole numbers, in about the ratio in which one goal is worth the other in a box."""
@@ -234,12 +245,15 @@ class _Pair:
         least = max(slope.least, -((off - search.least[place + 1]) // scale))
         return _Slope(number, (plain, weighed), least, scale, off)
 
-    def _look(self, slopes: Sequence[_Slope], high: Point, most: int) -> _Taken | None:
-        """All points of the front within a corner whose sum is at most that.
+    def _look(self, slopes: Sequence[_Slope], box: _Box, most: int) -> _Taken | None:
+        """All points of the front in a box whose sum is at most that.
 
         None where that takes more prefixes than there is room for.
         """
-        limits = self._within(high)
+        limits = self._within(box.high)
+        # What stays too much in a smaller box needs more room, not a box that is smaller still.
+        more = 2 ** min(box.depth // _DOUBLED, _MOST_DOUBLED)
+        room = Room(more * _MOST_TRIED, more * _MOST_TRIED, more * _MOST_ENTRIES)
         hits: list[Hit] = []
         tried = 0
         for slope in slopes:
@@ -247,13 +261,14 @@ class _Pair:
             windows = _longer(self.field.windows(limits), slope.limits(most))
             if slope.least > most or search.misses(windows):
                 continue
-            room = Room(_MOST_TRIED, _MOST_TRIED, _MOST_ENTRIES)
             block, count = grown(search, windows, self.aims, room, self.field.work)
             if block is None:
                 return None
             tried += count
             hits += self.field.as_hits(slope.number, block)
-        return _Taken(self._known(best_hits(self.field, self.aims.goals, self.aims.cost, hits)), tried)
+        return _Taken(
+            self._known(best_hits(self.field, self.aims.goals, self.aims.cost, hits)), tried
+        )
 
 
 class _Taken(NamedTuple):

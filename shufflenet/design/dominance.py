@@ -1,4 +1,4 @@
-"""Dominance among rows of figures: of two, one that is no worse anywhere makes the other superfluous.
+"""Dominance among rows of figures: one that is no worse anywhere makes another superfluous.
 
 Rows are compared within their group. Sorted by one column, the rest is a running least; two more
 columns take a merge of halves; only more than that compares pairs.

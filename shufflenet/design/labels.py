@@ -116,7 +116,9 @@ def _thinned(places: Column, node: Column, each: int) -> Column:
 def _none(search: Search) -> Block:
     parts = len(search.legal)
     entries = np.zeros((0, parts), np.int32)
-    return Block(entries, entries, np.zeros((len(search.terms), 0), np.int64), np.zeros(0, np.int64))
+    return Block(
+        entries, entries, np.zeros((len(search.terms), 0), np.int64), np.zeros(0, np.int64)
+    )
 
 
 class _Growth:
