@@ -57,7 +57,7 @@ def test_a_front_has_each_point_once_by_its_cheapest_and_then_first_row(
     table: tuple[Rows, list[int], list[bool]],
 ) -> None:
     rows, costs, _ = table
-    best = {}
+    best: dict[tuple[int, ...], int] = {}
     for place in range(len(rows)):
         key = rows[place]
         if key not in best or costs[place] < costs[best[key]]:

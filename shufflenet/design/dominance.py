@@ -40,15 +40,14 @@ def undominated(criteria: Criteria, groups: Column, work: Work) -> Column:
     order = np.lexsort((np.arange(count), *reversed(deciding), groups))
     rest = np.stack([*deciding[1:], *others, groups], axis=1)[order]
     rest, groups = rest[:, :-1], rest[:, -1]
-    match rest.shape[1]:
-        case 0:
-            beaten = np.append(False, groups[1:] == groups[:-1])[:count]
-        case 1:
-            beaten = _beaten_by_one(_apart(rest[:, 0], groups))
-        case 2:
-            beaten = _beaten_by_two(_apart(rest[:, 0], groups), _ranks(rest[:, 1]))
-        case _:
-            beaten = _beaten_by_pairs(rest, groups, work)
+    if not rest.shape[1]:
+        beaten = _beaten_by_one(_apart(groups, groups))
+    elif rest.shape[1] == 1:
+        beaten = _beaten_by_one(_apart(rest[:, 0], groups))
+    elif rest.shape[1] == 2:
+        beaten = _beaten_by_two(_apart(rest[:, 0], groups), _ranks(rest[:, 1]))
+    else:
+        beaten = _beaten_by_pairs(rest, groups, work)
     found: Column = np.sort(order[~beaten])
     return found
 
