@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from shufflenet import build, load, network
 from shufflenet.design.optimum import optimise
-from shufflenet.design.problem import Outcome, Problem
+from shufflenet.design.problem import Bound, Goal, Outcome, Problem
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -47,6 +48,22 @@ WISHES = {
     "least memory with 1,680 channels": Wish("memory", "least", 0, WITHIN, AS_MANY),
     "least cost with 1,680 channels": Wish("macs", "least", 0, WITHIN[1:], AS_MANY),
 }
+#: Fronts of two goals over the same space, and what bounds them.
+FRONTS = {
+    "front of least cost and most parameters": (Goal("macs", "least"), Goal("params", "most"), ()),
+    "front of least cost and most channels, 2M parameters at most": (
+        Goal("macs", "least"),
+        Goal("channels", "most"),
+        (Bound("params", most=2_000_000),),
+    ),
+    "front of most channels and least memory": (
+        Goal("channels", "most"),
+        Goal("memory", "least"),
+        (),
+    ),
+}
+#: CPU seconds that are promised of a front.
+PATIENT = 60
 #: What is promised: seconds for an optimum, CP-SAT's time over ours, a count's over a candidate's.
 SOON, FASTER, CHEAPER = 2, 10, 100_000
 
@@ -69,6 +86,17 @@ def ours(question: str, rounds: int) -> tuple[float, Outcome]:
     units = ", ".join(map(str, best.units))
     print(f"    g = {best.g}, stem {best.stem}, widths {widths}, units {units}")
     return taken, outcome
+
+
+def whole_front(question: str) -> None:
+    """A whole front of the space, in how many CPU seconds."""
+    one, other, bounds = FRONTS[question]
+    asked = Problem(problem(SPACE, WISHES[NEAREST]).space, (one, other), bounds)
+    start = time.process_time()
+    points = len(optimise(asked).solutions)
+    taken = time.process_time() - start
+    shown = f"{question}: {points:,} points"
+    report(shown, f"{taken:.2f} s CPU", f"at most {PATIENT} s", taken <= PATIENT)
 
 
 def beside_the_referee(
@@ -136,6 +164,8 @@ def main() -> None:
         if given.referee:
             beside_the_referee(question, taken, outcome, given.limit, given.rounds, given.joint)
         slowest, candidates = max(slowest, taken), outcome.candidates
+    for question in FRONTS:
+        whole_front(question)
     print(f"{candidates:,} networks in the space")
     beside_counting(slowest, candidates, 21)
 

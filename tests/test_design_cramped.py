@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_design_optimum import check, examples
 
-from shufflenet.design import enumerating, front, multipliers, ranking, search
+from shufflenet.design import boxes, dominance, enumerating, front, multipliers, ranking, search
 
 #: What keeps small spaces off the ways of large ones: lists, columns, paths, rows at once.
 ROOM = (
@@ -22,7 +22,13 @@ ROOM = (
     (search, "_NARROW", (0, 3, 2**14)),
     (multipliers, "_MOST_PATHS", (1, 3, 24)),
     (multipliers, "_MOST_SIDES", (1, 3)),
-    (front, "_ROWS", (2, 5)),
+    (dominance, "_ROWS", (2, 5)),
+    (boxes, "_MOST_TRIED", (40, 300_000)),
+    (boxes, "_MOST_ENTRIES", (2_000, 10**6)),
+    (boxes, "_MANY", (0, 20)),
+    (boxes, "_SHARES", (0, 3, 8)),
+    (boxes, "_FINEST", (1, 2**20)),
+    (boxes, "_ROOM", (10, 10**6, 2**49)),
     (front, "_ROUGH", (1, 2)),
     (front, "_MOST_POINTS", (1, 3)),
 )

@@ -20,7 +20,7 @@ from design_oracle import (
 )
 from design_strategies import FRAMES, Case, cases, own_cases
 from hypothesis import HealthCheck, given, settings
-from strategies import head, own_spec, stage
+from strategies import head, image, own_spec, stage
 
 from shufflenet.design.problem import Bound, Goal, Outcome, Problem, Space
 from shufflenet.quantities import QuantityError
@@ -201,3 +201,18 @@ def test_repeats_of_a_row_that_strides_are_refused_and_its_own_number_is_not() -
     assert optimum(Problem(Space(spec, repeats=((1,),)), goals)).candidates
     with pytest.raises(QuantityError, match=r"Stage2: repeats 1, 2: .* there can only be 1"):
         optimum(Problem(Space(spec, repeats=((1, 2),)), goals))
+
+
+def test_a_stage_whose_own_units_break_a_rule_leaves_no_legal_network() -> None:
+    # Two shufflenet units of stride 2 in a row: the second adds no width, whatever the first has.
+    rows = (
+        image(1, 1, columns=1),
+        stage("Stage2", "shufflenet", (4,), stride=1),
+        stage("Stage3", "resnet", (4,), repeat=2),
+        stage("Stage4", "resnet", (8,), stride=1),
+        *head(1, 1),
+    )
+    widths = ((4, 8), (4, 8), (8, 12))
+    space = Space(own_spec(*rows), units=("shufflenet",), free=True, widths=widths)
+    with pytest.raises(NothingLegalError, match=r"Stage3: added width \(out - in\) 0"):
+        optimum(Problem(space, (Goal("macs", "least"),)))

@@ -152,6 +152,8 @@ def _link(
     if not first.legal.any():
         return None
     behind = rest(frame, part, first.after, names)
+    if not behind.allowed.any():
+        return None
     return Link(part, first.legal, behind.allowed, first.tables, behind.tables), behind.after
 
 

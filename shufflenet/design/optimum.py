@@ -121,10 +121,9 @@ def _alone(field: Field, asked: Asked, hit: Hit) -> bool:
         value = hit.values[key.term]
         values = {value} if key.target is None else {value, 2 * key.target - value}
         alike = [limits.within(key.term, v, v) for limits in alike for v in values]
-    found = 0
-    for limits in alike:
-        found += len(field.first(limits, 2)) if limits.open else 0
-    return found == 1
+    # What is ranked by has but one value; ranking brings the cuts that find its networks.
+    ranked = Key(asked.goals[0].term)
+    return sum(len(field.ranked([ranked], limits, 2)) for limits in alike) == 1
 
 
 def _network(field: Field, asked: Asked, hit: Hit) -> tuple[Network, dict[str, int]]:

@@ -16,7 +16,7 @@ import numpy as np
 from shufflenet.design.chain import Chain
 from shufflenet.design.enumerating import Work, networks
 from shufflenet.design.multipliers import Cut, Side, cut, sides
-from shufflenet.design.search import FAR, Search, Sums, Term, Windows
+from shufflenet.design.search import FAR, Block, Search, Sums, Term, Windows
 
 #: A term's place in the list of terms that stands for the memory.
 MEMORY = -1
@@ -142,17 +142,20 @@ class Field:
     def hits(self, number: int, limits: Limits, cuts: Sequence[Cut]) -> Iterator[Hit]:
         """The networks of one chain within the limits, in the order of the space."""
         search = self.search(number, limits.most[MEMORY], cuts)
-        count = len(self.terms)
         for block in networks(search, self.cut_windows(limits, cuts), work=self.work):
-            rows = zip(
-                block.widths.tolist(),
-                block.repeats.tolist(),
-                block.values[:count].T.tolist(),
-                block.memory.tolist(),
-                strict=True,
-            )
-            for widths, repeats, values, memory in rows:
-                yield Hit(number, tuple(widths), tuple(repeats), (*values, memory))
+            yield from self.as_hits(number, block)
+
+    def as_hits(self, number: int, block: Block) -> Iterator[Hit]:
+        """The networks of one chain, one by one, without what cuts they have."""
+        rows = zip(
+            block.widths.tolist(),
+            block.repeats.tolist(),
+            block.values[: len(self.terms)].T.tolist(),
+            block.memory.tolist(),
+            strict=True,
+        )
+        for widths, repeats, values, memory in rows:
+            yield Hit(number, tuple(widths), tuple(repeats), (*values, memory))
 
     def cut_windows(self, limits: Limits, cuts: Sequence[Cut]) -> Windows:
         """The limits as a search takes them, with those of the cuts."""
