@@ -65,8 +65,8 @@ def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     """Time about a thousand layers on this machine, fit what each kind costs, and write it.
 
     The layers are those of ten networks, and others that are drawn; in the same rounds the
-    networks are timed whole, and others by which the error is measured. It takes two or three
-    minutes, on a machine that does nothing else.
+    networks are timed whole, and others by which the error is measured. It takes about a minute,
+    on a machine that does nothing else.
     """
     options.need_torch("latency")
     check_writable(path)
