@@ -76,12 +76,12 @@ def own_code(target: str, passing: type[Exception] = TargetError) -> Iterator[No
 
 
 @contextmanager
-def seeded() -> Iterator[None]:
-    """Where torch draws the same numbers every time, and goes on afterwards as if it had not."""
+def seeded(seed: int = 0) -> Iterator[None]:
+    """Where torch draws the numbers of a seed, and goes on afterwards as if it had not."""
     import torch
 
     with torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         yield
 
 

@@ -266,7 +266,7 @@ def test_the_command_predicts_and_its_faults_are_one_line(tmp_path: Path):
     assert solved.json["latency"]["median_error"] == 0.2
     fails(without, 2, "latency needs a model")
     fails(check, 2, "no version")
-    fails(own, 2, "boom.py:boom: only the networks of specs")
+    fails(own, 2, "boom.py:boom: is no network of a spec")
     fails(no_size, 2, "size")
     # at once: no round is told before
     fails(unknown, 2, "few.json: knows no time of a ")

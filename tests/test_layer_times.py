@@ -179,6 +179,7 @@ def test_all_that_two_records_were_not_made_alike_in_is_told():
         ({"layers": [{"path": 1}]}, "'inputs' is missing"),
         ({"input": [0]}, "below 1"),
         ({"whole": None}, "wrong type"),
+        ({"whole": {"runs": 1, "median_ns": 2**63}}, "'median_ns': a figure passes 2"),
         ({"roof": {"dense": [], "copies": [], "call": {}}}, "a list is empty"),
     ],
 )

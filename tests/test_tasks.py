@@ -20,6 +20,7 @@ from flopcount.layers import (
 from flopcount.tally import Shape
 from shufflenet.network import network
 from shufflenet.reader import bundled, load
+from shufflenet.timing.eager_layers import tree_leaves
 from shufflenet.timing.work import Task, places
 
 torch = pytest.importorskip("torch")
@@ -119,3 +120,18 @@ def test_a_whole_network_runs_the_quick_way_when_it_is_timed(monkeypatch: pytest
         call.prepare()
         call.run()
     assert ran == [1]
+
+
+def output(seed: int) -> torch.Tensor:
+    """What a network that is timed makes of its image."""
+    whole = tree_leaves(TREE, Shape(1, 8, 6, 6), "made up", seed).whole
+    with torch.inference_mode():
+        whole.prepare()
+        found: torch.Tensor = whole.run()
+    return found
+
+
+def test_a_network_that_is_timed_is_drawn_from_the_seed():
+    same, again, other = output(3), output(3), output(4)
+    assert torch.equal(same, again)
+    assert not torch.equal(same, other)

@@ -84,6 +84,14 @@ def test_a_change_within_the_spreads_is_noise():
     assert (found.ratio, found.change) == (Fraction(21, 20), "noise")
 
 
+def test_quartiles_of_two_calls_tell_no_times_apart():
+    slower, old = cell("fast", 190, 200, 210), cell("fast", 100, 101)
+    for now, before in ((slower, old), (old, slower)):
+        found = against(record(), now, record(before))
+        assert found is not None
+        assert found.change == "noise"
+
+
 def test_what_either_record_has_no_time_of_is_not_compared():
     assert against(record(), cell("new", 5), record(FAST)) is None
     assert against(record(), FAST, record(cell("fast", failed="load: lost"))) is None

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from flopcount.report import Cell as Shown
 from flopcount.report import Table
+from shufflenet.timing.changes import FEWEST
 from shufflenet.timing.layer_tables import BESIDE, change_cells
 from shufflenet.timing.record_files import ALONE, Beside
 from shufflenet.timing.records import Cell, Record, against, conditions, speedup
@@ -150,7 +151,7 @@ def _troubles(record: Record) -> Iterator[str]:
 def _against_notes(record: Record, old: Record, where: str) -> Iterator[str]:
     yield (
         f"before: {where}, {old.date}; within noise (~): the quartiles of the two overlap, or"
-        " either was disturbed"
+        f" are of fewer than {FEWEST} calls, or either was disturbed"
     )
     different = conditions(record, old)
     if different:

@@ -11,6 +11,9 @@ from shufflenet.timing.samples import Summary, overlap
 #: What became of a time: beyond both spreads, or within what noise hides.
 Change: TypeAlias = Literal["slower", "faster", "noise"]
 
+#: Quartiles of fewer runs say too little to tell two times apart.
+FEWEST = 3
+
 
 class Against(NamedTuple):
     """A time beside an earlier one: the ratio of the medians, new to old."""
@@ -23,10 +26,11 @@ class Against(NamedTuple):
 def compared(now: Summary, before: Summary, *, disturbed: bool = False) -> Against:
     """A time beside an earlier one.
 
-    Where the spreads overlap, or either was ``disturbed``, what differs may be noise.
+    Where the spreads overlap or are of fewer runs than `FEWEST`, or either was ``disturbed``, what
+    differs may be noise.
     """
     ratio = Fraction(now.median, max(before.median, 1))
-    if disturbed or overlap(now, before):
+    if disturbed or overlap(now, before) or min(now.runs, before.runs) < FEWEST:
         return Against(before, ratio, "noise")
     return Against(before, ratio, "slower" if now.median > before.median else "faster")
 

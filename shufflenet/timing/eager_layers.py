@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flopcount import analytic
 from flopcount.layers import Layer
 from flopcount.tally import Shape
+from shufflenet.targets import seeded
 from shufflenet.timing.layer_records import LayerRecord, LayerTime
 from shufflenet.timing.leaves import Check, Cost, Leaf, Leaves, Totals
 from shufflenet.timing.machine import this_machine
@@ -30,8 +31,8 @@ _FLOAT = 4
 
 
 @contextmanager
-def inference(threads: int) -> Iterator[None]:
-    """Inference on so many threads, with the smallest numbers taken as zero.
+def inference(threads: int, seed: int = 0) -> Iterator[None]:
+    """Inference on so many threads of numbers drawn from a seed, the smallest taken as zero.
 
     Weights that are drawn, not trained, can fade signals to numbers so small that processors slow
     down manyfold over them.
@@ -42,17 +43,17 @@ def inference(threads: int) -> Iterator[None]:
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), seeded(seed):
             yield
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(before)
 
 
-def tree_leaves(tree: Layer, shape: Shape, name: str) -> Leaves:
+def tree_leaves(tree: Layer, shape: Shape, name: str, seed: int = 0) -> Leaves:
     """A layer tree by its leaves on an image ``(n, c, h, w)``; ``name`` is the network's.
 
-    Raises BuildError where it cannot be built.
+    Image and weights are drawn from the seed. Raises BuildError where it cannot be built.
     """
     from shufflenet.timing.tasks import calls_of, tasks_of, whole_call
 
@@ -61,17 +62,14 @@ def tree_leaves(tree: Layer, shape: Shape, name: str) -> Leaves:
     tasks = tasks_of(tree, shape, own)
     alone = tuple(dict.fromkeys(tasks))
     totals = Totals(int(tally.macs), int(tally.params))
-    return Leaves(
-        name,
-        tuple(shape),
-        tuple(
-            Leaf(Cost.of(place, tally.element_bytes), task)
-            for place, task in zip(own, tasks, strict=True)
-        ),
-        dict(zip(alone, calls_of(alone), strict=True)),
-        whole_call(tree, shape),
-        Check(totals, totals, {}),
+    leaves = tuple(
+        Leaf(Cost.of(place, tally.element_bytes), task)
+        for place, task in zip(own, tasks, strict=True)
     )
+    with seeded(seed):
+        calls: dict[Hashable, Call] = dict(zip(alone, calls_of(alone), strict=True))
+        whole = whole_call(tree, shape)
+    return Leaves(name, tuple(shape), leaves, calls, whole, Check(totals, totals, {}))
 
 
 def time_layers(
@@ -86,7 +84,7 @@ def time_layers(
     """
     import torch
 
-    with inference(effort.threads):
+    with inference(effort.threads, effort.seed):
         dense, copies = _dense(), _copies()
         blocks = [
             [network.whole, *network.calls.values()],

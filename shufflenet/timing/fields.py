@@ -6,6 +6,7 @@ import json
 from fractions import Fraction
 from typing import Any
 
+from flopcount.integers import MAX
 from shufflenet.quantities import rounded_half_up
 from shufflenet.timing.changes import Against
 from shufflenet.timing.machine import Machine
@@ -49,8 +50,10 @@ def take(table: dict[str, Any], key: str, kind: Any) -> Any:
 
 
 def whole(table: dict[str, Any], key: str, least: int = 0) -> int:
-    """A whole number. Raises FieldError as `take` does, and below the least."""
+    """A whole number. Raises FieldError as `take` does, below the least, and past 2^63-1."""
     value: int = take(table, key, int)
+    if value > MAX:
+        raise FieldError(f"{key!r}: a figure passes 2**63 - 1 = {MAX}")
     if value < least:
         raise FieldError(f"{key!r}: {value} is below {least}")
     return value

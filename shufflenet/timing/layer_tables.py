@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 from flopcount.report import Cell, Table
-from shufflenet.timing.changes import Against
+from shufflenet.timing.changes import FEWEST, Against
 from shufflenet.timing.layer_changes import Since
 from shufflenet.timing.layer_records import (
     KindTime,
@@ -118,10 +118,11 @@ def _percent(share: Fraction) -> str:
 def _notes(record: LayerRecord, kinds: Sequence[KindTime]) -> Iterator[str]:
     whole, summed = record.whole, record.summed
     off = float(Fraction(summed - whole.median, max(whole.median, 1)))
+    rounds = "1 round" if whole.runs == 1 else f"medians of {whole.runs} rounds"
     yield (
         f"the layers take {summed / 1e6:.2f} ms together, the whole network"
         f" {whole.median / 1e6:.2f} ms ({whole.low / 1e6:.2f} to {whole.high / 1e6:.2f}):"
-        f" {off:+.1%}; medians of {whole.runs} rounds in which each had its turn"
+        f" {off:+.1%}; {rounds}, in which each had its turn"
     )
     yield roof_text(record.roof)
     for word, (time, cost) in light(kinds).items():
@@ -154,7 +155,8 @@ def _beside_notes(record: LayerRecord, beside: Since) -> Iterator[str]:
     before, ratio, says = change_cells(beside.whole, lambda ns: f"{ns / 1e6:.2f}")
     yield (
         f"before: {beside.where}, {beside.date}; the whole network took {before} ms, new/old"
-        f" {ratio}, {says}; within noise (~): the quartiles of the two overlap"
+        f" {ratio}, {says}; within noise (~): the quartiles of the two overlap, or are of fewer"
+        f" than {FEWEST} rounds"
     )
     if beside.differences:
         yield f"not made alike: {'; '.join(beside.differences)}"

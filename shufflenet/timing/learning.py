@@ -70,7 +70,7 @@ def learn(
     known = [_Seen.of(variant) for variant in seen]
     drawn = [[alone(work) for work in works] for works in drawn_works(effort.seed)]
     others = held(unseen)
-    with inference(effort.threads):
+    with inference(effort.threads, effort.seed):
         blocks = [
             *([whole_call(one.tree, one.shape), *calls_of(one.tasks)] for one in known),
             *(calls_of(tasks) for tasks in drawn),
@@ -98,7 +98,7 @@ def check(
     from shufflenet.timing.tasks import whole_call
 
     predicted = [_prediction(model, one) for one in others]
-    with inference(effort.threads):
+    with inference(effort.threads, effort.seed):
         blocks = [[whole_call(one.tree, one.shape)] for one in others]
         times = in_rounds(blocks, effort, note)
     return _checked(model, others, predicted, [summary(whole) for (whole,) in times])

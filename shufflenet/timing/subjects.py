@@ -28,7 +28,7 @@ _WRITTEN = r"(?P<target>.+?)(:(?P<arguments>[A-Za-z_]\w*=.*))?"
 # A value may hold commas itself: widths=132,264,528,stem=12
 _BETWEEN = r",(?=[A-Za-z_]\w*=)"
 _COLOURS = 3
-_NO_SPEC = "{}: only the networks of specs are known layer by layer"
+_NO_SPEC = "{}: is no network of a spec, and only those are known layer by layer before they run"
 
 
 class Subject(NamedTuple):

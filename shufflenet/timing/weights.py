@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from shufflenet.builder import build
 from shufflenet.network import Network
+from shufflenet.targets import seeded
 
 
 def drawn(net: Network, seed: int) -> nn.Module:
@@ -23,8 +24,7 @@ def drawn(net: Network, seed: int) -> nn.Module:
     a mean square of 1, each of them anew where it stands. Raises BuildError for a network that no
     module can be made of.
     """
-    with torch.random.fork_rng(devices=()), torch.no_grad():
-        torch.manual_seed(seed)
+    with seeded(seed), torch.no_grad():
         module = build(net).eval()
         norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
         # each is drawn right before it runs, on what those before it have let through
