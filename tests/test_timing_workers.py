@@ -162,6 +162,10 @@ class Fake:
         self._do("time")
         return Turn([self.ns] * calls, 90 * calls)
 
+    def kill(self) -> int:
+        self.done.append(f"kill {self.name}")
+        return -9
+
     def close(self) -> None:
         self._do("close")
 
@@ -362,6 +366,8 @@ def test_whatever_ends_a_run_ends_its_workers():
         bench(
             [planned("a", "b")], Effort(1, 1, 1, 0), lambda j: Interrupted(j.network, done), print
         )
+    # at once, before any has time to end by itself
+    assert done[-4:-2] == ["kill a", "kill b"]
     assert sorted(done[-2:]) == ["close a", "close b"]
 
 

@@ -90,6 +90,9 @@ def bench(
                 batch.load(part, number, folder, loading)
                 batch.warm()
                 batch.time()
+            except KeyboardInterrupt:
+                batch.kill()
+                raise
             finally:
                 batch.close()
         cells += [timed.cell for timed in batch.timed]
@@ -214,6 +217,12 @@ class _Batch:
             ended = [ending.submit(worker.close) for worker in left]
         for end in ended:
             end.result()
+
+    def kill(self) -> None:
+        """End all that are left at once."""
+        for timed in self.timed:
+            if timed.worker is not None:
+                timed.worker.kill()
 
     def _fail(self, timed: _Timed, error: WorkerError) -> None:
         timed.cell = replace(timed.cell, ns=(), cpu=None, failed=str(error))

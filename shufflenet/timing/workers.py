@@ -56,6 +56,9 @@ class Worker(Protocol):
     def close(self) -> None:
         """End it."""
 
+    def kill(self) -> int:
+        """End it at once, with what it has started; its exit code."""
+
 
 class Process:
     """A worker in a fresh process, of a command; each step may take ``timeout`` seconds.
@@ -114,7 +117,7 @@ class Process:
             self._process.stdin.close()
         if not self._asked:
             self._wait()
-        self._kill()
+        self.kill()
         for listener in self._listeners:
             listener.join(_PATIENCE)
 
@@ -129,7 +132,7 @@ class Process:
         try:
             line = self._answers.get(timeout=self.timeout)
         except Empty:
-            self._kill()
+            self.kill()
             raise WorkerError(step, f"no answer within {self.timeout:g} s") from None
         self._asked = False
         if line is None:
@@ -137,7 +140,7 @@ class Process:
         try:
             reply: dict[str, Any] = json.loads(line)
         except ValueError:
-            self._kill()
+            self.kill()
             raise WorkerError(step, f"answered {line[:60]!r}") from None
         if "wrong" in reply:
             raise WorkerError("check", reply["wrong"])
@@ -158,7 +161,7 @@ class Process:
     def _end(self) -> str:
         """Why the process ended: the signal, or the code and the last line that it said."""
         went_on = not self._wait()
-        code = self._kill()
+        code = self.kill()
         if went_on:
             return "closed its output, and went on"
         if code < 0:
@@ -188,8 +191,8 @@ class Process:
         # macOS has it from Python 3.13 on; its group keeps the number while anything is in it.
         return self._process.poll() is not None
 
-    def _kill(self) -> int:
-        """End the process, and what it has started; its exit code."""
+    def kill(self) -> int:
+        """End it at once, with what it has started; its exit code."""
         with self._ending:
             if not self._ended:
                 # Until it is waited for, no other process can have its number.
