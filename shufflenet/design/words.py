@@ -38,12 +38,20 @@ _SENSES: tuple[Sense, ...] = get_args(Sense)
 
 
 class Words(NamedTuple):
-    """What a figure is called in a help text and above a column, and how a value of it is read."""
+    """What a figure is called in a help text and above a column, and how a value of it is read.
+
+    ``unit`` is told behind a value where the name of the figure does not say it.
+    """
 
     says: str
     header: str
     example: str
     read: Callable[[str], int | Fraction]
+    unit: str = ""
+
+    def told(self, value: int | Fraction) -> str:
+        """A value of the figure, with its unit: ``2,097,152 B``."""
+        return f"{value_text(value)} {self.unit}".rstrip()
 
 
 def _read_intensity(text: str) -> Fraction:
@@ -56,9 +64,9 @@ WORDS: Mapping[Figure, Words] = {
         "cost under the convention", "Cost", "150M", lambda text: read_budget(text, "macs")
     ),
     "params": Words("parameters", "Parameters", "1M", lambda text: read_budget(text, "params")),
-    "memory": Words("peak of activations, weights apart", "Peak [B]", "2MiB", read_memory),
+    "memory": Words("peak of activations, weights apart", "Peak [B]", "2MiB", read_memory, "B"),
     "moved": Words(
-        "bytes moved, unfused", "Moved [B]", "40MB", lambda text: read_memory(text, "moved")
+        "bytes moved, unfused", "Moved [B]", "40MB", lambda text: read_memory(text, "moved"), "B"
     ),
     "intensity": Words("cost for each byte moved", "Cost/B", "1.5", _read_intensity),
     "layers": Words(
@@ -73,7 +81,7 @@ WORDS: Mapping[Figure, Words] = {
         "1000",
         lambda text: read_count(text, "channels"),
     ),
-    "latency": Words("time by the --latency model", "Predicted [ns]", "20ms", read_duration),
+    "latency": Words("time by the --latency model", "Predicted [ns]", "20ms", read_duration, "ns"),
 }
 
 
@@ -192,14 +200,15 @@ def own_convention(figure: Figure, name: str, text: str) -> str:
 
 def goal_text(goal: Goal) -> str:
     """A goal as it is told: ``nearest macs to 140,000,000``."""
-    target = "" if goal.target is None else f" to {goal.target:,}"
+    target = "" if goal.target is None else f" to {WORDS[goal.figure].told(goal.target)}"
     return f"{goal.sense} {named(goal.figure, goal.convention)}{target}"
 
 
 def bound_text(bound: Bound) -> str:
     """A bound as it is told: ``params at most 1,000,000``."""
     ends = (("at least", bound.least), ("at most", bound.most))
-    said = [f"{word} {value_text(value)}" for word, value in ends if value is not None]
+    words = WORDS[bound.figure]
+    said = [f"{word} {words.told(value)}" for word, value in ends if value is not None]
     return f"{named(bound.figure, bound.convention)} {' and '.join(said)}"
 
 
