@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from test_design_optimum import check, examples
 
 from shufflenet.design import boxes, dominance, enumerating, front, multipliers, ranking, search
+from shufflenet.design.optimum import optimise
+from shufflenet.design.problem import Goal, Problem, Space
+from shufflenet.reader import load
 
 #: What keeps small spaces off the ways of large ones: lists, columns, paths, rows at once.
 ROOM = (
@@ -72,3 +75,18 @@ def test_any_spec_has_the_same_answer_however_little_is_looked_at_at_once(
     with cramped(sizes):
         for problem in case.problems:
             check(problem, case.points)
+
+
+def test_a_long_proof_tells_how_far_it_is() -> None:
+    space = Space(load("shufflenet"), (1, 3, 8), free=True, align=24)
+    problem = Problem(space, (Goal("macs", "least"), Goal("params", "most")))
+    told: list[tuple[int, int]] = []
+    with patch.object(enumerating, "_TOLD", 1000):
+        outcome = optimise(problem, lambda done, most: told.append((done, most)))
+    assert outcome.candidates == optimise(problem).candidates
+    counts = [done for done, _ in told]
+    assert len(counts) > 1
+    # once in every thousand at most
+    assert len({done // 1000 for done in counts}) == len(counts)
+    assert counts == sorted(counts)
+    assert {most for _, most in told} == {10_000_000_000}

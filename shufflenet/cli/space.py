@@ -99,9 +99,13 @@ def _optimum(problem: Problem) -> Outcome:
     from shufflenet.design.problem import SpaceTooLargeError
 
     try:
-        return optimise(problem)
+        return optimise(problem, _told)
     except SpaceTooLargeError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _told(done: int, most: int) -> None:
+    say(f"still proving: {done:,} entries looked at, of {most:,} at most")
 
 
 def _confirmed(item: Answer) -> Answer:

@@ -6,7 +6,7 @@ in sorted lists.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,17 +22,25 @@ _COLUMN = 2**20
 _MOST_SORTED = 8_000_000
 # Entries looked at for one answer at most: some minutes.
 _MOST_WORK = 10_000_000_000
+# Once in so many something is told: every few seconds.
+_TOLD = 500_000_000
 
 
 class Work:
     """What the proof of one answer has taken so far: entries that were looked at."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[int, int], object] = lambda done, most: None) -> None:
         self.done = 0
+        self.note = note
 
     def spend(self, entries: int) -> None:
-        """Look at so many more. Raises SpaceTooLargeError where that is more than a proof may."""
-        self.done += entries
+        """Look at so many more. Raises SpaceTooLargeError where that is more than a proof may.
+
+        ``note`` is told now and then how many there were, and how many there may be.
+        """
+        before, self.done = self.done, self.done + entries
+        if before // _TOLD < self.done // _TOLD:
+            self.note(self.done, _MOST_WORK)
         if self.done > _MOST_WORK:
             raise SpaceTooLargeError(
                 f"after {_MOST_WORK:,} entries no proof is at hand; narrow the widths, align them,"

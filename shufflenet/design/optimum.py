@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import overload
 
 from flopcount.conventions import price
 from flopcount.integers import FigureTooLargeError
 from shufflenet.design.asking import Asked
 from shufflenet.design.chain import Chain, chain
+from shufflenet.design.enumerating import Work
 from shufflenet.design.folding import Names
 from shufflenet.design.front import front
 from shufflenet.design.parts import cut, frames
@@ -23,9 +24,13 @@ from shufflenet.spec import SpecError
 from shufflenet.timing.latency import Model
 
 
-def optimise(problem: Problem) -> Outcome:
+def optimise(
+    problem: Problem, note: Callable[[int, int], object] = lambda done, most: None
+) -> Outcome:
     """The best networks of a space inside the bounds, or the whole front, proven.
 
+    ``note`` is told, every few seconds of a long proof, how many entries it has looked at, and how
+    many it may.
     Raises NothingLegalError where there is none, which names what is in the way and the smallest
     relaxation that admits one; SpaceTooLargeError where a proof would take too long; and what
     pricing the space raises.
@@ -35,7 +40,7 @@ def optimise(problem: Problem) -> Outcome:
     candidates = sum(one.candidates() for one in chains)
     if not candidates:
         raise NothingLegalError(nothing_legal(problem.space))
-    field = Field(chains, asked.terms)
+    field = Field(chains, asked.terms, Work(note))
     _check_room(field)
     if len(problem.goals) == 1:
         hits = field.ranked([*asked.goals, asked.cost], asked.limits, problem.top + 1)

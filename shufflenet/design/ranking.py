@@ -74,10 +74,12 @@ class Limits(NamedTuple):
 class Field:
     """Chains with the terms that are asked of them; it ranks their networks."""
 
-    def __init__(self, chains: Sequence[Chain], terms: Sequence[Term]) -> None:
+    def __init__(
+        self, chains: Sequence[Chain], terms: Sequence[Term], work: Work | None = None
+    ) -> None:
         self.chains = tuple(chains)
         self.terms = tuple(terms)
-        self.work = Work()
+        self.work = work or Work()
         self._sums: dict[tuple[int, tuple[Term, ...]], Sums] = {}
         self._searches: dict[tuple[int, int | None, tuple[Term, ...]], Search] = {}
 
