@@ -20,6 +20,7 @@ from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
 import flopcount
 from shufflenet import build, load, network
+from shufflenet.timing.ambient import Ambient
 from shufflenet.timing.eager_layers import inference, tree_leaves
 from shufflenet.timing.following import Found, followed
 from shufflenet.timing.leaves import Leaves
@@ -433,3 +434,73 @@ def test_an_exported_program_reads_as_the_module_that_it_was(tmp_path: Path):
     torch.export.save(torch.export.export(module.eval(), (torch.rand(1, 3, 8, 8),)), path)
     again = living(read_subject(str(path))).module
     assert kinds(again, 1, 3, 8, 8) == {"3x3 convolution": 1, "relu": 1, "flatten": 1}
+
+
+class Sees(nn.Module):
+    """A layer that writes down the state that it runs in."""
+
+    def __init__(self, seen: list[tuple[Any, ...]]) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def forward(self, x: Tensor) -> Tensor:
+        cast = None
+        if torch.is_autocast_enabled("cpu"):
+            cast = torch.get_autocast_dtype("cpu"), torch.is_autocast_cache_enabled()
+        self.seen.append((cast, torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
+        return x + 1
+
+
+STATES: dict[str, Callable[[], Any]] = {
+    "cast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "cast afresh": lambda: torch.autocast("cpu", torch.float16, cache_enabled=False),
+    "gradients": torch.enable_grad,
+    "no inference": lambda: torch.inference_mode(mode=False),
+}
+
+
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES)
+def test_a_leaf_runs_in_the_state_in_which_the_network_runs_it(state: Callable[[], Any]):
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[tuple[Any, ...]] = []
+            self.layer = Sees(self.seen)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with state():
+                return self.layer(x)
+
+    net = Net().eval()
+    leaves = leaves_of(net)
+    net.seen.clear()
+    with inference(1):
+        before = Ambient.now()
+        leaves.whole.run()
+        for call in leaves.calls.values():
+            call.run()
+        assert Ambient.now() == before
+    whole, *others = net.seen
+    assert others == [whole]
+
+
+def test_layers_that_are_cast_are_leaves_in_turn_and_other_work_than_those_that_are_not():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(8, 8, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                x = self.conv(self.conv(x))
+            return self.conv(x.float())
+
+    found = check_leaves(Net().eval(), torch.rand(1, 8, 6, 6))
+    sizes = [leaf.step.outputs[0].dtype for leaf in found if leaf.module is not None]
+    assert sizes == [torch.bfloat16, torch.bfloat16, torch.float32]
+    leaves = leaves_of(Net().eval()).leaves
+    convolutions = [leaf for leaf in leaves if leaf.cost.kind == "3x3 convolution"]
+    assert len({leaf.work for leaf in convolutions}) == 3
+    # an image of 8x6x6 read, weights and biases, and an image of half the bytes made
+    moved = 4 * 8 * 36 + 4 * (8 * 8 * 9 + 8) + 2 * 8 * 36
+    assert convolutions[0].cost.moved == moved

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from flopcount.kinds import operator_of
 from flopcount.tally import Entry, Tally
 from flopcount.trace import DataDependentError, count
+from shufflenet.timing.ambient import Ambient
 from shufflenet.timing.following import Found, followed, is_torchs
 from shufflenet.timing.leaves import Check, Cost, Leaf, Leaves, Totals
 from shufflenet.timing.memory import calls_of
@@ -122,7 +123,9 @@ class Alone(nn.Module):
     def __init__(self, step: Step) -> None:
         super().__init__()
         self.run = step.run
-        self.shape = Step(step.run, None, step.leaves, step.tree, ())
+        # a count looks to inference itself
+        self.ambient = step.ambient._replace(inference=False)
+        self.shape = step._replace(what=None, operands=(), outputs=())
         self.names: list[str] = []
         for place, operand in enumerate(step.operands):
             own = operand.kept if operand.token is None else None
@@ -138,7 +141,10 @@ class Alone(nn.Module):
         given = iter(inputs)
         tensors = [getattr(self, name) if name else next(given) for name in self.names]
         args, kwargs = self.shape.arguments(tensors)
-        return self.run(*args, **kwargs)
+        if self.ambient == Ambient.now():
+            return self.run(*args, **kwargs)
+        with self.ambient.entered():
+            return self.run(*args, **kwargs)
 
 
 def alone(step: Step) -> Tally:
@@ -152,10 +158,13 @@ def alone(step: Step) -> Tally:
         for x in made
     ]
     try:
-        return count(module, *shapes)
+        # what has no values is not cast, and types that were would no longer fit
+        if step.ambient.cast is None:
+            return count(module, *shapes)
     except DataDependentError:
-        drawn = [torch.rand(x.size, dtype=x.dtype) if x.kept is None else x.kept for x in made]
-        return count(module, *drawn, execution="real")
+        pass
+    drawn = [torch.rand(x.size, dtype=x.dtype) if x.kept is None else x.kept for x in made]
+    return count(module, *drawn, execution="real")
 
 
 # Kinds that are many operators, which are told by their names.

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from flopcount.tally import Shape
+from shufflenet.timing.ambient import Ambient
 
 # Of these types any values do: how long an operator takes does not depend on them.
 _FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
@@ -74,7 +75,7 @@ class Operand(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A call: what is called, and with what; ``outputs`` are what came out.
+    """A call: what is called, with what, and in which state; ``outputs`` are what came out.
 
     ``leaves`` are its arguments, flat, with places in the stead of tensors; ``what`` says which
     calls do the same with the same arguments.
@@ -85,6 +86,7 @@ class Step(NamedTuple):
     leaves: tuple[Any, ...]
     tree: TreeSpec
     operands: tuple[Operand, ...]
+    ambient: Ambient
     outputs: tuple[Operand, ...] = ()
 
     @classmethod
@@ -95,7 +97,7 @@ class Step(NamedTuple):
         kwargs: Mapping[str, Any],
         token: Callable[[Tensor], int | None],
     ) -> Step:
-        """A call of these arguments, in which the same tensor stays the same."""
+        """A call of these arguments now, in which the same tensor stays the same."""
         flat, tree = tree_flatten((args, dict(kwargs)))
         places: dict[int, At] = {}
         operands: list[Operand] = []
@@ -104,13 +106,14 @@ class Step(NamedTuple):
                 places[id(leaf)] = At(len(operands))
                 operands.append(Operand.of(leaf, token(leaf)))
         leaves = tuple(places[id(x)] if isinstance(x, Tensor) else x for x in flat)
-        return cls(run, run, leaves, tree, tuple(operands))
+        return cls(run, run, leaves, tree, tuple(operands), Ambient.now())
 
     @property
     def key(self) -> Hashable:
         """Steps of equal keys do the same work."""
         operands = tuple(operand.key for operand in self.operands)
-        return self.what, str(self.tree), tuple(map(_key, self.leaves)), operands
+        leaves = tuple(map(_key, self.leaves))
+        return self.what, str(self.tree), leaves, operands, self.ambient
 
     @property
     def name(self) -> str:
@@ -123,9 +126,16 @@ class Step(NamedTuple):
         return name if schema is None else str(schema.name).rpartition("::")[2]
 
     def bound(self, tensors: Sequence[Any]) -> Callable[[], Any]:
-        """The call with tensors for its operands, ready to be made."""
-        run, (args, kwargs) = self.run, self.arguments(tensors)
-        return lambda: run(*args, **kwargs)
+        """The call with tensors for its operands, ready to be made in the state that is now."""
+        run, (args, kwargs), ambient = self.run, self.arguments(tensors), self.ambient
+        if ambient == Ambient.now():
+            return lambda: run(*args, **kwargs)
+
+        def call() -> Any:
+            with ambient.entered():
+                return run(*args, **kwargs)
+
+        return call
 
     def arguments(self, tensors: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Its arguments, by position and by name, with tensors for its operands."""
@@ -179,7 +189,9 @@ def in_turn(steps: Sequence[Step]) -> Step:
     leaves, tree = tree_flatten(((At(0),), {}))
     what = (InTurn, *(step.key for step in steps))
     first, last = steps[0], steps[-1]
-    return Step(InTurn(steps), what, tuple(leaves), tree, first.operands, last.outputs)
+    return Step(
+        InTurn(steps), what, tuple(leaves), tree, first.operands, first.ambient, last.outputs
+    )
 
 
 def shuffles(steps: Sequence[Step]) -> Iterator[tuple[int, int]]:
