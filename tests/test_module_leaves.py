@@ -65,7 +65,7 @@ def leaves_in_turn(found: list[Found], image: Tensor) -> list[Tensor]:
     for leaf in found:
         step = leaf.step
         tensors = [x.kept if x.token is None else have[x.token] for x in step.operands]
-        last = list(flat(step.bound(tensors)()))
+        last = list(flat(step.bound(*step.arguments(tensors))()))
         for operand, tensor in zip(step.outputs, last, strict=True):
             assert tuple(tensor.shape) == operand.size
             if operand.token is not None:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten
 
+from flopcount.trace.records import tensors
 from shufflenet.timing.rounds import Call
 from shufflenet.timing.steps import Operand, Step
 
 
-def calls_of(steps: Mapping[Hashable, Step], seed: int = 0) -> dict[Hashable, Call]:
-    """A call of each step, whose inputs are written right before it, as by the step before.
-
-    Each is made once on the way. Raises what a step raises.
-    """
-    pool = _Pool.for_steps(steps, seed)
-    return {work: _call(step, pool) for work, step in steps.items()}
+class AloneError(ValueError):
+    """A call that does not do alone what it did in its network."""
 
 
-class _Pool(NamedTuple):
+class Pool(NamedTuple):
     """Drawn numbers of each type, which all calls read where they write on none of them.
 
     So many calls need no more memory than the largest does.
@@ -30,10 +27,10 @@ class _Pool(NamedTuple):
     drawn: dict[torch.dtype, Tensor]
 
     @classmethod
-    def for_steps(cls, steps: Mapping[Hashable, Step], seed: int) -> _Pool:
+    def for_steps(cls, steps: Iterable[Step], seed: int = 0) -> Self:
         """Enough of them for any one of the steps."""
         most: dict[torch.dtype, int] = {}
-        for step in steps.values():
+        for step in steps:
             need: dict[torch.dtype, int] = {}
             for operand in step.operands:
                 if operand.kept is None:
@@ -66,30 +63,58 @@ def _laid(operand: Operand, part: Tensor) -> Tensor:
     return part.as_strided(operand.size, operand.stride)
 
 
-def _call(step: Step, pool: _Pool) -> Call:
+def step_call(step: Step, pool: Pool) -> Call:
+    """A call of a step, whose inputs are written right before it, as by the step before.
+
+    It is made once on the way. Raises AloneError where it does something else than it did, and
+    what it raises.
+    """
     parts = pool.parts(step)
     # Of what inference makes nobody can tell whether it was written on.
     with torch.inference_mode(False), torch.no_grad():
         own = [part.detach().clone() for part in parts]
-    run = _bound(step, own)
-    before = [part._version for part in own]
-    run()
-    if before != [part._version for part in own]:
+    laid = _all_laid(step, own)
+    before = [(x._version, _lie(x)) for x in laid]
+    args, kwargs = step.arguments(laid)
+    run = step.bound(args, kwargs)
+    _check(step, run(), (args, kwargs))
+    if [version for version, _ in before] != [x._version for x in laid]:
         # In memory of its own, as it was before every time: what it makes must not pile up.
-        return Call(run, _restoring(own, parts))
+        return Call(run, _restoring(list(zip(laid, (lie for _, lie in before), own, parts, strict=True))))
     drawn = [part for x, part in zip(step.operands, parts, strict=True) if x.kept is None]
-    return Call(_bound(step, parts), _rewriting(drawn))
+    return Call(step.bound(*step.arguments(_all_laid(step, parts))), _rewriting(drawn))
 
 
-def _bound(step: Step, parts: list[Tensor]) -> Callable[[], object]:
+def _check(step: Step, out: Any, given: tuple[Any, Any]) -> None:
+    made, expected = sum(1 for _ in tensors(out)), len(step.outputs)
+    if expected and made != expected:
+        raise AloneError(f"tensors that it makes: {expected} in the network, {made} by itself")
+    if tree_flatten(given)[1] != step.tree:
+        raise AloneError("it takes from what it is given, or adds to it")
+
+
+def _all_laid(step: Step, parts: list[Tensor]) -> list[Tensor]:
     with torch.inference_mode(False):
-        laid = [_laid(x, part) for x, part in zip(step.operands, parts, strict=True)]
-    return step.bound(laid)
+        return [_laid(x, part) for x, part in zip(step.operands, parts, strict=True)]
 
 
-def _restoring(own: list[Tensor], parts: list[Tensor]) -> Callable[[], None]:
+# How a tensor lies in its memory: sizes, strides and where it begins.
+_Lie: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], int]
+
+
+def _lie(tensor: Tensor) -> _Lie | None:
+    if tensor.layout is not torch.strided:
+        return None
+    return tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
+
+
+def _restoring(own: list[tuple[Tensor, _Lie | None, Tensor, Tensor]]) -> Callable[[], None]:
+    """Lay tensors as they lay, and fill the memory of each from its source."""
+
     def write() -> None:
-        for part, source in zip(own, parts, strict=True):
+        for laid, lie, part, source in own:
+            if lie is not None and lie != _lie(laid):
+                laid.as_strided_(*lie)
             part.copy_(source)
 
     return write

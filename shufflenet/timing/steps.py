@@ -39,20 +39,20 @@ class Operand(NamedTuple):
     size: tuple[int, ...]
     stride: tuple[int, ...]
     dtype: torch.dtype
+    device: torch.device
     token: int | None
     kept: Tensor | None
 
     @classmethod
     def of(cls, tensor: Tensor, token: int | None, *, needed: bool = True) -> Operand:
         """A tensor by what there is to know; its values are not ``needed`` of what comes out."""
-        plain = _is_plain(tensor)
         strides = tensor.stride() if tensor.layout is torch.strided else ()
         kept = None
         if token is None:
             kept = tensor
-        elif needed and not plain:
+        elif needed and not _any_values_do(tensor):
             kept = tensor.detach().clone()
-        return cls(tuple(tensor.shape), strides, tensor.dtype, token, kept)
+        return cls(tuple(tensor.shape), strides, tensor.dtype, tensor.device, token, kept)
 
     @property
     def shape(self) -> Shape:
@@ -69,9 +69,11 @@ class Operand(NamedTuple):
     @property
     def key(self) -> Hashable:
         """What its part in the time of a call depends on."""
-        values = self.kept is not None and self.dtype not in _FLOATS
         made = self.token is not None
-        return self.size, self.stride, self.dtype, made, id(self.kept) if values else None
+        own = self.kept
+        if own is None or (self.dtype in _FLOATS and own.layout is torch.strided):
+            return self.size, self.stride, self.dtype, made
+        return self.size, self.stride, self.dtype, made, id(own)
 
 
 class Step(NamedTuple):
@@ -125,9 +127,9 @@ class Step(NamedTuple):
         schema = getattr(self.run, "_schema", None)
         return name if schema is None else str(schema.name).rpartition("::")[2]
 
-    def bound(self, tensors: Sequence[Any]) -> Callable[[], Any]:
-        """The call with tensors for its operands, ready to be made in the state that is now."""
-        run, (args, kwargs), ambient = self.run, self.arguments(tensors), self.ambient
+    def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[[], Any]:
+        """The call of these arguments, ready to be made in the state that is now."""
+        run, ambient = self.run, self.ambient
         if ambient == Ambient.now():
             return lambda: run(*args, **kwargs)
 
@@ -144,7 +146,7 @@ class Step(NamedTuple):
         return args, kwargs
 
 
-def _is_plain(tensor: Tensor) -> bool:
+def _any_values_do(tensor: Tensor) -> bool:
     return (
         type(tensor) is Tensor
         and tensor.dtype in _FLOATS
