@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_structure
 
 from flopcount.trace.records import tensors
 from shufflenet.timing.rounds import Call
@@ -74,23 +74,15 @@ def step_call(step: Step, pool: Pool) -> Call:
     with torch.inference_mode(False), torch.no_grad():
         own = [part.detach().clone() for part in parts]
     laid = _all_laid(step, own)
-    before = [(x._version, _lie(x)) for x in laid]
     args, kwargs = step.arguments(laid)
-    run = step.bound(args, kwargs)
-    _check(step, run(), (args, kwargs))
-    if [version for version, _ in before] != [x._version for x in laid]:
-        # In memory of its own, as it was before every time: what it makes must not pile up.
-        return Call(run, _restoring(list(zip(laid, (lie for _, lie in before), own, parts, strict=True))))
-    drawn = [part for x, part in zip(step.operands, parts, strict=True) if x.kept is None]
-    return Call(step.bound(*step.arguments(_all_laid(step, parts))), _rewriting(drawn))
-
-
-def _check(step: Step, out: Any, given: tuple[Any, Any]) -> None:
-    made, expected = sum(1 for _ in tensors(out)), len(step.outputs)
+    before = [x._version for x in laid], tree_structure((args, kwargs))
+    made, expected = sum(1 for _ in tensors(step.bound(args, kwargs)())), len(step.outputs)
     if expected and made != expected:
         raise AloneError(f"tensors that it makes: {expected} in the network, {made} by itself")
-    if tree_flatten(given)[1] != step.tree:
-        raise AloneError("it takes from what it is given, or adds to it")
+    if before != ([x._version for x in laid], tree_structure((args, kwargs))):
+        return _afresh(step, own, parts)
+    drawn = [part for x, part in zip(step.operands, parts, strict=True) if x.kept is None]
+    return Call(step.bound(*step.arguments(_all_laid(step, parts))), _rewriting(drawn))
 
 
 def _all_laid(step: Step, parts: list[Tensor]) -> list[Tensor]:
@@ -98,26 +90,28 @@ def _all_laid(step: Step, parts: list[Tensor]) -> list[Tensor]:
         return [_laid(x, part) for x, part in zip(step.operands, parts, strict=True)]
 
 
-# How a tensor lies in its memory: sizes, strides and where it begins.
-_Lie: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], int]
+def _afresh(step: Step, own: list[Tensor], parts: list[Tensor]) -> Call:
+    """A call that writes on what it is given: it finds that as it was before, every time.
 
+    What it makes must not pile up: neither in memory, which is its own, nor in the shapes of
+    tensors, nor in lists.
+    """
+    ready: list[Callable[[], object]] = []
 
-def _lie(tensor: Tensor) -> _Lie | None:
-    if tensor.layout is not torch.strided:
-        return None
-    return tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
-
-
-def _restoring(own: list[tuple[Tensor, _Lie | None, Tensor, Tensor]]) -> Callable[[], None]:
-    """Lay tensors as they lay, and fill the memory of each from its source."""
-
-    def write() -> None:
-        for laid, lie, part, source in own:
-            if lie is not None and lie != _lie(laid):
-                laid.as_strided_(*lie)
+    def prepare() -> None:
+        for part, source in zip(own, parts, strict=True):
             part.copy_(source)
+        # of a view that inference makes nothing else may be written on
+        with torch.inference_mode(False):
+            again = [part.detach() for part in own]
+        ready[:] = [step.bound(*step.arguments(_all_laid(step, again)))]
 
-    return write
+    def run() -> object:
+        if not ready:
+            prepare()
+        return ready.pop()()
+
+    return Call(run, prepare)
 
 
 def _rewriting(parts: list[Tensor]) -> Callable[[], None]:

@@ -106,9 +106,6 @@ def _read(found: Iterable[Found]) -> int:
     """How many elements the parameters have that the leaves read, each counted once."""
     read: dict[int, int] = {}
     for leaf in found:
-        if leaf.module is not None and not leaf.within:
-            # what it does nobody has seen; they may all be read
-            read.update((id(x), x.numel()) for x in leaf.module.parameters())
         for step in (leaf.step, *leaf.within):
             kept = (operand.kept for operand in step.operands)
             read.update((id(x), x.numel()) for x in kept if isinstance(x, nn.Parameter))
