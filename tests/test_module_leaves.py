@@ -646,6 +646,7 @@ CONVOLUTION = {
     "a weight that is worked out before": lambda conv: nn.utils.spectral_norm(conv),
     "a hook behind": lambda conv: hooked(conv),
     "a class of one's own": lambda conv: Standard(8, 8, 3, groups=8, padding=1),
+    "a convolution over time before": lambda conv: InTime(8, 8, 3, groups=8, padding=1),
 }
 
 
@@ -659,6 +660,14 @@ class Standard(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(x, self.weight - self.weight.mean(), self.bias)
+
+
+class InTime(nn.Conv2d):
+    """A convolution, and another one whose weight lies otherwise: (k, c, d)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.conv_tbc(x[0], torch.ones(3, 6, 2), torch.ones(2))
+        return super().forward(x)
 
 
 @pytest.mark.parametrize("make", CONVOLUTION.values(), ids=CONVOLUTION)

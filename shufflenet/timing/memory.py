@@ -101,9 +101,7 @@ def _afresh(step: Step, own: list[Tensor], parts: list[Tensor]) -> Call:
     def prepare() -> None:
         for part, source in zip(own, parts, strict=True):
             part.copy_(source)
-        # of a view that inference makes nothing else may be written on
-        with torch.inference_mode(False):
-            again = [part.detach() for part in own]
+        again = [part.detach() for part in own]
         ready[:] = [step.bound(*step.arguments(_all_laid(step, again)))]
 
     def run() -> object:
