@@ -27,8 +27,8 @@ def timed(
     """The layers of a network on one image of a size, or its own; ``note`` as of `time_layers`.
 
     Raises TargetError where it is none, takes no such image, is not on the CPU, or has a leaf that
-    cannot be run alone; SpecError for a spec that breaks
-    a rule; OwnCodeError where the user's own code raises anything.
+    cannot be run alone; SpecError for a spec that breaks a rule; OwnCodeError where the user's own
+    code raises anything.
     """
     if not runs_code(subject.target) and not subject.target.lower().endswith(".onnx"):
         tree, shape = tree_of(subject, size)
