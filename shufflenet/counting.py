@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal, NamedTuple, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, assert_never
 
 from flopcount import analytic
 from flopcount.tally import Shape, Tally
@@ -22,10 +22,17 @@ from shufflenet.targets import (
     seeded,
 )
 
+if TYPE_CHECKING:
+    import torch
+
 #: With shapes alone, or with values.
 Execution: TypeAlias = Literal["meta", "real"]
 #: Where a tally comes from.
 Source: TypeAlias = Literal["spec", "module", "onnx"]
+
+
+class ValuesNeededError(TargetError):
+    """A module whose course depends on values, counted with shapes alone."""
 
 
 class Counted(NamedTuple):
@@ -71,7 +78,7 @@ def counted(
         case OnnxTarget():
             return _onnx(target, inputs)
         case ModuleTarget():
-            return _module(target, inputs, execution, backward)
+            return counted_module(target, inputs, execution, backward)
         case _:
             assert_never(target)
 
@@ -113,9 +120,16 @@ def _onnx(target: OnnxTarget, inputs: tuple[Input, ...]) -> Counted:
     return Counted(target.name, "onnx", tally, inputs)
 
 
-def _module(
-    target: ModuleTarget, inputs: tuple[Input, ...], execution: Execution, backward: bool
+def counted_module(
+    target: ModuleTarget,
+    inputs: tuple[Input, ...] = (),
+    execution: Execution = "meta",
+    backward: bool = False,
 ) -> Counted:
+    """Count a module on inputs, its usual ones where none are given.
+
+    Raises ValuesNeededError where shapes alone do not do, and what `counted` does.
+    """
     from flopcount.trace import DataDependentError, count
 
     used = inputs or target.inputs
@@ -128,7 +142,7 @@ def _module(
                 tally = count(target.module, *tensors, execution=execution, backward=backward)
             except DataDependentError as error:
                 why = str(error).partition(":  count(")[0].partition(", and shapes alone")[0]
-                raise TargetError(
+                raise ValuesNeededError(
                     f"{target.name}: {why}: it is counted as it runs, with execution real"
                 ) from error
     return Counted(target.name, "module", tally, used, backward, execution)
@@ -178,6 +192,14 @@ def _unfit(error: BaseException | None) -> str | None:
     return f" ({own[-1].filename}, line {own[-1].lineno})"
 
 
+def usual_dtype(target: ModuleTarget) -> torch.dtype:
+    """The type of an input of which nothing is said: that of the first weight of floats."""
+    import torch
+
+    weights = (p.dtype for p in target.module.parameters() if p.is_floating_point())
+    return next(weights, torch.float32)
+
+
 def _tensor(target: ModuleTarget, given: Input, execution: Execution) -> Any:
     try:
         return _drawn(target, given, execution)
@@ -189,9 +211,7 @@ def _tensor(target: ModuleTarget, given: Input, execution: Execution) -> Any:
 def _drawn(target: ModuleTarget, given: Input, execution: Execution) -> Any:
     import torch
 
-    parameters = (p.dtype for p in target.module.parameters() if p.is_floating_point())
-    default = next(parameters, torch.float32)
-    dtype = getattr(torch, given.dtype) if given.dtype else default
+    dtype = getattr(torch, given.dtype) if given.dtype else usual_dtype(target)
     if execution == "meta":
         return torch.empty(given.sizes, dtype=dtype, device="meta")
     if dtype.is_floating_point or dtype.is_complex:

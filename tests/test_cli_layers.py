@@ -58,6 +58,52 @@ class Late(Net):
         if image.is_meta:
             return super().forward(image)
         raise ZeroDivisionError("with values alone")
+
+
+class Often(Net):
+    runs = 0
+
+    def forward(self, image):
+        if not image.is_meta:
+            self.runs += 1
+        if self.runs > 2:
+            raise ZeroDivisionError("when timed")
+        return super().forward(image)
+
+
+class Chooses(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 1)
+
+    def forward(self, image):
+        x = self.stem(image)
+        return x[x > x.mean()] if x.sum().item() < 1e9 else x
+
+
+class Once(nn.Module):
+    def forward(self, x):
+        self.runs = getattr(self, "runs", 0) + 1
+        assert x.is_meta or self.runs < 4, "too often"
+        return x + 1
+
+
+class Remembers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = Once()
+
+    def forward(self, image):
+        return self.layer(image)
+
+
+class Nowhere(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 1, device="meta")
+
+    def forward(self, image):
+        return self.stem(image)
 """
 WIDTH, SIDE = 8, 16
 #: What `Net` multiplies on an image of 32x32, layer by layer.
@@ -89,6 +135,7 @@ def shown(folder: Path) -> dict[str, Outcome]:
         "module": ("net.py:Net:width=8", "--format", "json", "-o", "module.json"),
         "table": ("net.py:Net",),
         "csv": ("net.py:Net", "--format", "csv"),
+        "values": ("net.py:Chooses", "--format", "json"),
         "spec again": ("tiny.toml", "--against", "spec.json", "--format", "json"),
     }
     asked = [("bench", *args, *QUICK) for args in commands.values()]
@@ -164,6 +211,15 @@ def test_the_layers_of_a_module_are_the_layers_and_functions_that_it_calls(
     assert found["check"]["params"] == found["check"]["counted_params"]
     assert found["input"] == [1, 3, 32, 32]
     assert (found["layer_times"], found["against"]) == (1, None)
+
+
+@needs_torch
+def test_a_module_whose_course_depends_on_values_is_timed_with_them(shown: dict[str, Outcome]):
+    found = shown["values"].json
+    kinds = [row["kind"] for row in found["layers"]]
+    assert kinds == ["1x1 convolution", "sum", "item", "mean", "gt", "getitem"]
+    assert found["macs"] == found["check"]["counted_macs"] == 32 * 32 * 3 * 8
+    assert found["check"]["params"] == found["check"]["counted_params"] == 3 * 8 + 8
 
 
 @needs_torch
@@ -266,6 +322,15 @@ def test_a_roofline_is_drawn_of_a_module_and_of_records_old_and_new(
 BAD = {
     "own code that fails": (("net.py:Fails",), "net.py:Fails: ZeroDivisionError: in the middle"),
     "own code that fails with values": (("net.py:Late",), "with values alone"),
+    "own code that fails when it is timed": (("net.py:Often",), "ZeroDivisionError: when timed"),
+    "a layer that cannot be run alone": (
+        ("net.py:Remembers",),
+        "net.py:Remembers: leaf 'layer' (once) cannot be run alone: too often",
+    ),
+    "a weight that is nowhere": (
+        ("net.py:Nowhere",),
+        "net.py:Nowhere: stem.weight is on meta, and layers are timed on the CPU",
+    ),
     "an argument that does not fit": (("net.py:Net:height=3",), "height"),
     "an image that does not fit": (("torchvision:vit_b_16", "--size", "32"), "1x3x32x32"),
     "a module that is cut": (("torchvision:alexnet:until=x",), "only a spec's network is cut"),

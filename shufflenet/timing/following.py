@@ -6,6 +6,7 @@ so that nothing runs unseen. The hooks that tell one module from another come of
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,12 +23,17 @@ from shufflenet.timing.steps import Operand, Step
 
 
 class Ran:
-    """A call of a module, and within it the calls that it made, in their order."""
+    """A call of a module, and within it the calls that it made, in their order.
+
+    ``step`` is None of the whole, and of a call that raised.
+    """
 
     def __init__(self, module: nn.Module, path: str, step: Step | None = None) -> None:
         self.module = module
         self.path = path
         self.step = step
+        # which is being handled where it is called
+        self.error = sys.exception()
         self.within: list[Ran | Step] = []
 
 
@@ -47,7 +53,8 @@ def followed(module: nn.Module, *inputs: Tensor) -> list[Found]:
     """Every leaf of one run of a module, in order.
 
     A leaf is a module within it that has none itself, or is torch's own and calls none; else a
-    function. The module is left as it was, whether it succeeds or raises. Raises what it raises.
+    function. The hooks come off, whether it succeeds or raises; what the module writes on itself
+    stays, as after any call. Raises what it raises.
     """
     follower = _Follower(module)
     for tensor in inputs:
@@ -76,10 +83,16 @@ def is_torchs(module: nn.Module) -> bool:
     return type(module).__module__.startswith("torch.nn.modules.")
 
 
+_CONTAINERS = nn.Sequential.__module__
+
+
 def _is_leaf(ran: Ran) -> bool:
     if any(isinstance(item, Ran) for item in ran.within):
         return False
-    return is_torchs(ran.module) or next(ran.module.children(), None) is None
+    if next(ran.module.children(), None) is None:
+        return True
+    # a container does no more than those within it
+    return is_torchs(ran.module) and type(ran.module).__module__ != _CONTAINERS
 
 
 class _Follower:
@@ -141,13 +154,14 @@ class _Follower:
             self.stack.append(Ran(module, self.paths[id(module)], step))
 
     def leave(self, module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
-        """A module is done."""
+        """A module is done, or has raised."""
         if self.hidden:
             return
         ran = self.stack.pop()
         assert ran.step is not None
         with self.hiding():
-            ran.step = self.after(ran.step, out)
+            raised = sys.exception() is not ran.error
+            ran.step = None if raised else self.after(ran.step, out)
         self.stack[-1].within.append(ran)
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from shufflenet.counting import running
+from flopcount.tally import Tally
+from shufflenet.counting import ValuesNeededError, counted_module, running, usual_dtype
 from shufflenet.quantities import Input
-from shufflenet.targets import runs_code
+from shufflenet.targets import ModuleTarget, TargetError, own_code, runs_code
 from shufflenet.timing.eager_layers import inference, time_layers, tree_leaves
 from shufflenet.timing.layer_records import LayerRecord
 from shufflenet.timing.rounds import Effort
-from shufflenet.timing.subjects import Subject, living, tally_of, tree_of
+from shufflenet.timing.subjects import Subject, living, tree_of
 
 #: The size of image (height, width) [px] of a module, which has none of its own.
 SIZE = (224, 224)
+_COLOURS = 3
 
 
 def timed(
@@ -24,8 +26,9 @@ def timed(
 ) -> LayerRecord:
     """The layers of a network on one image of a size, or its own; ``note`` as of `time_layers`.
 
-    Raises TargetError where it is none, or takes no such image; SpecError for a spec that breaks
-    a rule; OwnCodeError where the user's own code raises anything.
+    Raises TargetError where it is none, takes no such image, is not on the CPU, or has a leaf that
+    cannot be run alone; SpecError for a spec that breaks a rule; OwnCodeError where the user's own
+    code raises anything.
     """
     if not runs_code(subject.target) and not subject.target.lower().endswith(".onnx"):
         tree, shape = tree_of(subject, size)
@@ -40,12 +43,37 @@ def _of_module(
 
     from shufflenet.timing.module_leaves import module_leaves
 
-    tally, shape = tally_of(subject, size)
-    target = living(subject)
-    floats = (p.dtype for p in target.module.parameters() if p.is_floating_point())
+    target, shape = living(subject), (1, _COLOURS, *size)
+    _check_devices(target)
+    inputs = (Input(shape),)
+    tally = _tally(target, inputs)
     drawn = torch.Generator().manual_seed(effort.seed)
-    image = torch.rand(shape, dtype=next(floats, torch.float32), generator=drawn)
-    with running(target, (Input(shape),)):
-        with inference(effort.threads):
-            leaves = module_leaves(target.module, image, subject.text, tally, effort.seed)
+    image = torch.rand(shape, dtype=usual_dtype(target), generator=drawn)
+    with inference(effort.threads):
+        leaves = module_leaves(
+            target.module,
+            image,
+            subject.text,
+            tally,
+            effort.seed,
+            lambda: running(target, inputs),
+        )
+    with own_code(target.name):
         return time_layers(leaves, effort, note)
+
+
+def _check_devices(target: ModuleTarget) -> None:
+    module = target.module
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.device.type != "cpu":
+            raise TargetError(
+                f"{target.name}: {name} is on {tensor.device}, and layers are timed on the CPU"
+            )
+
+
+def _tally(target: ModuleTarget, inputs: tuple[Input, ...]) -> Tally:
+    """What a module costs; it is run for that where shapes alone do not tell."""
+    try:
+        return counted_module(target, inputs).tally
+    except ValuesNeededError:
+        return counted_module(target, inputs, "real").tally

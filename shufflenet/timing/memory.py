@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_structure
 
+from flopcount.trace.records import tensors
 from shufflenet.timing.rounds import Call
 from shufflenet.timing.steps import Operand, Step
 
 
-def calls_of(steps: Mapping[Hashable, Step], seed: int = 0) -> dict[Hashable, Call]:
-    """A call of each step, whose inputs are written right before it, as by the step before.
-
-    Each is made once on the way. Raises what a step raises.
-    """
-    pool = _Pool.for_steps(steps, seed)
-    return {work: _call(step, pool) for work, step in steps.items()}
+class AloneError(ValueError):
+    """A call that does not do alone what it did in its network."""
 
 
-class _Pool(NamedTuple):
+class Pool(NamedTuple):
     """Drawn numbers of each type, which all calls read where they write on none of them.
 
     So many calls need no more memory than the largest does.
@@ -30,10 +27,10 @@ class _Pool(NamedTuple):
     drawn: dict[torch.dtype, Tensor]
 
     @classmethod
-    def for_steps(cls, steps: Mapping[Hashable, Step], seed: int) -> _Pool:
+    def for_steps(cls, steps: Iterable[Step], seed: int = 0) -> Self:
         """Enough of them for any one of the steps."""
         most: dict[torch.dtype, int] = {}
-        for step in steps.values():
+        for step in steps:
             need: dict[torch.dtype, int] = {}
             for operand in step.operands:
                 if operand.kept is None:
@@ -66,33 +63,53 @@ def _laid(operand: Operand, part: Tensor) -> Tensor:
     return part.as_strided(operand.size, operand.stride)
 
 
-def _call(step: Step, pool: _Pool) -> Call:
+def step_call(step: Step, pool: Pool) -> Call:
+    """A call of a step, whose inputs are written right before it, as by the step before.
+
+    It is made once on the way. Raises AloneError where it does something else than it did, and
+    what it raises.
+    """
     parts = pool.parts(step)
     # Of what inference makes nobody can tell whether it was written on.
     with torch.inference_mode(False), torch.no_grad():
         own = [part.detach().clone() for part in parts]
-    run = _bound(step, own)
-    before = [part._version for part in own]
-    run()
-    if before != [part._version for part in own]:
-        # In memory of its own, as it was before every time: what it makes must not pile up.
-        return Call(run, _restoring(own, parts))
+    laid = _all_laid(step, own)
+    args, kwargs = step.arguments(laid)
+    before = [x._version for x in laid], tree_structure((args, kwargs))
+    made, expected = sum(1 for _ in tensors(step.bound(args, kwargs)())), len(step.outputs)
+    if expected and made != expected:
+        raise AloneError(f"tensors that it makes: {expected} in the network, {made} by itself")
+    if before != ([x._version for x in laid], tree_structure((args, kwargs))):
+        return _afresh(step, own, parts)
     drawn = [part for x, part in zip(step.operands, parts, strict=True) if x.kept is None]
-    return Call(_bound(step, parts), _rewriting(drawn))
+    return Call(step.bound(*step.arguments(_all_laid(step, parts))), _rewriting(drawn))
 
 
-def _bound(step: Step, parts: list[Tensor]) -> Callable[[], object]:
+def _all_laid(step: Step, parts: list[Tensor]) -> list[Tensor]:
     with torch.inference_mode(False):
-        laid = [_laid(x, part) for x, part in zip(step.operands, parts, strict=True)]
-    return step.bound(laid)
+        return [_laid(x, part) for x, part in zip(step.operands, parts, strict=True)]
 
 
-def _restoring(own: list[Tensor], parts: list[Tensor]) -> Callable[[], None]:
-    def write() -> None:
+def _afresh(step: Step, own: list[Tensor], parts: list[Tensor]) -> Call:
+    """A call that writes on what it is given: it finds that as it was before, every time.
+
+    What it makes must not pile up: neither in memory, which is its own, nor in the shapes of
+    tensors, nor in lists.
+    """
+    ready: list[Callable[[], object]] = []
+
+    def prepare() -> None:
         for part, source in zip(own, parts, strict=True):
             part.copy_(source)
+        again = [part.detach() for part in own]
+        ready[:] = [step.bound(*step.arguments(_all_laid(step, again)))]
 
-    return write
+    def run() -> object:
+        if not ready:
+            prepare()
+        return ready.pop()()
+
+    return Call(run, prepare)
 
 
 def _rewriting(parts: list[Tensor]) -> Callable[[], None]:

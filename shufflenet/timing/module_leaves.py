@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from flopcount.kinds import operator_of
 from flopcount.tally import Entry, Tally
 from flopcount.trace import DataDependentError, count
+from shufflenet.error_lines import reason
+from shufflenet.targets import OwnCodeError, TargetError, own_code
+from shufflenet.timing.ambient import Ambient
 from shufflenet.timing.following import Found, followed, is_torchs
 from shufflenet.timing.leaves import Check, Cost, Leaf, Leaves, Totals
-from shufflenet.timing.memory import calls_of
+from shufflenet.timing.memory import AloneError, Pool, step_call
+from shufflenet.timing.rounds import Call
 from shufflenet.timing.steps import Step, in_turn, shuffles
 from shufflenet.timing.work import kernel_name, named
 
@@ -25,28 +31,37 @@ _SHUFFLE = "channel shuffle"
 
 
 def module_leaves(
-    module: nn.Module, image: Tensor, name: str, counted: Tally, seed: int = 0
+    module: nn.Module,
+    image: Tensor,
+    name: str,
+    counted: Tally,
+    seed: int = 0,
+    around: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Leaves:
     """A module by the leaves of one run on an image ``(n, c, h, w)``, beside the count of it.
 
-    What is timed reads numbers that are drawn from the seed. Raises what the module raises.
+    What is timed reads numbers that are drawn from the seed. ``around`` is entered where the whole
+    is run. Raises what the module raises, and TargetError for a leaf that cannot be run alone.
     """
-    found = list(shuffled(followed(module, image)))
-    works = {work_of(leaf): leaf for leaf in reversed(found)}
-    costs = {work: _cost(leaf) for work, leaf in works.items()}
+    whole = Step.of(module, (image,), {}, lambda tensor: 0)
+    with around():
+        found = list(shuffled(followed(module, image)))
+    works: dict[Hashable, Found] = {}
+    for leaf in found:
+        works.setdefault(work_of(leaf), leaf)
+    pool = Pool.for_steps([whole, *(leaf.step for leaf in works.values())], seed)
+    with around():
+        run = step_call(whole, pool)
+    alone = {work: _alone(leaf, name, pool) for work, leaf in works.items()}
     leaves = tuple(
-        Leaf(costs[work]._replace(path=leaf.path or WHOLE), work)
+        Leaf(alone[work][0]._replace(path=leaf.path or WHOLE), work)
         for leaf, work in ((leaf, work_of(leaf)) for leaf in found)
     )
-    whole = Step.of(module, (image,), {}, lambda tensor: 0)
-    steps = {None: whole, **{leaf.work: works[leaf.work].step for leaf in leaves}}
-    calls = calls_of(steps, seed)
-    run = calls.pop(None)
     return Leaves(
         name,
         tuple(image.shape),
         leaves,
-        calls,
+        {work: call for work, (_, call) in alone.items()},
         run,
         Check(
             Totals(sum(leaf.cost.macs for leaf in leaves), _read(found)),
@@ -63,13 +78,13 @@ def work_of(leaf: Found) -> Hashable:
     by itself, since it may do what no function shows.
     """
     step, module = leaf.step, leaf.module
-    if module is None or not _is_plain(module) or not leaf.within:
+    if module is None or not _is_known(module) or not leaf.within:
         return step.key
     inner = tuple(one.key for one in leaf.within)
     return type(module), step._replace(what=None).key, inner
 
 
-def _is_plain(module: nn.Module) -> bool:
+def _is_known(module: nn.Module) -> bool:
     hooks = module._forward_hooks or module._forward_pre_hooks
     return is_torchs(module) and not hooks and "forward" not in module.__dict__
 
@@ -91,20 +106,38 @@ def _read(found: Iterable[Found]) -> int:
     """How many elements the parameters have that the leaves read, each counted once."""
     read: dict[int, int] = {}
     for leaf in found:
-        if leaf.module is not None and not leaf.within:
-            # what it does nobody has seen; they may all be read
-            read.update((id(x), x.numel()) for x in leaf.module.parameters())
         for step in (leaf.step, *leaf.within):
             kept = (operand.kept for operand in step.operands)
             read.update((id(x), x.numel()) for x in kept if isinstance(x, nn.Parameter))
     return sum(read.values())
 
 
+def _alone(leaf: Found, name: str, pool: Pool) -> tuple[Cost, Call]:
+    """What a leaf costs, and a call of it; ``name`` is the network's."""
+    try:
+        with own_code(name):
+            _check_device(leaf)
+            call = step_call(leaf.step, pool)
+            return _cost(leaf), call
+    except OwnCodeError as error:
+        why = reason(error.__cause__ or error)
+        raise TargetError(
+            f"{name}: leaf {leaf.path or WHOLE!r} ({_called(leaf)}) cannot be run alone: {why}"
+        ) from error
+
+
+def _check_device(leaf: Found) -> None:
+    for step in (leaf.step, *leaf.within):
+        for operand in (*step.operands, *step.outputs):
+            if operand.device.type != "cpu":
+                raise AloneError(f"a tensor of it is on {operand.device}, and not on the CPU")
+
+
 # --- What a leaf costs, and what it is called
 
 
 def _cost(leaf: Found) -> Cost:
-    step, tally = leaf.step, alone(leaf.step)
+    step, tally = leaf.step, counted_alone(leaf.step)
     return Cost(
         leaf.path,
         kind_of(leaf, tally),
@@ -122,7 +155,9 @@ class Alone(nn.Module):
     def __init__(self, step: Step) -> None:
         super().__init__()
         self.run = step.run
-        self.shape = Step(step.run, None, step.leaves, step.tree, ())
+        # a count looks to inference itself
+        self.ambient = step.ambient._replace(inference=False)
+        self.shape = step._replace(what=None, operands=(), outputs=())
         self.names: list[str] = []
         for place, operand in enumerate(step.operands):
             own = operand.kept if operand.token is None else None
@@ -138,10 +173,13 @@ class Alone(nn.Module):
         given = iter(inputs)
         tensors = [getattr(self, name) if name else next(given) for name in self.names]
         args, kwargs = self.shape.arguments(tensors)
-        return self.run(*args, **kwargs)
+        if self.ambient == Ambient.now():
+            return self.run(*args, **kwargs)
+        with self.ambient.entered():
+            return self.run(*args, **kwargs)
 
 
-def alone(step: Step) -> Tally:
+def counted_alone(step: Step) -> Tally:
     """The tally of one step at its shapes."""
     module = Alone(step)
     made = [operand for operand in step.operands if operand.token is not None]
@@ -152,10 +190,13 @@ def alone(step: Step) -> Tally:
         for x in made
     ]
     try:
-        return count(module, *shapes)
+        # what has no values is not cast, and types that were would no longer fit
+        if step.ambient.cast is None:
+            return count(module, *shapes)
     except DataDependentError:
-        drawn = [torch.rand(x.size, dtype=x.dtype) if x.kept is None else x.kept for x in made]
-        return count(module, *drawn, execution="real")
+        pass
+    drawn = [torch.rand(x.size, dtype=x.dtype) if x.kept is None else x.kept for x in made]
+    return count(module, *drawn, execution="real")
 
 
 # Kinds that are many operators, which are told by their names.
@@ -171,9 +212,8 @@ def kind_of(leaf: Found, tally: Tally) -> str:
     if leaf.within and [(0, len(leaf.within))] == list(shuffles(leaf.within)):
         return _SHUFFLE
     step, entries = leaf.step, tally.entries
-    if leaf.module is not None and is_torchs(leaf.module) and len(entries) > 1:
-        # such as a convolution that pads by itself
-        entries = tuple(entry for entry in entries if entry.macs)
+    if leaf.module is not None and len(entries) > 1:
+        entries = _own_entries(leaf.module, entries)
     if not entries and leaf.module is not None and hasattr(leaf.module, "free_kind"):
         # a view, as its class says of itself
         return named(str(leaf.module.free_kind))
@@ -184,9 +224,34 @@ def kind_of(leaf: Found, tally: Tally) -> str:
         return named(operator_of(called.name))
     if not leaf.within and [x.token for x in step.operands] == [x.token for x in step.outputs]:
         return "identity"
-    # as a class is named: MultiheadAttention
-    name = type(leaf.module).__name__
-    return " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+[a-z]*", name)).lower()
+    return _called(leaf)
+
+
+# the words of a class's name: MultiheadAttention, and ReLU6 as torch writes it
+_WORDS = re.compile(r"[PR]?ReLU\d*|SiLU|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+[a-z]*")
+
+
+def _called(leaf: Found) -> str:
+    """The name of what a leaf calls, in words."""
+    if leaf.module is None:
+        return named(operator_of(leaf.step.name))
+    return " ".join(_WORDS.findall(type(leaf.module).__name__)).lower()
+
+
+def _own_entries(module: nn.Module, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Of the entries of a layer those that it is there for, beside its hooks and its padding."""
+    if isinstance(module, _ConvNd):
+        return tuple(entry for entry in entries if entry.kind == "conv")
+    if not is_torchs(module):
+        return tuple(entries)
+    name = _squashed(type(module).__name__)
+    own = [x for x in entries if name in (_squashed(x.kind), _squashed(x.operator))]
+    return tuple(own or (entry for entry in entries if entry.macs))
+
+
+def _squashed(name: str) -> str:
+    """The name of a class or a function, as both have it: AvgPool2d, avg_pool2d."""
+    return re.sub(r"[123]d$", "", name.replace("_", "").lower())
 
 
 def _entry_name(entry: Entry, steps: Sequence[Step]) -> str:
@@ -199,10 +264,14 @@ def _entry_name(entry: Entry, steps: Sequence[Step]) -> str:
     return named(entry.operator or operator_of(steps[-1].name))
 
 
+# of these the weight is (d, c/g, k, k), or (c, d/g, k, k)
+_CONVOLUTION = re.compile(r"conv(_transpose)?[123]d|convolution")
+
+
 def _conv_name(step: Step) -> str:
     """The name of a convolution by the shapes that it was called with; "" of another function."""
     name = operator_of(step.name)
-    if not name.startswith("conv") or not step.outputs:
+    if not _CONVOLUTION.fullmatch(name) or not step.outputs:
         return ""
     args, kwargs = step.arguments(step.operands)
     given = dict(zip(("input", "weight"), args, strict=False)) | kwargs

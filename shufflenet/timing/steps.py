@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from flopcount.tally import Shape
+from shufflenet.timing.ambient import Ambient
 
 # Of these types any values do: how long an operator takes does not depend on them.
 _FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
@@ -38,20 +39,20 @@ class Operand(NamedTuple):
     size: tuple[int, ...]
     stride: tuple[int, ...]
     dtype: torch.dtype
+    device: torch.device
     token: int | None
     kept: Tensor | None
 
     @classmethod
     def of(cls, tensor: Tensor, token: int | None, *, needed: bool = True) -> Operand:
         """A tensor by what there is to know; its values are not ``needed`` of what comes out."""
-        plain = _is_plain(tensor)
         strides = tensor.stride() if tensor.layout is torch.strided else ()
         kept = None
         if token is None:
             kept = tensor
-        elif needed and not plain:
+        elif needed and not _any_values_do(tensor):
             kept = tensor.detach().clone()
-        return cls(tuple(tensor.shape), strides, tensor.dtype, token, kept)
+        return cls(tuple(tensor.shape), strides, tensor.dtype, tensor.device, token, kept)
 
     @property
     def shape(self) -> Shape:
@@ -68,13 +69,15 @@ class Operand(NamedTuple):
     @property
     def key(self) -> Hashable:
         """What its part in the time of a call depends on."""
-        values = self.kept is not None and self.dtype not in _FLOATS
         made = self.token is not None
-        return self.size, self.stride, self.dtype, made, id(self.kept) if values else None
+        own = self.kept
+        if own is None or (self.dtype in _FLOATS and own.layout is torch.strided):
+            return self.size, self.stride, self.dtype, made
+        return self.size, self.stride, self.dtype, made, id(own)
 
 
 class Step(NamedTuple):
-    """A call: what is called, and with what; ``outputs`` are what came out.
+    """A call: what is called, with what, and in which state; ``outputs`` are what came out.
 
     ``leaves`` are its arguments, flat, with places in the stead of tensors; ``what`` says which
     calls do the same with the same arguments.
@@ -85,6 +88,7 @@ class Step(NamedTuple):
     leaves: tuple[Any, ...]
     tree: TreeSpec
     operands: tuple[Operand, ...]
+    ambient: Ambient
     outputs: tuple[Operand, ...] = ()
 
     @classmethod
@@ -95,7 +99,7 @@ class Step(NamedTuple):
         kwargs: Mapping[str, Any],
         token: Callable[[Tensor], int | None],
     ) -> Step:
-        """A call of these arguments, in which the same tensor stays the same."""
+        """A call of these arguments now, in which the same tensor stays the same."""
         flat, tree = tree_flatten((args, dict(kwargs)))
         places: dict[int, At] = {}
         operands: list[Operand] = []
@@ -104,13 +108,14 @@ class Step(NamedTuple):
                 places[id(leaf)] = At(len(operands))
                 operands.append(Operand.of(leaf, token(leaf)))
         leaves = tuple(places[id(x)] if isinstance(x, Tensor) else x for x in flat)
-        return cls(run, run, leaves, tree, tuple(operands))
+        return cls(run, run, leaves, tree, tuple(operands), Ambient.now())
 
     @property
     def key(self) -> Hashable:
         """Steps of equal keys do the same work."""
         operands = tuple(operand.key for operand in self.operands)
-        return self.what, str(self.tree), tuple(map(_key, self.leaves)), operands
+        leaves = tuple(map(_key, self.leaves))
+        return self.what, str(self.tree), leaves, operands, self.ambient
 
     @property
     def name(self) -> str:
@@ -122,10 +127,17 @@ class Step(NamedTuple):
         schema = getattr(self.run, "_schema", None)
         return name if schema is None else str(schema.name).rpartition("::")[2]
 
-    def bound(self, tensors: Sequence[Any]) -> Callable[[], Any]:
-        """The call with tensors for its operands, ready to be made."""
-        run, (args, kwargs) = self.run, self.arguments(tensors)
-        return lambda: run(*args, **kwargs)
+    def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[[], Any]:
+        """The call of these arguments, ready to be made in the state that is now."""
+        run, ambient = self.run, self.ambient
+        if ambient == Ambient.now():
+            return lambda: run(*args, **kwargs)
+
+        def call() -> Any:
+            with ambient.entered():
+                return run(*args, **kwargs)
+
+        return call
 
     def arguments(self, tensors: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Its arguments, by position and by name, with tensors for its operands."""
@@ -134,7 +146,7 @@ class Step(NamedTuple):
         return args, kwargs
 
 
-def _is_plain(tensor: Tensor) -> bool:
+def _any_values_do(tensor: Tensor) -> bool:
     return (
         type(tensor) is Tensor
         and tensor.dtype in _FLOATS
@@ -179,7 +191,9 @@ def in_turn(steps: Sequence[Step]) -> Step:
     leaves, tree = tree_flatten(((At(0),), {}))
     what = (InTurn, *(step.key for step in steps))
     first, last = steps[0], steps[-1]
-    return Step(InTurn(steps), what, tuple(leaves), tree, first.operands, last.outputs)
+    return Step(
+        InTurn(steps), what, tuple(leaves), tree, first.operands, first.ambient, last.outputs
+    )
 
 
 def shuffles(steps: Sequence[Step]) -> Iterator[tuple[int, int]]:
