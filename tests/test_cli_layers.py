@@ -115,7 +115,7 @@ MACS = {
     "recurrent": 4 * 4 * WIDTH * (2 * WIDTH + WIDTH),
     "head": WIDTH * 10,
 }
-QUICK = ("--layers", "--repeat", "1", "--size", "32")
+QUICK = ("--layers", "--repeat", "3", "--size", "32")
 
 
 @pytest.fixture(scope="module")

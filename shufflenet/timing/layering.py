@@ -32,7 +32,7 @@ def timed(
     """
     if not runs_code(subject.target) and not subject.target.lower().endswith(".onnx"):
         tree, shape = tree_of(subject, size)
-        return time_layers(tree_leaves(tree, shape, subject.text), effort, note)
+        return time_layers(tree_leaves(tree, shape, subject.text, effort.seed), effort, note)
     return _of_module(subject, size or SIZE, effort, note)
 
 
