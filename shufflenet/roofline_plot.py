@@ -22,7 +22,7 @@ def roofline_plot(record: LayerRecord, title: str) -> Figure:
 
     Raises MissingPlotsError where matplotlib is not installed.
     """
-    layers = [layer for layer in record.layers if layer.macs]
+    layers = [layer for layer in record.layers if layer.cost.macs]
     figure, axes = axes_of(title, _SIZE)
     import matplotlib
 
@@ -31,8 +31,9 @@ def roofline_plot(record: LayerRecord, title: str) -> Figure:
         axes.set_xscale("log")
         axes.set_yscale("log")
         _roofs(axes, record.roof, left, right)
-        for number, kind in enumerate(dict.fromkeys(layer.kind for layer in layers)):
-            _points(axes, [layer for layer in layers if layer.kind == kind], record.roof, number)
+        for number, kind in enumerate(dict.fromkeys(layer.cost.kind for layer in layers)):
+            own = [layer for layer in layers if layer.cost.kind == kind]
+            _points(axes, own, record.roof, number)
         axes.set_xlim(left, right)
         low = min((verdict(layer, record.roof).speed for layer in layers), default=record.roof.peak)
         axes.set_ylim(min(low, record.roof.peak) / 2e9, 2 * record.roof.peak / 1e9)
@@ -52,7 +53,7 @@ def roofline_plot(record: LayerRecord, title: str) -> Figure:
 def _span(layers: Sequence[LayerTime], roof: Roof) -> tuple[float, float]:
     """From where to where intensities go, the corners of the roofs within."""
     corners = [roof.peak / roof.bandwidth, roof.peak / roof.cached]
-    found = [layer.macs / layer.moved for layer in layers if layer.moved]
+    found = [layer.cost.macs / layer.cost.moved for layer in layers if layer.cost.moved]
     return min([*found, *corners]) / 2, max([*found, *corners]) * 2
 
 
@@ -83,9 +84,9 @@ def _roofs(axes: Axes, roof: Roof, left: float, right: float) -> None:
 
 
 def _points(axes: Axes, layers: Sequence[LayerTime], roof: Roof, number: int) -> None:
-    kind = layers[0].kind
+    kind = layers[0].cost.kind
     axes.plot(
-        [layer.macs / layer.moved for layer in layers],
+        [layer.cost.macs / layer.cost.moved for layer in layers],
         [verdict(layer, roof).speed / 1e9 for layer in layers],
         marker=_MARKERS[number % len(_MARKERS)],
         linestyle="none",

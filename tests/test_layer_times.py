@@ -227,11 +227,11 @@ def test_a_network_is_timed_leaf_by_leaf_in_eager():
     before = torch.get_num_threads()
     net, tally = small(scale="0.25", size=(64, 64))
     record = time_layers(tree_leaves(net.tree, net.input, "small"), Effort(rounds=1))
-    assert [layer.path for layer in record.layers] == [entry.path for entry in tally.entries]
+    assert [layer.cost.path for layer in record.layers] == [entry.path for entry in tally.entries]
     assert record.macs == tally.macs
-    assert sum(layer.moved for layer in record.layers) == tally.bytes_moved
+    assert sum(layer.cost.moved for layer in record.layers) == tally.bytes_moved
     assert record.whole.runs == 1
     assert record.roof.peak > 0
     assert torch.get_num_threads() == before
-    alike = [layer for layer in record.layers if layer.path.endswith("unit3.relu")]
+    alike = [layer for layer in record.layers if layer.cost.path.endswith("unit3.relu")]
     assert alike

@@ -11,6 +11,7 @@ from shufflenet.timing.fitting import Example, fit
 from shufflenet.timing.latency import FEATURES, Check, Facts, Model, kind
 from shufflenet.timing.layer_records import LayerRecord, LayerTime
 from shufflenet.timing.learning import place_of
+from shufflenet.timing.leaves import Cost
 from shufflenet.timing.machine import Machine
 from shufflenet.timing.roofs import Copied, Dense, Roof
 from shufflenet.timing.rounds import Effort
@@ -39,7 +40,7 @@ def made_roof() -> Roof:
 
 def layer(path: str, kind: str, macs: int, moved: int, ns: int, params: int = 0) -> LayerTime:
     """A leaf of which nothing but these is known."""
-    return LayerTime(path, kind, (), (), macs, params, moved, at(ns))
+    return LayerTime(Cost(path, kind, (), (), macs, params, moved), at(ns))
 
 
 def made_record(*layers: LayerTime, whole: int = 10**6) -> LayerRecord:

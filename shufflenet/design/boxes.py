@@ -136,7 +136,7 @@ class _Pair:
         """The points of some hits, which are kept."""
         one, other = self.aims.goals
         points = [
-            (one.sign * hit.values[one.term], other.sign * hit.values[other.term]) for hit in hits
+            (one.value(hit.values[one.term]), other.value(hit.values[other.term])) for hit in hits
         ]
         self.found.update(zip(points, hits, strict=True))
         if len(self.found) > _MOST_POINTS:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.design.boxes import pair_front
-from shufflenet.design.labels import Aims, Room, best_hits, figures, grown
+from shufflenet.design.labels import Aims, Room, best_hits, figures, goals_of, grown
 from shufflenet.design.problem import SpaceTooLargeError
 from shufflenet.design.ranking import MEMORY, Field, Hit, Key, Limits
 from shufflenet.design.search import FAR, Block, Search
@@ -63,7 +63,7 @@ def _whole(field: Field, aims: Aims, limits: Limits) -> list[Hit]:
     known = np.zeros((0, len(aims.goals)), np.int64)
     rough = _grown(field, aims, limits, Room(_MOST_KEPT, FAR, FAR, _ROUGH), known)
     rough = best_hits(field, aims.goals, aims.cost, rough)
-    points = [[key.value(hit.values[key.term]) for key in aims.goals] for hit in rough]
+    points = [goals_of(hit, aims.goals) for hit in rough]
     known = np.array(points, np.int64).reshape(-1, len(aims.goals))
     step = -(-len(known) // _MOST_POINTS) or 1
     return _grown(field, aims, limits, Room(_MOST_KEPT, FAR, FAR), known[::step])

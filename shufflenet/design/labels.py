@@ -56,10 +56,15 @@ def figures(block: Block, term: int) -> Column:
     return block.memory if term == MEMORY else block.values[term]
 
 
+def goals_of(hit: Hit, goals: Iterable[Key]) -> tuple[int, ...]:
+    """The goals of a network, the least best."""
+    return tuple(key.value(hit.values[key.term]) for key in goals)
+
+
 def best_hits(field: Field, goals: Sequence[Key], cost: Key, hits: Iterable[Hit]) -> list[Hit]:
     """The front of some hits, each point by its first, in the order of the goals."""
     found = sorted(set(hits), key=lambda hit: hit.order)
-    points = [[key.value(hit.values[key.term]) for key in goals] for hit in found]
+    points = [goals_of(hit, goals) for hit in found]
     costs = np.array([hit.values[cost.term] for hit in found], np.int64)
     columns = np.array(points, np.int64).reshape(-1, len(goals))
     return [found[index] for index in first_points(columns, costs, field.work).tolist()]

@@ -106,7 +106,7 @@ def time_layers(
         effort,
         network.name,
         network.shape,
-        tuple(LayerTime(*cost, by_work[work]) for cost, work in network.leaves),
+        tuple(LayerTime(cost, by_work[work]) for cost, work in network.leaves),
         whole,
         roof,
         network.check,

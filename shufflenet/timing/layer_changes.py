@@ -55,8 +55,9 @@ def _keyed(layers: Iterable[LayerTime]) -> dict[Key, LayerTime]:
     met: Counter[tuple[str, str]] = Counter()
     found: dict[Key, LayerTime] = {}
     for layer in layers:
-        found[layer.path, layer.kind, met[layer.path, layer.kind]] = layer
-        met[layer.path, layer.kind] += 1
+        name = layer.cost.path, layer.cost.kind
+        found[*name, met[name]] = layer
+        met[name] += 1
     return found
 
 

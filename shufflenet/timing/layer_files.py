@@ -22,7 +22,7 @@ from shufflenet.timing.fields import (
 )
 from shufflenet.timing.layer_changes import Key, Since
 from shufflenet.timing.layer_records import KindTime, LayerRecord, LayerTime, by_kind, verdict
-from shufflenet.timing.leaves import Check, Totals
+from shufflenet.timing.leaves import Check, Cost, Totals
 from shufflenet.timing.roofs import Copied, Dense, Roof
 from shufflenet.timing.rounds import Effort
 
@@ -115,15 +115,15 @@ def _kind_json(kind: KindTime) -> dict[str, Any]:
 
 
 def _layer_json(layer: LayerTime, roof: Roof) -> dict[str, Any]:
-    found = verdict(layer, roof)
+    cost, found = layer.cost, verdict(layer, roof)
     return {
-        "path": layer.path,
-        "kind": layer.kind,
-        "inputs": [list(shape) for shape in layer.inputs],
-        "outputs": [list(shape) for shape in layer.outputs],
-        "macs": layer.macs,
-        "params": layer.params,
-        "bytes_moved": layer.moved,
+        "path": cost.path,
+        "kind": cost.kind,
+        "inputs": [list(shape) for shape in cost.inputs],
+        "outputs": [list(shape) for shape in cost.outputs],
+        "macs": cost.macs,
+        "params": cost.params,
+        "bytes_moved": cost.moved,
         **times_json(layer.times),
         "macs_per_second": found.speed,
         "intensity": ratio_json(found.intensity),
@@ -193,7 +193,7 @@ def _layer(table: dict[str, Any]) -> LayerTime:
         tuple(Shape(*wholes({key: shape}, key)) for shape in take(table, key, list))
         for key in ("inputs", "outputs")
     )
-    return LayerTime(
+    cost = Cost(
         take(table, "path", str),
         take(table, "kind", str),
         inputs,
@@ -201,5 +201,5 @@ def _layer(table: dict[str, Any]) -> LayerTime:
         whole(table, "macs"),
         whole(table, "params"),
         whole(table, "bytes_moved"),
-        read_times(table),
     )
+    return LayerTime(cost, read_times(table))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from flopcount.tally import Shape
 from shufflenet.timing.leaves import Check, Cost
 from shufflenet.timing.machine import Machine
 from shufflenet.timing.roofs import Judged, Roof, judged
@@ -15,21 +14,10 @@ from shufflenet.timing.samples import Summary
 
 
 class LayerTime(NamedTuple):
-    """A leaf and its time [ns]: path, kind, shapes, cost [MAC], parameters, bytes moved [B]."""
+    """A leaf by what is known of it without a clock, and its time [ns]."""
 
-    path: str
-    kind: str
-    inputs: tuple[Shape, ...]
-    outputs: tuple[Shape, ...]
-    macs: int
-    params: int
-    moved: int
+    cost: Cost
     times: Summary
-
-    @property
-    def cost(self) -> Cost:
-        """What is known of it without a clock."""
-        return Cost(*self[:-1])
 
 
 class LayerRecord(NamedTuple):
@@ -57,7 +45,7 @@ class LayerRecord(NamedTuple):
     @property
     def macs(self) -> int:
         """Multiply-adds of all leaves [MAC]."""
-        return sum(layer.macs for layer in self.layers)
+        return sum(layer.cost.macs for layer in self.layers)
 
 
 class KindTime(NamedTuple):
@@ -83,27 +71,27 @@ class KindTime(NamedTuple):
 
 def verdict(layer: LayerTime, roof: Roof) -> Judged:
     """What bounds a leaf."""
-    return judged(layer.macs, layer.moved, layer.times.median, roof)
+    return judged(layer.cost.macs, layer.cost.moved, layer.times.median, roof)
 
 
 def by_kind(record: LayerRecord) -> tuple[KindTime, ...]:
     """The leaves by kind, what takes longest first."""
     found: dict[str, list[LayerTime]] = {}
     for layer in record.layers:
-        found.setdefault(layer.kind, []).append(layer)
+        found.setdefault(layer.cost.kind, []).append(layer)
     times = [_kind(name, layers, record) for name, layers in found.items()]
     return tuple(sorted(times, key=lambda kind: -kind.ns))
 
 
 def _kind(name: str, layers: Sequence[LayerTime], record: LayerRecord) -> KindTime:
-    macs = sum(layer.macs for layer in layers)
+    macs = sum(layer.cost.macs for layer in layers)
     ns = sum(layer.times.median for layer in layers)
     least = sum(verdict(layer, record.roof).least_ns for layer in layers)
     return KindTime(
         name,
         len(layers),
         macs,
-        sum(layer.moved for layer in layers),
+        sum(layer.cost.moved for layer in layers),
         ns,
         Fraction(macs, max(record.macs, 1)),
         Fraction(ns, max(record.summed, 1)),

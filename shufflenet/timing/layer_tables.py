@@ -60,19 +60,19 @@ def layer_table(record: LayerRecord, beside: Since | None = None) -> Table:
 
 def _leaf(layer: LayerTime, record: LayerRecord) -> tuple[Cell, ...]:
     found = verdict(layer, record.roof)
-    times = layer.times
+    cost, times = layer.cost, layer.times
     return (
-        layer.path,
-        layer.kind,
-        str(layer.outputs[0]) if layer.outputs else "",
-        layer.macs,
-        layer.moved,
+        cost.path,
+        cost.kind,
+        str(cost.outputs[0]) if cost.outputs else "",
+        cost.macs,
+        cost.moved,
         _us(times.median),
         f"{_us(times.low)} to {_us(times.high)}",
         _percent(Fraction(times.median, max(record.summed, 1))),
-        _percent(Fraction(layer.macs, max(record.macs, 1))),
-        f"{found.speed / 1e9:.2f}" if layer.macs else "",
-        f"{float(found.intensity):.2f}" if layer.macs else "",
+        _percent(Fraction(cost.macs, max(record.macs, 1))),
+        f"{found.speed / 1e9:.2f}" if cost.macs else "",
+        f"{float(found.intensity):.2f}" if cost.macs else "",
         _percent(found.share),
         found.bound,
     )

@@ -11,11 +11,10 @@ from shufflenet.targets import ModuleTarget, TargetError, own_code, runs_code
 from shufflenet.timing.eager_layers import inference, time_layers, tree_leaves
 from shufflenet.timing.layer_records import LayerRecord
 from shufflenet.timing.rounds import Effort
-from shufflenet.timing.subjects import Subject, living, tree_of
+from shufflenet.timing.subjects import COLOURS, Subject, living, tree_of
 
 #: The size of image (height, width) [px] of a module, which has none of its own.
 SIZE = (224, 224)
-_COLOURS = 3
 
 
 def timed(
@@ -43,7 +42,7 @@ def _of_module(
 
     from shufflenet.timing.module_leaves import module_leaves
 
-    target, shape = living(subject), (1, _COLOURS, *size)
+    target, shape = living(subject), (1, COLOURS, *size)
     _check_devices(target)
     inputs = (Input(shape),)
     tally = _tally(target, inputs)

@@ -39,9 +39,9 @@ class _Seen(NamedTuple):
     @classmethod
     def of(cls, variant: Variant) -> _Seen:
         """A network by its variant."""
-        network = variant.network()
         from shufflenet.timing.tasks import tasks_of
 
+        network = variant.network()
         own = places(network.tree, network.tally(memory=False))
         tasks = tuple(dict.fromkeys(tasks_of(network.tree, network.input, own)))
         return cls(network.tree, network.input, own, tasks)

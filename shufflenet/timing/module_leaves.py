@@ -16,8 +16,8 @@ from flopcount.kinds import operator_of
 from flopcount.tally import Entry, Tally
 from flopcount.trace import DataDependentError, count
 from shufflenet.error_lines import reason
+from shufflenet.quick import unwatched
 from shufflenet.targets import OwnCodeError, TargetError, own_code
-from shufflenet.timing.ambient import Ambient
 from shufflenet.timing.following import Found, followed, is_torchs
 from shufflenet.timing.leaves import Check, Cost, Leaf, Leaves, Totals
 from shufflenet.timing.memory import AloneError, Pool, step_call
@@ -46,16 +46,17 @@ def module_leaves(
     whole = Step.of(module, (image,), {}, lambda tensor: 0)
     with around():
         found = list(shuffled(followed(module, image)))
+    own = [work_of(leaf) for leaf in found]
     works: dict[Hashable, Found] = {}
-    for leaf in found:
-        works.setdefault(work_of(leaf), leaf)
+    for work, leaf in zip(own, found, strict=True):
+        works.setdefault(work, leaf)
     pool = Pool.for_steps([whole, *(leaf.step for leaf in works.values())], seed)
     with around():
         run = step_call(whole, pool)
     alone = {work: _alone(leaf, name, pool) for work, leaf in works.items()}
     leaves = tuple(
         Leaf(alone[work][0]._replace(path=leaf.path or WHOLE), work)
-        for leaf, work in ((leaf, work_of(leaf)) for leaf in found)
+        for work, leaf in zip(own, found, strict=True)
     )
     return Leaves(
         name,
@@ -78,15 +79,11 @@ def work_of(leaf: Found) -> Hashable:
     by itself, since it may do what no function shows.
     """
     step, module = leaf.step, leaf.module
-    if module is None or not _is_known(module) or not leaf.within:
+    known = module is not None and is_torchs(module) and unwatched(module)
+    if not known or not leaf.within:
         return step.key
     inner = tuple(one.key for one in leaf.within)
     return type(module), step._replace(what=None).key, inner
-
-
-def _is_known(module: nn.Module) -> bool:
-    hooks = module._forward_hooks or module._forward_pre_hooks
-    return is_torchs(module) and not hooks and "forward" not in module.__dict__
 
 
 def shuffled(found: Iterable[Found]) -> Iterator[Found]:
@@ -154,10 +151,11 @@ class Alone(nn.Module):
 
     def __init__(self, step: Step) -> None:
         super().__init__()
+        # a module is known with its parameters as one that is within
         self.run = step.run
         # a count looks to inference itself
-        self.ambient = step.ambient._replace(inference=False)
-        self.shape = step._replace(what=None, operands=(), outputs=())
+        ambient = step.ambient._replace(inference=False)
+        self.shape = step._replace(what=None, operands=(), outputs=(), ambient=ambient)
         self.names: list[str] = []
         for place, operand in enumerate(step.operands):
             own = operand.kept if operand.token is None else None
@@ -172,11 +170,7 @@ class Alone(nn.Module):
         """The call, with its other operands."""
         given = iter(inputs)
         tensors = [getattr(self, name) if name else next(given) for name in self.names]
-        args, kwargs = self.shape.arguments(tensors)
-        if self.ambient == Ambient.now():
-            return self.run(*args, **kwargs)
-        with self.ambient.entered():
-            return self.run(*args, **kwargs)
+        return self.shape.bound(*self.shape.arguments(tensors))()
 
 
 def counted_alone(step: Step) -> Tally:

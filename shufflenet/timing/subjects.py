@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _WRITTEN = r"(?P<target>.+?)(:(?P<arguments>[A-Za-z_]\w*=.*))?"
 # A value may hold commas itself: widths=132,264,528,stem=12
 _BETWEEN = r",(?=[A-Za-z_]\w*=)"
-_COLOURS = 3
+#: Channels of the image that a module is given.
+COLOURS = 3
 _NO_SPEC = "{}: is no network of a spec, and only those are known layer by layer before they run"
 
 
@@ -76,7 +77,7 @@ def tally_of(subject: Subject, size: tuple[int, int]) -> tuple[Tally, tuple[int,
         net = _at(subject, found.network, size)
         return net.tally(memory=False), tuple(net.input)
     _check_module(subject, found)
-    shape = Shape(1, _COLOURS, *size)
+    shape = Shape(1, COLOURS, *size)
     tally = counted(subject.target, subject.arguments, (Input(tuple(shape)),)).tally
     return tally, tuple(shape)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from flopcount.layers import Branches, Identity, Layer
+from flopcount.layers import Branches, Identity, Layer, below
 from flopcount.tally import Shape
 from shufflenet.builder import build
 from shufflenet.modules import Parallel, join
@@ -57,7 +57,7 @@ def _noted(module: nn.Module, path: str, notes: dict[str, tuple[bool, ...]]) -> 
         return _Noted(module, path, notes)
     for name, child in module._modules.items():
         assert child is not None
-        module._modules[name] = _noted(child, f"{path}.{name}" if path else name, notes)
+        module._modules[name] = _noted(child, below(path, name), notes)
     return module
 
 
