@@ -1,0 +1,234 @@
+"""Mutations of what searches: the solver of widths, design spaces, and sweeps of them."""
+
+from __future__ import annotations
+
+from mutations.mutation import Mutation
+
+_WIDTHS = (
+    Mutation(
+        "narrow_stem_before_the_cheaper",
+        "_answer",
+        "np.lexsort((stems, costs, misses))",
+        "np.lexsort((costs, stems, misses))",
+        ("test_solver",),
+    ),
+    Mutation(
+        "budget_itself_is_too_much",
+        "_answer",
+        "costs <= task.budget",
+        "costs < task.budget",
+        ("test_solver",),
+    ),
+    Mutation(
+        "answer_always_unique",
+        "_answer",
+        "int((misses == best).sum()) == 1",
+        "True",
+        ("test_solver",),
+    ),
+    Mutation(
+        "sweep_ends_below_the_budget",
+        "_enough",
+        "costs[-1] > task.budget",
+        "costs[-1] >= costs[0]",
+        ("test_solver",),
+    ),
+    Mutation(
+        "period_of_the_largest_rule",
+        "_hopeless",
+        "lcm(period, rule.by)",
+        "max(period, rule.by)",
+        ("test_solver",),
+    ),
+    Mutation(
+        "column_of_costs_may_wrap",
+        "prices",
+        "int(result.max()) + int(np.max(cost)) > MAX",
+        "False",
+        ("test_solver",),
+    ),
+)
+
+_SEARCH = (
+    Mutation(
+        "memory_window_closed",
+        "Search.misses",
+        "self.peak < windows.memory",
+        "self.peak <= windows.memory",
+        ("test_design_referee", "test_design_moves"),
+    ),
+    Mutation(
+        "steps_counted_the_wrong_way",
+        "Search.above",
+        "(rest - value) % step",
+        "(value - rest) % step",
+        ("test_design_referee", "test_design_optimum"),
+    ),
+    Mutation(
+        "cut_without_its_weights",
+        "Cut.most",
+        "weight * limit",
+        "limit",
+        ("test_design_referee", "test_design_optimum"),
+    ),
+    Mutation(
+        "target_missed_from_one_side",
+        "_Ranking._level",
+        "{key.target - value, key.target + value}",
+        "{key.target + value}",
+        ("test_design_optimum", "test_design_referee"),
+    ),
+    Mutation(
+        "stretch_not_ranked",
+        "_Ranking.run",
+        "sorted(found, key=self._rank)",
+        "found",
+        ("test_design_optimum", "test_design_referee"),
+    ),
+    Mutation(
+        "unique_asks_only_the_one_before",
+        "_apart",
+        "value not in values[max(index - 1, 0):index] and value not in values[index + 1:index + 2]",
+        "value not in values[max(index - 1, 0):index]",
+        ("test_design_optimum", "test_design_referee"),
+    ),
+    Mutation(
+        "equal_rows_both_kept",
+        "_beaten_by_one",
+        "values[1:] >= np.minimum.accumulate(values)[:-1]",
+        "values[1:] > np.minimum.accumulate(values)[:-1]",
+        ("test_design_dominance",),
+    ),
+    Mutation(
+        "dominance_only_where_strict",
+        "_no_less",
+        "others[None, :, column] <= rows[:, column, None]",
+        "others[None, :, column] < rows[:, column, None]",
+        ("test_design_dominance",),
+    ),
+    Mutation(
+        "memory_decides_for_good",
+        "_Growth._criteria",
+        "key.term != MEMORY",
+        "True",
+        ("test_design_cramped", "test_design_referee"),
+    ),
+    Mutation(
+        "box_loses_a_column",
+        "_Box.parted",
+        "(point[0] + 1, bottom)",
+        "(point[0] + 2, bottom)",
+        ("test_design_referee", "test_design_optimum"),
+    ),
+    Mutation(
+        "equal_point_beats_the_first",
+        "_in_reach",
+        "(point <= best).all(axis=1) & (point < best).any(axis=1)",
+        "(point <= best).all(axis=1)",
+        ("test_design_optimum", "test_design_referee"),
+    ),
+    Mutation(
+        "share_of_a_bound_from_below",
+        "Side.share",
+        "off if self.most else -off",
+        "off",
+        ("test_design_relaxing",),
+    ),
+    Mutation(
+        "ratio_typed_tighter_than_it_is",
+        "Side.typed",
+        "ceil(scaled) if self.most else floor(scaled)",
+        "floor(scaled) if self.most else ceil(scaled)",
+        ("test_design_relaxing",),
+    ),
+    Mutation(
+        "repeats_nobody_allows",
+        "_reachable",
+        "link.legal[alive].any(axis=0) & link.allowed.any(axis=1)",
+        "link.legal[alive].any(axis=0)",
+        ("test_design_optimum", "test_design_moves"),
+    ),
+    Mutation(
+        "one_width_is_an_edge",
+        "_edge",
+        "len(widths) > 1 and widths[j] == widths.max()",
+        "widths[j] == widths.max()",
+        ("test_design_optimum", "test_cli_space"),
+    ),
+    Mutation(
+        "last_equal_entry_left_out",
+        "_Sorted.between",
+        "np.searchsorted(flat, base + most, 'right')",
+        "np.searchsorted(flat, base + most, 'left')",
+        ("test_design_optimum", "test_design_referee"),
+    ),
+    Mutation(
+        "problem_file_found_from_here_only",
+        "_Reader.spec",
+        "os.path.join(os.path.dirname(file), name)",
+        "name",
+        ("test_problem_files",),
+    ),
+)
+
+_SWEEPS = (
+    Mutation(
+        "fingerprint_without_the_version",
+        "Sweep.fingerprint",
+        "[__version__, values]",
+        "[values]",
+        ("test_sweep_space", "test_sweep_files"),
+    ),
+    Mutation(
+        "window_without_its_end",
+        "Expansion._kept",
+        "values <= windows.most[t]",
+        "values < windows.most[t]",
+        ("test_sweep_space",),
+    ),
+    Mutation(
+        "sweep_file_not_synced",
+        "_Lines.add",
+        "os.fsync(self.handle)",
+        "pass",
+        ("test_sweep_files",),
+    ),
+    Mutation(
+        "journal_not_synced",
+        "_written_whole",
+        "os.fsync(stream.fileno())",
+        "pass",
+        ("test_sweep_files",),
+    ),
+    Mutation(
+        "journal_written_in_place",
+        "_written_whole",
+        "new = f'{path}.new'",
+        "new = path",
+        ("test_sweep_files",),
+    ),
+    Mutation(
+        "torn_end_not_cut_off",
+        "_Lines.cut",
+        "os.ftruncate(self.handle, journal.written)",
+        "pass",
+        ("test_sweep_files",),
+    ),
+    Mutation(
+        "header_before_every_piece",
+        "_fill",
+        "b'' if file.journal.written else header",
+        "header",
+        ("test_sweep_files",),
+    ),
+    Mutation(
+        "sweep_begins_again",
+        "results",
+        "islice(priced.pieces(), skip, None)",
+        "islice(priced.pieces(), 0, None)",
+        ("test_sweep_files",),
+    ),
+)
+
+#: Mutations of the solvers and of sweeps.
+DESIGNING: tuple[Mutation, ...] = (*_WIDTHS, *_SEARCH, *_SWEEPS)

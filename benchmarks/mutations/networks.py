@@ -1,0 +1,286 @@
+"""Mutations of what describes, builds and checks networks: specs, units, modules, claims."""
+
+from __future__ import annotations
+
+from mutations.mutation import Mutation
+
+_SPECS = (
+    Mutation(
+        "row_number_without_a_most",
+        "Row.__post_init__",
+        "1 <= value <= most",
+        "1 <= value",
+        ("test_spec",),
+    ),
+    Mutation(
+        "split_layer_allowed",
+        "Spec._check_rows",
+        "row.path in ended",
+        "False",
+        ("test_spec",),
+    ),
+    Mutation(
+        "unknown_key_swallowed",
+        "_Reader.only",
+        "raise SpecError(f\"{self.at(key)}: unknown key; known are {', '.join(sorted(known))}\")",
+        "pass",
+        ("test_reader",),
+    ),
+    Mutation(
+        "written_kernel_of_a_flat_map",
+        "_kernel",
+        "h if h == w else None",
+        "h",
+        ("test_writing",),
+    ),
+    Mutation(
+        "written_option_rounded_down",
+        "_in_proportion.one",
+        "rest",
+        "False",
+        ("test_writing",),
+    ),
+    Mutation(
+        "budget_with_a_fraction",
+        "read_budget",
+        "scaled.adjusted() < 0 or scaled != int(scaled)",
+        "scaled.adjusted() < 0",
+        ("test_quantities",),
+    ),
+    Mutation(
+        "share_rounded_down",
+        "rounded_half_up",
+        "2 * part * unit + whole",
+        "2 * part * unit",
+        ("test_quantities",),
+    ),
+    Mutation(
+        "range_without_its_last_value",
+        "_between",
+        "range(least, last + 1, step)",
+        "range(least, last, step)",
+        ("test_ranges",),
+    ),
+    Mutation(
+        "value_of_a_range_twice",
+        "_once",
+        "len(set(values)) != len(values)",
+        "False",
+        ("test_ranges",),
+    ),
+)
+
+_NETWORKS = (
+    Mutation(
+        "options_of_the_first_column",
+        "Frame.own",
+        "self.spec.groups.index(self.groups) if known else 0",
+        "0",
+        ("test_network", "test_other_units", "test_writing"),
+    ),
+    Mutation(
+        "output_width_rule_unchecked",
+        "Placed.rules",
+        "yield (self.path, Equal('output width', self.after[1], \"the row's\", self.place.c_out))",
+        "pass",
+        ("test_own_networks",),
+    ),
+    Mutation(
+        "scaled_stage_rounded_down",
+        "_Search.__init__",
+        "ceil(wanted[self.paths[0]] / self.ratio[0])",
+        "int(wanted[self.paths[0]] / self.ratio[0])",
+        ("test_scaling",),
+    ),
+    Mutation(
+        "last_of_equally_far_rules_told",
+        "_Search._broken",
+        "broken.held > self.furthest.held",
+        "broken.held >= self.furthest.held",
+        ("test_scaling",),
+    ),
+    Mutation(
+        "network_keeps_no_rule",
+        "_checked",
+        "not rule.holds()",
+        "False",
+        ("test_network",),
+    ),
+    Mutation(
+        "printed_size_unchecked",
+        "_in_place",
+        "frame.size == frame.spec.image and row.output is not None and (row.output != (h, w))",
+        "False",
+        ("test_network",),
+    ),
+    Mutation(
+        "formula_of_resnext_without_groups",
+        "resnext_unit",
+        "exact(9 * m * m, g)",
+        "9 * m * m",
+        ("test_formulas",),
+    ),
+    Mutation(
+        "first_groups_ignored",
+        "shufflenet",
+        "place.number('first_groups', g)",
+        "g",
+        ("test_units",),
+    ),
+    Mutation(
+        "depthwise_stride_ignored",
+        "shufflenet",
+        "Conv(m, m, 3, place.stride, 1, m)",
+        "Conv(m, m, 3, 1, 1, m)",
+        ("test_units",),
+    ),
+    Mutation(
+        "narrow_bottleneck_vanishes",
+        "Unit.bottleneck",
+        "largest(c_out // (over * groups), 1)",
+        "c_out // (over * groups)",
+        ("test_units",),
+    ),
+    Mutation(
+        "towers_end_in_their_first_width",
+        "_ends",
+        "widths[-1]",
+        "widths[0]",
+        ("test_other_units",),
+    ),
+    Mutation(
+        "package_allowed_by_its_beginning",
+        "unit",
+        "f'{module_name}.'.startswith(f'{allowed}.')",
+        "module_name.startswith(allowed)",
+        ("test_own_networks", "test_units"),
+    ),
+)
+
+_BUILT = (
+    Mutation(
+        "average_pool_never_rounds_up",
+        "_module",
+        "nn.AvgPool2d(kernel, stride, padding, ceil)",
+        "nn.AvgPool2d(kernel, stride, padding)",
+        ("test_builder",),
+    ),
+    Mutation(
+        "initialised_by_fan_in",
+        "_initialise",
+        "'fan_out'",
+        "'fan_in'",
+        ("test_builder",),
+    ),
+    Mutation(
+        "shuffle_turned_round",
+        "ChannelShuffle.forward",
+        "x.view(n, g, k, h, w)",
+        "x.view(n, k, g, h, w)",
+        ("test_builder",),
+    ),
+    Mutation(
+        "sum_written_on_what_is_not_ours",
+        "Add.joined",
+        "own and alike",
+        "alike",
+        ("test_quick",),
+    ),
+    Mutation(
+        "group_product_of_a_batch",
+        "_is_product",
+        "x.shape[0] == 1",
+        "x.shape[0] >= 1",
+        ("test_quick",),
+    ),
+    Mutation(
+        "global_hooks_not_asked_for",
+        "alone",
+        "not _has_any_global_hook()",
+        "True",
+        ("test_quick",),
+    ),
+    Mutation(
+        "folded_without_epsilon",
+        "_folded",
+        "norm.eps",
+        "0.0",
+        ("test_folded",),
+    ),
+    Mutation(
+        "hooked_norm_folded",
+        "_pairs",
+        "fixed and _free(conv) and _free(norm)",
+        "fixed and _free(conv)",
+        ("test_folded",),
+    ),
+    Mutation(
+        "torch_not_compared_at_leaves",
+        "_leaf",
+        "not a == b == c or (what == 'macs' and a != half)",
+        "not a == b == c",
+        ("test_confirmation",),
+    ),
+    Mutation(
+        "whole_not_compared_with_torch",
+        "_differences",
+        "claimed.macs == counted.macs == traced.macs == whole",
+        "claimed.macs == counted.macs == traced.macs",
+        ("test_confirmation",),
+    ),
+)
+
+_CLAIMS = (
+    Mutation(
+        "claim_proves_itself",
+        "_faults",
+        "subject is not None and subject.budget is not None and (says != 'channels')",
+        "False",
+        ("test_claims",),
+    ),
+    Mutation(
+        "figure_claimed_twice",
+        "_settled",
+        "draft.claim.key in drafts",
+        "False",
+        ("test_claims",),
+    ),
+    Mutation(
+        "figure_rounded_half_down",
+        "prints_as",
+        "(value / place + Fraction(1, 2)).__floor__() * place",
+        "-(-value / place + Fraction(1, 2)).__floor__() * place",
+        ("test_auditing",),
+    ),
+    Mutation(
+        "nearest_candidate_by_its_best_figure",
+        "Finding.nearest",
+        "max(abs(value - target) for value in c.figures)",
+        "min(abs(value - target) for value in c.figures)",
+        ("test_auditing",),
+    ),
+    Mutation(
+        "image_of_the_paper_replaced",
+        "_settled",
+        "subject.image is not None and hypothesis.image != BASELINE.image",
+        "False",
+        ("test_auditing",),
+    ),
+    Mutation(
+        "detector_cut_a_stage_early",
+        "halves",
+        "stride > STRIDE",
+        "stride >= STRIDE",
+        ("test_detection",),
+    ),
+    Mutation(
+        "heads_of_other_costs_allowed",
+        "detection_cost",
+        "odd",
+        "False",
+        ("test_detection",),
+    ),
+)
+
+#: Mutations of specs, networks, modules and claims.
+NETWORKS: tuple[Mutation, ...] = (*_SPECS, *_NETWORKS, *_BUILT, *_CLAIMS)
