@@ -7,7 +7,6 @@ tree, so that a mutation survives a file that moves and a line that is reformatt
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -26,23 +25,26 @@ class MisfitError(ValueError):
 
 
 class Sources(NamedTuple):
-    """The syntax tree of every file, and where each qualified name is defined."""
+    """The text and syntax of every file, and where each qualified name is defined."""
 
+    texts: dict[Path, str]
     trees: dict[Path, ast.Module]
     names: dict[str, list[tuple[Path, _Scope]]]
 
     @classmethod
     def below(cls, root: Path) -> Sources:
         """The sources of the packages below a folder; paths are relative to it."""
+        texts: dict[Path, str] = {}
         trees: dict[Path, ast.Module] = {}
         names: dict[str, list[tuple[Path, _Scope]]] = {}
         for package in PACKAGES:
-            for path in sorted((root / package).rglob("*.py")):
-                tree = ast.parse(path.read_text(encoding="utf-8"))
-                trees[path.relative_to(root)] = tree
-                for name, scope in _named(tree, ""):
-                    names.setdefault(name, []).append((path.relative_to(root), scope))
-        return cls(trees, names)
+            for file in sorted((root / package).rglob("*.py")):
+                path = file.relative_to(root)
+                texts[path] = file.read_text(encoding="utf-8")
+                trees[path] = ast.parse(texts[path])
+                for name, scope in _named(trees[path], ""):
+                    names.setdefault(name, []).append((path, scope))
+        return cls(texts, trees, names)
 
 
 def _named(node: ast.AST, prefix: str) -> Iterator[tuple[str, _Scope]]:
@@ -82,10 +84,11 @@ class Snippet(NamedTuple):
 
 def place(mutation: Mutation, sources: Sources) -> Path:
     """The file that a mutation lies in. Raises MisfitError unless it fits exactly once."""
-    found = [path for path, _ in _matches(mutation, sources)]
+    find, replace = _snippets(mutation)
+    where = sources.names.get(mutation.function, [])
+    found = [path for path, scope in where for _ in _matches(scope, find, replace)]
     if len(found) == 1:
         return found[0]
-    where = sources.names.get(mutation.function, [])
     if not where:
         reason = f"no function {mutation.function!r}"
     else:
@@ -94,16 +97,26 @@ def place(mutation: Mutation, sources: Sources) -> Path:
     raise MisfitError(f"mutation {mutation.name} does not fit: {reason}")
 
 
-def _matches(mutation: Mutation, sources: Sources) -> list[tuple[Path, ast.AST]]:
-    find, replace = _snippets(mutation)
+def _matches(scope: ast.AST, find: Snippet, replace: Snippet) -> list[ast.AST]:
+    """The nodes below a scope that a snippet is, as an expression if both are one."""
     alone = replace.expression is not None
-    wanted = _dump(find.expression if alone and find.expression is not None else find.statements[0])
-    return [
-        (path, node)
-        for path, scope in sources.names.get(mutation.function, ())
-        for node in ast.walk(scope)
-        if isinstance(node, (ast.expr, ast.stmt)) and _dump(node) == wanted
-    ]
+    wanted = find.expression if alone and find.expression is not None else find.statements[0]
+    kind = type(wanted)
+    return [node for node in ast.walk(scope) if type(node) is kind and same_syntax(node, wanted)]
+
+
+def same_syntax(one: object, other: object) -> bool:
+    """Whether two nodes say the same, wherever they stand."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, ast.AST):
+        return all(
+            same_syntax(getattr(one, name, None), getattr(other, name, None))
+            for name in one._fields
+        )
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_syntax, one, other))
+    return one == other
 
 
 def _snippets(mutation: Mutation) -> tuple[Snippet, Snippet]:
@@ -119,22 +132,18 @@ def _snippets(mutation: Mutation) -> tuple[Snippet, Snippet]:
     return find, replace
 
 
-def _dump(node: ast.AST) -> str:
-    return ast.dump(node)
-
-
 def mutated(mutation: Mutation, sources: Sources) -> tuple[Path, ast.Module]:
     """The file that a mutation lies in and its syntax tree with the edit.
 
     Raises MisfitError unless the mutation fits exactly once.
     """
     path = place(mutation, sources)
-    ((_, node),) = _matches(mutation, sources)
-    _, replace = _snippets(mutation)
-    # The copy keeps which of its nodes stands for which of the original.
-    memo: dict[int, object] = {}
-    tree = copy.deepcopy(sources.trees[path], memo)
-    _Edit(memo[id(node)], replace).visit(tree)
+    find, replace = _snippets(mutation)
+    # Parsed anew, since the edit changes it.
+    tree = ast.parse(sources.texts[path])
+    scopes = [scope for name, scope in _named(tree, "") if name == mutation.function]
+    ((node,),) = (found for scope in scopes if (found := _matches(scope, find, replace)))
+    _Edit(node, replace).visit(tree)
     return path, ast.fix_missing_locations(tree)
 
 
