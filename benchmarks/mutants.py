@@ -43,6 +43,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: How long the tests of one mutation may take [s].
 LIMIT = 240
 _PYTEST = ("-x", "-q", "--tb=no", "-rfE", "-p", "no:cacheprovider", "-p", "no:randomly")
+_UNSHRUNK = ("-p", "benchmarks.unshrunk", "--hypothesis-profile=unshrunk")
 # The same examples each time, so that nothing is caught by luck.
 _SEED = "--hypothesis-seed=0"
 # Exit codes of pytest: tests failed, or could not be collected, as where an import fails.
@@ -111,7 +112,9 @@ class Copy:
                 raise BrokenError(f"{found} is imported, which is not in {self.folder}")
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONHASHSEED": "0"}
+        # Copies run beside each other: more threads than one each would only wait.
+        alone = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+        return {**os.environ, **alone, "PYTHONPATH": str(self.folder)}
 
     @contextmanager
     def applied(self, mutation: Mutation, sources: Sources) -> Iterator[None]:
@@ -126,8 +129,6 @@ class Copy:
 
     def run(self, items: Sequence[str]) -> Outcome:
         """Run some tests."""
-        # Examples that a run before has kept would make this one depend on it.
-        shutil.rmtree(self.folder / ".hypothesis", ignore_errors=True)
         files = sorted((self.folder / "tests").rglob("test_*.py"))
         chosen = []
         for item in items:
@@ -136,7 +137,7 @@ class Copy:
             chosen.append(f"{path}{colons}{test}")
         start = time.monotonic()
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *_PYTEST, _SEED, *chosen],
+            [sys.executable, "-m", "pytest", *_PYTEST, *_UNSHRUNK, _SEED, *chosen],
             cwd=self.folder,
             env=self._environment(),
             stdout=subprocess.PIPE,

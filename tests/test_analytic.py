@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy
-from cases import CASES, bodies, trees, widened
+from cases import CASES, bodies, slid, trees, widened
 from hypothesis import given, settings
 
 from flopcount import FigureTooLargeError, Shape
@@ -14,6 +14,7 @@ from flopcount.analytic import count
 from flopcount.integers import lift
 from flopcount.layers import (
     Act,
+    AdaptivePool,
     Branches,
     Chain,
     Conv,
@@ -124,6 +125,19 @@ def test_a_batch_costs_its_images():
 def test_a_shufflenet_unit_costs_the_formula_of_the_paper():
     h, w, c, m, g = 28, 20, 240, 60, 3
     assert count(bottleneck(c, m, g), Shape(1, c, h, w)).macs == h * w * (2 * c * m // g + 9 * m)
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+def test_the_windows_of_a_pool_lie_on_an_oblong_image_along_each_of_its_sides(ceil):
+    def under(size: int) -> int:
+        starts = [2 * place - 1 for place in range(slid(size, 3, 2, 1, ceil))]
+        return sum(0 <= start + tap < size for start in starts for tap in range(3))
+
+    (entry,) = count(Pool("avg", 3, 2, 1, ceil), Shape(2, 4, 5, 8)).entries
+    assert entry.windows == 2 * 4 * under(5) * under(8)
+    (entry,) = count(AdaptivePool(3), Shape(2, 4, 5, 8)).entries
+    # 5 in thirds: 0-2, 1-4, 3-5; and 8: 0-3, 2-6, 5-8
+    assert entry.windows == 2 * 4 * (2 + 3 + 2) * (3 + 4 + 3)
 
 
 def test_a_join_is_an_entry_after_its_branches():

@@ -16,7 +16,15 @@ from test_paper import by_hand
 
 from shufflenet import SpecError
 from shufflenet.audit_tables import decimal_text
-from shufflenet.auditing import Audit, Finding, Verdict, audit, costs_beside, prints_as
+from shufflenet.auditing import (
+    Audit,
+    Candidate,
+    Finding,
+    Verdict,
+    audit,
+    costs_beside,
+    prints_as,
+)
 from shufflenet.candidates import network_under, refusal
 from shufflenet.claim_files import load_claims
 from shufflenet.claims import Claim, ClaimError, Sheet, Subject
@@ -131,6 +139,13 @@ def test_a_figure_that_nothing_gives_is_shown_beside_the_baseline_and_the_neares
     assert finding.cost_of(finding.nearest) == by_hand(4, (272, 544, 1088)) + 1088 * 1000
     misses = [abs(c.figures[0] - 140) for c in finding.tried]
     assert abs(finding.nearest.figures[0] - 140) == min(misses)
+
+
+def test_the_nearest_candidate_is_the_one_whose_farthest_figure_is_nearest():
+    claim = Claim("text", "Sec. 1", "a ratio", "time", "10")
+    one = Candidate(BASELINE, (Fraction(10), Fraction(50)))
+    other = Candidate(BASELINE, (Fraction(14), Fraction(15)))
+    assert Finding(claim, "disagree", one, (one, other)).nearest == other
 
 
 def test_one_network_has_one_cost_where_nothing_gives_what_is_printed():

@@ -6,6 +6,7 @@ import io
 from collections import OrderedDict
 from itertools import pairwise
 from math import sqrt
+from typing import Literal
 
 import onnx
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from strategies import COLUMNS, head, image, networks, one_of_each, own_spec, stage
 from torch import Tensor, nn
 
-from flopcount.layers import Act, Branches, Chain, Conv, Identity, Layer, leaves
+from flopcount.layers import Act, Branches, Chain, Conv, Identity, Layer, Pool, leaves
 from shufflenet.builder import BuildError, ChannelShuffle, build
 from shufflenet.network import Network, network
 from shufflenet.reader import load
@@ -92,6 +93,14 @@ def test_no_convolution_has_a_bias_and_the_classifier_has_one(paper: nn.Module) 
     assert [m.bias for m in paper.modules() if isinstance(m, nn.Conv2d)] == [None] * (1 + 3 * 16)
     (classifier,) = (m for m in paper.modules() if isinstance(m, nn.Linear))
     assert classifier.bias.shape == (1000,)
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+@pytest.mark.parametrize("mode", ["max", "avg"])
+def test_a_pool_rounds_its_size_as_its_layer_says(mode: Literal["max", "avg"], ceil: bool) -> None:
+    out = build(Pool(mode, 3, 2, 0, ceil))(torch.zeros(1, 2, 6, 9))
+    # 6 leaves half a window more than two, and 9 none more than four
+    assert out.shape == (1, 2, 3 if ceil else 2, 4)
 
 
 def test_a_tree_that_is_no_network_is_built_as_well() -> None:

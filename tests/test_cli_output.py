@@ -26,6 +26,9 @@ from command import (
     run,
     run_together,
 )
+from disk import Disk
+
+from shufflenet.cli.output import OutputError, write_files
 
 FORMATS = ["table", "markdown", "latex", "csv", "json"]
 each_command = pytest.mark.parametrize("command", COMMANDS)
@@ -282,6 +285,23 @@ def test_a_file_is_replaced_and_never_half_written(tmp_path: Path):
         # who had it open still reads the earlier result: the new one is another file
         assert reader.read() == "an earlier result"
     assert file.read_text() == shown("table", "table").out
+
+
+def test_files_are_on_the_disk_before_the_first_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = {str(tmp_path / name): name.encode() for name in ("one.txt", "two.txt")}
+    disk = Disk(monkeypatch)
+    write_files(files)
+    assert [str(target) for _, target in disk.renamed] == list(files)
+    assert {name: Path(name).read_bytes() for name in files} == files
+
+
+def test_where_one_of_several_files_cannot_be_written_none_is_and_nothing_is_left(tmp_path: Path):
+    files = {str(tmp_path / name): b"new" for name in ("one.txt", "none/two.txt")}
+    with pytest.raises(OutputError, match=r"none/two\.txt: cannot be written"):
+        write_files(files)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_cannot_write_leaves_the_earlier_result_and_nothing_else(tmp_path: Path):

@@ -95,6 +95,7 @@ BROKEN = {
     "prices.conv.macs: True is not a whole number": "[prices]\nconv = { macs = true }",
     "prices.conv.macs: '2' is not a whole number": "[prices]\nconv = { macs = '2' }",
     "prices.conv.macs: 9999999 is more than 1000000": "[prices]\nconv = { macs = 9999999 }",
+    "prices.conv.macs: -9999999 is more than 1000000": "[prices]\nconv = { macs = -9999999 }",
     "prices.conv: 2 is not a table": "[prices]\nconv = 2",
     "prices: 3 is not a table": "prices = 3",
     "price: no such key; there are name, says": "price = 3",

@@ -411,6 +411,13 @@ def test_a_recurrent_layer_is_counted_step_by_step_as_the_tool_does(name, each_s
     assert price_entry(lstm, name) == STEPS * each_step
 
 
+def test_the_hidden_elements_of_every_layer_count_in_each_step_of_each_sample():
+    own = Convention("own", "", "", "macs", {"rnn": {"states": 1}}, frozenset())
+    outs = [(2, STEPS, HIDDEN), (3, 2, HIDDEN), (3, 2, HIDDEN)]
+    lstm = entry("rnn", "lstm", "LSTM", [(2, STEPS, WIDTH)], outs)
+    assert price_entry(lstm, own) == 2 * STEPS * 3 * HIDDEN
+
+
 def test_what_a_tool_cannot_be_followed_in_is_refused():
     with pytest.raises(UnpricedKindError, match="torch-pruning neither prices 'rnn'"):
         price_entry(entry("rnn", "lstm", "LSTM"), "torch-pruning")
@@ -471,6 +478,14 @@ def test_only_our_own_and_torchs_count_what_runs_backward():
     back = entry("conv_backward", "conv2d", "Conv2d", macs=7, outs=[(1, 2)], bias=2)
     worth = {name: price_entry(back, name) for name in CONVENTIONS}
     assert {name: figure for name, figure in worth.items() if figure} == {"macs": 7, "torch": 14}
+
+
+def test_a_gradient_is_priced_by_its_kind_whatever_its_operator_is():
+    prices = {"conv": {"macs": 1}, "conv_backward": {"macs": 2}}
+    own = Convention("own", "", "", "macs", prices, frozenset(), {"conv2d": {"macs": 5}})
+    forward = entry("conv", "conv2d", "Conv2d", macs=7)
+    assert price_entry(forward, own) == 5 * 7
+    assert price_entry(forward._replace(kind="conv_backward"), own) == 2 * 7
 
 
 @pytest.mark.parametrize("name", list(CONVENTIONS))

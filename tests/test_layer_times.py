@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -76,6 +77,10 @@ def test_kinds_stand_in_the_order_of_their_time_and_their_shares_add_up():
     assert sum(kind.time_share for kind in kinds) == 1
     assert sum(kind.macs_share for kind in kinds) == 1
     assert kinds[1].beyond == Fraction(1, 4) - Fraction(1, 11)
+
+
+def test_what_takes_longest_comes_first_wherever_it_stands_in_the_network():
+    assert by_kind(made_record(*LAYERS[2::-1])) == by_kind(made_record(*LAYERS[:3]))
 
 
 def test_what_shuffle_and_depthwise_take_is_told_beside_their_multiply_adds():
@@ -216,6 +221,23 @@ def test_every_call_has_its_turn_in_every_round_and_blocks_keep_their_order():
     assert {name: ran.count(name) for name in "abc"} == dict.fromkeys("abc", 2 * 5)
     assert "ba" not in "".join(ran).replace("c", "").replace("abab", "")
     assert all(ns >= 0 for block in found for times in block for ns in times)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_blocks_come_in_an_order_that_is_drawn_anew_for_every_round(seed: int):
+    ran: list[int] = []
+
+    def call(number: int) -> Call:
+        return Call(lambda: ran.append(number), lambda: None)
+
+    in_rounds([[call(number)] for number in range(9)], Effort(rounds=4, seed=seed))
+    # every block twice, and one round more that does not count
+    rounds = [ran[first : first + 18 : 2] for first in range(0, len(ran), 18)]
+    order, drawn = list(range(9)), Random(seed)
+    for found in rounds:
+        drawn.shuffle(order)
+        assert found == order
+    assert len(rounds) == 5
 
 
 def test_a_network_is_timed_leaf_by_leaf_in_eager():

@@ -227,6 +227,24 @@ def test_a_call_finds_lists_and_shapes_as_they_were(layer: nn.Module, state: Cal
                 assert float(made[0].max()) <= 2
 
 
+class Doubles(nn.Module):
+    """Doubles what it is given, where that lies."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mul_(2)
+
+
+def test_a_call_finds_the_values_that_it_writes_on_as_they_were():
+    leaves = leaves_of(nn.Sequential(nn.Hardtanh(), Doubles()))
+    with inference(1):
+        for call in leaves.calls.values():
+            most = set()
+            for _ in range(4):
+                call.prepare()
+                most.add(float(next(flat(call.run())).max()))
+            assert len(most) == 1
+
+
 CONVOLUTION = {
     "a weight that is worked out before": lambda conv: nn.utils.spectral_norm(conv),
     "a hook behind": lambda conv: hooked(conv),

@@ -160,6 +160,19 @@ PRICED = {
         "attention",
         2 * 4 * 5 * 7 * (8 + 8),
     ),
+    "Attention, behind what came before": (
+        model(
+            [helper.make_node("Attention", ["q", "k", "v", "", "past", "values"], ["out", "", ""])],
+            [
+                typed(name, 2, 4, s, 8)
+                for name, s in (("q", 5), ("k", 7), ("v", 7), ("past", 3), ("values", 3))
+            ],
+            "out",
+            opset=23,
+        ),
+        "attention",
+        2 * 4 * 5 * (3 + 7) * (8 + 8),
+    ),
     "Attention, its heads named": (
         one(
             "Attention",

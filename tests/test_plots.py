@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from itertools import combinations
 from typing import Any
@@ -55,6 +56,19 @@ def test_what_several_tables_repeat_is_one_point():
     assert len(set(places)) == len(places)
     repeated = [p for p in POINTS if (p.family, p.error) == ("ShuffleNet", Decimal("34.1"))]
     assert len(repeated) == 1
+
+
+def test_two_errors_of_one_family_at_one_cost_are_two_points():
+    sheet, claim = next(
+        (sheet, claim)
+        for sheet in SHEETS
+        for claim in sheet.claims
+        if sheet.page in "23456" and claim.says == "error" and claim.subject
+    )
+    other = replace(sheet, claims=(replace(claim, printed="99.9"),))
+    found = error_points([*SHEETS, other], audit(SHEETS))
+    assert len(found) == len(POINTS) + 1
+    assert [point.error for point in found if point not in POINTS] == [Decimal("99.9")]
 
 
 def test_the_families_are_those_of_the_paper():

@@ -142,6 +142,16 @@ def test_latex_of_a_wide_table_breaks_texts_and_headers_and_is_shrunk_to_the_lin
     assert lines[-1] == r"\end{tabular}}"
 
 
+def test_latex_breaks_a_long_header_where_its_two_lines_are_most_alike():
+    headers = ("path", "Peak activations of all", "Cost of all of the layers")
+    table = Table("t", headers, (("stage2.unit1.residual.body.compress", 1, 2),))
+    heads = render(table, "latex").splitlines()[4].removesuffix(r"\\").split("&")
+    assert [head.strip() for head in heads[1:]] == [
+        r"\shortstack[r]{Peak activations\\of all}",
+        r"\shortstack[r]{Cost of all\\of the layers}",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "escaped"),
     [

@@ -142,6 +142,13 @@ def test_a_stem_that_is_given_is_never_rounded(groups: int, scale: str, stem: in
     assert f"conv1 {stem}," in message
 
 
+def test_of_widths_that_break_the_same_rule_the_narrowest_are_told() -> None:
+    with pytest.raises(NothingLegalError) as caught:
+        network(TABLE_1, 8, scale="0.5", stem=5)
+    rule = "Stage2: added width (out - in) 187 is not a multiple of g = 8"
+    assert str(caught.value).endswith(f"stage4 768: {rule}")
+
+
 @pytest.mark.parametrize(
     ("groups", "scale", "stem", "expected"),
     [

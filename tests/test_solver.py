@@ -130,6 +130,16 @@ def test_40m_with_eight_groups_and_any_stem_has_one_of_16() -> None:
     assert answer.unique
 
 
+def test_of_two_that_miss_by_as_much_the_cheaper_comes_first_however_wide_its_stem() -> None:
+    budget = (33_655_552 + 35_825_664) // 2
+    answer = solve(load("shufflenet"), budget, 8, stem=(8, 16, 24), top=2)
+    assert [(s.network.stem, s.cost) for s in answer.solutions] == [
+        (24, 33_655_552),
+        (8, 35_825_664),
+    ]
+    assert not answer.unique
+
+
 def test_a_stem_of_12_has_no_legal_width_and_the_error_names_rule_and_nearest_budget() -> None:
     spec = load("shufflenet")
     # 12 is no multiple of 8, so no width that is one is a whole number of groups wider.

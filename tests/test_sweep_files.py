@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from disk import Disk
 from sweep_cases import SMALL, as_csv, rows_of
 
 from shufflenet.design.problem import Bound
@@ -106,6 +107,21 @@ def test_a_file_holds_what_a_stream_would_and_leaves_nothing_beside_it(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
     assert told[-1].rows == len(rows_of(sweep))
     assert [one.rows for one in told] == sorted(one.rows for one in told)
+
+
+def test_rows_are_on_the_disk_before_the_journal_knows_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sweep, path = Sweep(SMALL, piece=13), tmp_path / "a.csv"
+    part, journal = tmp_path / "a.csv.part", tmp_path / "a.csv.journal"
+    disk = Disk(monkeypatch)
+
+    def told(_: Progress) -> None:
+        assert json.loads(journal.read_text())["written"] == disk.holds(part)
+        assert disk.renamed[-1] == (tmp_path / "a.csv.journal.new", journal)
+
+    assert write(path, sweep, told=told) == as_csv(sweep)
+    assert disk.renamed[-1] == (part, path)
 
 
 def broken_off(path: Path, sweep: Sweep, pieces: int, form: Any = "csv") -> None:

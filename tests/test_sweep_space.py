@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -235,6 +236,12 @@ def test_two_sweeps_have_one_fingerprint_where_they_write_the_same():
         Sweep(replace(SMALL, spec=load("arch2"))),
     ]
     assert len({one.fingerprint for one in (sweep, *others)}) == 1 + len(others)
+
+
+def test_another_version_has_another_fingerprint(monkeypatch: pytest.MonkeyPatch):
+    before = Sweep(SMALL).fingerprint
+    monkeypatch.setattr(sys.modules[Sweep.__module__], "__version__", "0.0.0")
+    assert Sweep(SMALL).fingerprint != before
 
 
 def test_specs_and_conventions_can_be_shipped_to_another_process():

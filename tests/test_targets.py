@@ -19,6 +19,7 @@ from shufflenet.targets import (
     TargetError,
     read_arguments,
     resolve,
+    seeded,
 )
 
 CODE = """
@@ -334,3 +335,16 @@ def test_a_program_that_is_none_is_refused(tmp_path: Path, content: bytes):
     for name in ("net.pt2", "absent.pt2"):
         with pytest.raises(TargetError, match=name):
             resolve(str(tmp_path / name))
+
+
+def test_what_is_drawn_from_a_seed_is_the_same_and_changes_nothing_that_is_drawn_later():
+    torch.manual_seed(5)
+    later = torch.rand(3)
+    drawn = []
+    for state in (5, 6):
+        torch.manual_seed(state)
+        with seeded(2):
+            drawn.append(torch.rand(3))
+        after = torch.rand(3)
+        assert torch.equal(after, later) == (state == 5)
+    assert torch.equal(*drawn)

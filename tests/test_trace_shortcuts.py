@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from ways import agreed, empty
 
+from flopcount.trace import count
+
 SHAPE = (2, 3, 8, 8)
 SEVERAL = settings(deadline=None, max_examples=40)
 
@@ -301,3 +303,20 @@ class Lately(nn.Module):
 @given(layers(3), st.booleans())
 def test_any_nesting_counts_as_it_does_when_every_function_runs(model, backward):
     agreed(model, empty(2, 3, 4, 4), backward=backward)
+
+
+UNFIT: dict[str, Callable[[], nn.Module]] = {
+    "a norm of other channels": lambda: nn.BatchNorm2d(5),
+    "a convolution of a divisor of the channels": lambda: nn.Conv2d(1, 4, 3),
+    "a convolution of fewer channels in groups": lambda: nn.Conv2d(2, 4, 3, groups=2),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+@pytest.mark.parametrize("checked", [False, True])
+def test_a_layer_that_does_not_fit_its_input_is_refused_as_torch_refuses_it(name, checked):
+    layer = UNFIT[name]().eval()
+    with pytest.raises(RuntimeError) as refused:
+        layer(empty(*SHAPE))
+    with pytest.raises(type(refused.value)):
+        count(nn.Sequential(nn.ReLU(), layer), empty(*SHAPE), checked=checked)

@@ -379,6 +379,23 @@ def test_a_counter_that_leaves_traces_is_caught(dirty):
     assert changed(before, everything(model)) != []
 
 
+class Drawing(nn.Module):
+    """A module that draws numbers wherever there are any."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        _draws(self, x)
+        _rolls(self, x)
+        return functional.relu(x)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_that_draws_numbers_leaves_every_generator_as_it_was(way):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), Drawing())
+    before = everything(model)
+    assert count(model, shape=(2, 3, 8, 8), **WAYS[way]).macs > 0
+    assert changed(before, everything(model)) == []
+
+
 def test_a_patched_function_a_mode_and_a_switch_are_caught(monkeypatch):
     model = nn.ReLU()
     before = everything(model)
