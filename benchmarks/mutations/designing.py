@@ -11,8 +11,7 @@ _WIDTHS = (
         "np.lexsort((stems, costs, misses))",
         "np.lexsort((costs, stems, misses))",
         (
-            "test_solver::test_nearest_is_what_trying_every_width_one_by_one_finds",
-            "test_solver::test_of_several_stems_the_best_of_each_alone_wins",
+            "test_solver::test_of_two_that_miss_by_as_much_the_cheaper_comes_first_however_wide_its_stem",
         ),
     ),
     Mutation(
@@ -30,8 +29,7 @@ _WIDTHS = (
         "int((misses == best).sum()) == 1",
         "True",
         (
-            "test_solver::test_140m_gives_back_the_widths_of_table_1_and_no_others",
-            "test_solver::test_nearest_is_what_trying_every_width_one_by_one_finds",
+            "test_solver::test_of_two_that_miss_by_as_much_the_cheaper_comes_first_however_wide_its_stem",
         ),
     ),
     Mutation(

@@ -261,9 +261,7 @@ _CLAIMS = (
         "Finding.nearest",
         "max(abs(value - target) for value in c.figures)",
         "min(abs(value - target) for value in c.figures)",
-        (
-            "test_auditing::test_a_figure_that_nothing_gives_is_shown_beside_the_baseline_and_the_nearest",
-        ),
+        ("test_auditing::test_the_nearest_candidate_is_the_one_whose_farthest_figure_is_nearest",),
     ),
     Mutation(
         "image_of_the_paper_replaced",
