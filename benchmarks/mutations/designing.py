@@ -116,13 +116,6 @@ _SEARCH = (
         ("test_design_dominance",),
     ),
     Mutation(
-        "box_behind_a_point_forgotten",
-        "_Box.parted",
-        "[above, deeper.within((point[0] + 1, bottom), (right, point[1] - 1))]",
-        "[above]",
-        ("test_design_optimum::test_two_goals_of_free_stages_give_the_front_of_brute_force",),
-    ),
-    Mutation(
         "equal_point_beats_the_first",
         "_in_reach",
         "(point <= best).all(axis=1) & (point < best).any(axis=1)",
