@@ -1,13 +1,16 @@
 """How fast a count is, beside every other tool, and whether the tool agrees with its convention.
 
     python benchmarks/peers/install.py FOLDER
-    python benchmarks/counting.py FOLDER [--rounds 7] [--models resnet50 ...] [--tools thop ...]
+    python benchmarks/counting.py FOLDER [--rounds 7] [--models resnet50 ...] [--tools thop ...] \\
+        [--json FILE]
 
 Every tool runs in a process of its own, on the real CPU and on the meta device, and so does the
 model's own forward pass. In each round all of them count the same model, one after the other and
 each for as long; a ratio is the median of the rounds' ratios, each tool's time over ours, so that a
 machine that slows down slows them all. A tool agrees where its total is, to the unit, what
-`flopcount.price` makes of our tally under the convention that is named after it.
+`flopcount.price` makes of our tally under the convention that is named after it. The file gets the
+figures of ours, by model: the total, and the ratio of each tool to it; `alternate.py` sets two
+checkouts of ours beside each other. Without tools (``--tools``) the folder is not looked into.
 """
 
 from __future__ import annotations
@@ -147,19 +150,31 @@ def show(model: str, results: list[Result]) -> bool:
     return kept
 
 
+def figures_of(results: list[Result]) -> dict[str, Any]:
+    """The figures of one model as an object: ours, and every other's time over ours."""
+    ours, *others = results
+    ratios = {f"{r.tool} {r.device}": round(r.ratio, 3) for r in others}
+    return {"macs": ours.total, "ms": ours.ms, "first_ms": ours.first, "ratios": ratios}
+
+
 def main() -> int:
     """Measure and print; 1 where a promise is not kept."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--models", nargs="*", default=MODELS)
+    parser.add_argument("--json", type=Path)
     known = [tool for tool in TOOLS if tool not in ("shufflecost", "forward")]
     parser.add_argument("--tools", nargs="*", default=known)
     given = parser.parse_args()
-    kept = [
-        show(model, measure(model, list(given.tools), given.folder, given.rounds))
+    found = {
+        model: measure(model, list(given.tools), given.folder, given.rounds)
         for model in given.models
-    ]
+    }
+    kept = [show(model, results) for model, results in found.items()]
+    if given.json is not None:
+        figures = {model: figures_of(results) for model, results in found.items()}
+        given.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0 if all(kept) else 1
 
 

@@ -1,14 +1,17 @@
 """The speeds that the project promises, as ratios taken in one run.
 
-    python benchmarks/speed.py
+    python benchmarks/speed.py [--json FILE]
 
 Each pair is timed in turn, A B A B ..., and the median of the pairwise ratios is what counts, so
-that a machine that slows down slows both.
+that a machine that slows down slows both. The file gets the seconds that ours took, by name;
+`alternate.py` sets them beside those of another checkout.
 """
 
 from __future__ import annotations
 
+import argparse
 import compileall
+import json
 import statistics
 import subprocess
 import sys
@@ -50,12 +53,24 @@ def paired(a: Callable[[], object], b: Callable[[], object], rounds: int) -> tup
     return statistics.median(one), statistics.median(other), statistics.median(ratios)
 
 
-def report(name: str, figure: str, promise: str, kept: bool) -> None:
-    """One line of the result."""
-    print(f"{name:<58} {figure:>16}  promised {promise:<12} {'kept' if kept else 'NOT KEPT'}")
+class Report:
+    """The lines of the result, and the seconds behind them by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.kept = True
+
+    def line(
+        self, name: str, taken: float, shown: str, figure: str, promise: str, kept: bool
+    ) -> None:
+        """One line: what took so many seconds, what is promised of it, and whether it is kept."""
+        self.seconds[name] = taken
+        self.kept = self.kept and kept
+        verdict = "kept" if kept else "NOT KEPT"
+        print(f"{name + shown:<58} {figure:>16}  promised {promise:<12} {verdict}")
 
 
-def startup() -> None:
+def startup(report: Report) -> None:
     """`table --format json` as a whole process, beside importing click."""
     # As pip does on installing; a checkout that may not write bytecode compiles at every start.
     for package in (flopcount, shufflenet):
@@ -68,15 +83,17 @@ def startup() -> None:
         return lambda: subprocess.run(args, check=True, stdout=subprocess.DEVNULL)
 
     ours, theirs, ratio = paired(run(table), run(click), ROUNDS)
-    report(
-        f"table --format json: {ours * 1e3:.0f} ms; import click: {theirs * 1e3:.0f} ms",
+    report.line(
+        "table --format json",
+        ours,
+        f": {ours * 1e3:.0f} ms; import click: {theirs * 1e3:.0f} ms",
         f"{ratio:.2f}x",
         "at most 2x",
         ratio <= 2,
     )
 
 
-def fold() -> None:
+def fold(report: Report) -> None:
     """The analytical cost of one network, beside one count by FlopCounterMode on meta."""
     net = network(load("shufflenet"), 3)
     module = build(net, device="meta").eval()
@@ -86,21 +103,23 @@ def fold() -> None:
         with torch.no_grad(), FlopCounterMode(display=False):
             module(image)
 
-    for name, memory in (("analytic fold", False), ("  with peak memory", True)):
+    for name, memory in (("analytic fold", False), ("analytic fold with peak memory", True)):
 
         def folded(memory: bool = memory) -> None:
             analytic.count(net.tree, net.input, memory=memory)
 
         ours, theirs, ratio = paired(folded, counted, ROUNDS)
-        report(
-            f"{name}: {ours * 1e3:.2f} ms; FlopCounterMode: {theirs * 1e3:.0f} ms",
+        report.line(
+            name,
+            ours,
+            f": {ours * 1e3:.2f} ms; FlopCounterMode: {theirs * 1e3:.0f} ms",
             f"1/{1 / ratio:.0f}",
             "at most 1/100",
             ratio <= 1 / 100,
         )
 
 
-def column() -> None:
+def column(report: Report) -> None:
     """Candidate widths of ShuffleNet g = 3 priced a second, in columns."""
     spec = load("shufflenet")
     frame = Frame(spec, 3, spec.image)
@@ -113,24 +132,39 @@ def column() -> None:
             prices(frame, {"conv1": 24, **widths}, chosen)
 
     priced()
-    rate = CANDIDATES / statistics.median(seconds(priced) for _ in range(5))
-    report("candidate widths priced, one core", f"{rate:,.0f}/s", "1,000,000/s", rate >= 1e6)
+    taken = statistics.median(seconds(priced) for _ in range(5))
+    rate = CANDIDATES / taken
+    name = "candidate widths priced, one core"
+    report.line(name, taken, "", f"{rate:,.0f}/s", "1,000,000/s", rate >= 1e6)
 
 
-def solver() -> None:
+def solver(report: Report) -> None:
     """One budget solved for one number of groups."""
     spec = load("shufflenet")
     solve(spec, 140_000_000, 3)
     time_taken = statistics.median(
         seconds(lambda: solve(spec, 140_000_000, 3)) for _ in range(ROUNDS)
     )
-    report("one budget solved", f"{time_taken * 1e3:.1f} ms", "a few ms", time_taken < 0.02)
+    shown = f"{time_taken * 1e3:.1f} ms"
+    report.line("one budget solved", time_taken, "", shown, "a few ms", time_taken < 0.02)
+
+
+def main() -> int:
+    """Measure and print; 1 where a promise is not kept."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    versions = f"Python {sys.version.split()[0]}, torch {torch.__version__}, NumPy {np.__version__}"
+    print(versions)
+    report = Report()
+    for measure in (startup, fold, column, solver):
+        measure(report)
+    if given.json is not None:
+        found = {"versions": versions, "seconds": report.seconds}
+        given.json.write_text(json.dumps(found, indent=2) + "\n")
+    return 0 if report.kept else 1
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    print(f"Python {sys.version.split()[0]}, torch {torch.__version__}, NumPy {np.__version__}")
-    startup()
-    fold()
-    column()
-    solver()
+    sys.exit(main())
