@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from paper_designs import Design, Room, Wish
-
 from shufflenet.design.problem import Bound, Goal, Problem, Space
 from shufflenet.network import Network
 from shufflenet.placing import stage_rows
 from shufflenet.reader import load
+from tests.paper_designs import Design, Room, Wish
 
 
 def problem(room: Room, wish: Wish) -> Problem:

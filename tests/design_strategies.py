@@ -11,15 +11,15 @@ from fractions import Fraction
 from math import lcm, prod
 from typing import Any, NamedTuple
 
-from design_oracle import CHARGES, Book, Point, column, figure, needed_units, units_in_all
 from hypothesis import strategies as st
-from strategies import STAGE_UNITS, head, image, own_spec, specs, stage
 
 from flopcount.integers import MAX
 from shufflenet.design.problem import FIGURES, USUAL, Bound, Goal, Problem, Space
 from shufflenet.placing import stage_rows, stem_row
 from shufflenet.reader import load
 from shufflenet.spec import Row, Spec
+from tests.design_oracle import CHARGES, Book, Point, column, figure, needed_units, units_in_all
+from tests.strategies import STAGE_UNITS, head, image, own_spec, specs, stage
 
 CONVENTIONS = tuple(CHARGES)
 GOALS = tuple(figure for figure in USUAL if figure != "latency")

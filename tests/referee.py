@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ortools.sat.python import cp_model
-from paper_designs import CLASSES, CONV1, IMAGE, POOLED, SIDES, Design, Room, Wish, figures
+
+from tests.paper_designs import CLASSES, CONV1, IMAGE, POOLED, SIDES, Design, Room, Wish, figures
 
 #: What divides every cost: the positions of the last stage, of which all others are multiples.
 STEP = SIDES[-1] ** 2

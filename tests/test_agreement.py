@@ -6,7 +6,6 @@ from collections import Counter
 
 import torch
 from hypothesis import given, settings
-from strategies import networks
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -14,6 +13,7 @@ from flopcount import hooks
 from flopcount.tally import Tally
 from shufflenet.builder import build
 from shufflenet.network import Network
+from tests.strategies import networks
 
 SMALL = settings(deadline=None, max_examples=25)
 

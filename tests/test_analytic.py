@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy
-from cases import CASES, bodies, slid, trees, widened
 from hypothesis import given, settings
 
 from flopcount import FigureTooLargeError, Shape
@@ -28,6 +27,7 @@ from flopcount.layers import (
     Shuffle,
     leaves,
 )
+from tests.cases import CASES, bodies, slid, trees, widened
 
 FACTORS = (1, 2, 3, 7)
 HEIGHTS = (5, 6, 8, 15)

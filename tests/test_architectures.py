@@ -6,13 +6,13 @@ from decimal import Decimal
 
 import pytest
 import torch
-from architectures import TWINS, filled, given, in_their_order, leaves, theirs
 
 import flopcount
 from flopcount.conventions import CONVENTIONS, price, price_by_kind
 from shufflenet import SpecError, build, load, network, solve
 from shufflenet.network import Network
 from shufflenet.quantities import in_proportion
+from tests.architectures import TWINS, filled, given, in_their_order, leaves, theirs
 
 # Costs: of convolutions, of linear maps, and the parameters of all.
 FIGURES = {

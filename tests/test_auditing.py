@@ -12,7 +12,6 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_paper import by_hand
 
 from shufflenet import SpecError
 from shufflenet.audit_tables import decimal_text
@@ -30,6 +29,7 @@ from shufflenet.claim_files import load_claims
 from shufflenet.claims import Claim, ClaimError, Sheet, Subject
 from shufflenet.hypotheses import AXES, BASELINE, MOST_DEPARTURES, Hypothesis, hypotheses
 from shufflenet.reasons import bare
+from tests.test_paper import by_hand
 
 SHEETS = load_claims()
 FOUND = audit(SHEETS)

@@ -13,7 +13,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import COLUMNS, head, image, networks, one_of_each, own_spec, stage
 from torch import Tensor, nn
 
 from flopcount.layers import Act, Branches, Chain, Conv, Identity, Layer, Pool, leaves
@@ -21,6 +20,7 @@ from shufflenet.builder import BuildError, ChannelShuffle, build
 from shufflenet.network import Network, network
 from shufflenet.reader import load
 from shufflenet.spec import Row
+from tests.strategies import COLUMNS, head, image, networks, one_of_each, own_spec, stage
 
 #: Parameters (convolutions, batch norms, classifier) of Table 1's five columns.
 TABLE_1 = {1: 1_531_936, 2: 1_733_848, 3: 1_865_728, 4: 1_968_344, 8: 2_434_768}

@@ -8,12 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from command import ROOT
 
 from shufflenet import SpecError, load
 from shufflenet.auditing import audit
 from shufflenet.claim_files import load_claims
 from shufflenet.claims import DERIVED, REPORTED, Claim, ClaimError, Sheet, Subject
+from tests.command import ROOT
 
 SHEETS = load_claims()
 PAGES = {sheet.page: sheet for sheet in SHEETS}

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import fails, ran, run, run_together
 
 from shufflenet.claim_files import load_claims
 from shufflenet.hypotheses import AXES
+from tests.command import fails, ran, run, run_together
 
 VERDICTS = ["exact", "under", "nominal", "disagree", "reported"]
 WORDS = {

@@ -20,14 +20,23 @@ from time import sleep
 from typing import Any
 
 import pytest
-from bench_records import record
 from click.testing import CliRunner
-from command import EXAMPLES, ROOT, Outcome, environment, fails, needs_torch, run, run_together
-from test_timing_workers import ends, fakes
 
 from shufflenet.cli.bench import bench
 from shufflenet.timing.record_files import record_json
 from shufflenet.timing.runtimes import RUNTIMES
+from tests.bench_records import record
+from tests.command import (
+    EXAMPLES,
+    ROOT,
+    Outcome,
+    environment,
+    fails,
+    needs_torch,
+    run,
+    run_together,
+)
+from tests.test_timing_workers import ends, fakes
 
 TINY = (EXAMPLES / "tiny.toml").read_text()
 QUICK = ("--time", "0.01", "--repeat", "2", "--size", "32", "--timeout", "240")

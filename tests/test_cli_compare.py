@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from command import (
+from tests.command import (
     EXAMPLES,
     WITNESSES,
     cells,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command import EXAMPLES, fails, needs_torch, ran, run
 
 from flopcount.conventions import PartOfSampleError, convention, price
 from flopcount.tally import Entry, Shape, Tally
 from shufflenet.breakdowns import parts
+from tests.command import EXAMPLES, fails, needs_torch, ran, run
 
 OWN = """
 unit = "macs"

@@ -6,7 +6,8 @@ import csv
 from typing import Any
 
 import pytest
-from command import EXAMPLES, WITNESSES, cells, confirmed, fails, needs_torch, ran, run
+
+from tests.command import EXAMPLES, WITNESSES, cells, confirmed, fails, needs_torch, ran, run
 
 TINY = str(EXAMPLES / "tiny.toml")
 KEYS = [

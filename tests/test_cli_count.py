@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import EXAMPLES, Outcome, cells, fails, needs_torch, ran, run, run_together
+
+from tests.command import EXAMPLES, Outcome, cells, fails, needs_torch, ran, run, run_together
 
 TINY = str(EXAMPLES / "tiny.toml")
 CODE = """

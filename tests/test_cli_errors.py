@@ -8,7 +8,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from command import COMMANDS, EXAMPLES, fails, needs_torch, python, run, run_together
+
+from tests.command import COMMANDS, EXAMPLES, fails, needs_torch, python, run, run_together
 
 TINY = (EXAMPLES / "tiny.toml").read_text()
 OWN = (EXAMPLES / "own_units.py").read_text()

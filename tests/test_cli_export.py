@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import ROOT, Outcome, fails, run, run_together
 
 from shufflenet.cli import output
 from shufflenet.cli.output import OutputError, check_files, folder_beside, place
 from shufflenet.network import network
 from shufflenet.reader import load
+from tests.command import ROOT, Outcome, fails, run, run_together
 
 torch = pytest.importorskip("torch")
 ort = pytest.importorskip("onnxruntime")
@@ -272,7 +272,7 @@ def test_without_torch_it_says_that_torch_is_needed(tmp_path: Path):
 
 
 def pythonpath() -> str:
-    from command import environment
+    from tests.command import environment
 
     return environment(torch=False)["PYTHONPATH"] + os.pathsep + str(ROOT)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from command import EXAMPLES, confirmed, fails, needs_torch, ran, run
+
+from tests.command import EXAMPLES, confirmed, fails, needs_torch, ran, run
 
 FORMULAS = {
     "shufflenet": "h*w*(2*c*m/g + 9*m)",

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import EXAMPLES, ROOT, Outcome, fails, needs_torch, run, run_together
-from timing_machines import layer, made_record
 
 from shufflenet.timing.layer_files import layers_json, load_layers
+from tests.command import EXAMPLES, ROOT, Outcome, fails, needs_torch, run, run_together
+from tests.timing_machines import layer, made_record
 
 TINY = (EXAMPLES / "tiny.toml").read_text()
 NET = """

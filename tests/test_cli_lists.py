@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import EXAMPLES, ROOT, Outcome, python, ran, run, run_together
-from timing_machines import layer, made_model, made_record
 
 from flopcount.conventions import CONVENTIONS
 from shufflenet import __version__
 from shufflenet.timing.layer_files import layers_json
 from shufflenet.timing.model_files import model_json
 from shufflenet.units import UNITS
+from tests.command import EXAMPLES, ROOT, Outcome, python, ran, run, run_together
+from tests.timing_machines import layer, made_model, made_record
 
 # in the order of the group's help
 NAMES = [

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import (
+
+from shufflenet.cli.output import OutputError, write_files
+from tests.command import (
     COMMANDS,
     ROOT,
     Outcome,
@@ -26,9 +28,7 @@ from command import (
     run,
     run_together,
 )
-from disk import Disk
-
-from shufflenet.cli.output import OutputError, write_files
+from tests.disk import Disk
 
 FORMATS = ["table", "markdown", "latex", "csv", "json"]
 each_command = pytest.mark.parametrize("command", COMMANDS)

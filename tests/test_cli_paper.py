@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Outcome, columns_of_latex, fails, ran, run, run_together
-from test_paper import by_hand
 
 from shufflenet.claim_files import load_claims
 from shufflenet.claims import Sheet
+from tests.command import Outcome, columns_of_latex, fails, ran, run, run_together
+from tests.test_paper import by_hand
 
 TABLES = [str(number) for number in range(1, 9)]
 FORMATS = ["table", "markdown", "latex", "csv", "json"]

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from command import fails, python, run, run_together
+
+from tests.command import fails, python, run, run_together
 
 pytest.importorskip("matplotlib")
 

@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any
 
 import pytest
-from command import EXAMPLES, Outcome, fails, needs_torch, ran, run, run_together
+
+from tests.command import EXAMPLES, Outcome, fails, needs_torch, ran, run, run_together
 
 KEYS = ["schema", "target", "source", "inputs", "execution", "backward", "conventions"]
 KEYS += ["difference", "lines", "notes"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from command import EXAMPLES, WITNESSES, confirmed, fails, needs_torch, ran, run, run_together
+
+from tests.command import EXAMPLES, WITNESSES, confirmed, fails, needs_torch, ran, run, run_together
 
 TINY = str(EXAMPLES / "tiny.toml")
 KEYS = ["schema", "spec", "unit", "input", "budget", "convention", "policy", "solutions"]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import EXAMPLES, ROOT, Outcome, cells, fails, needs_torch, ran, run, run_together
 
 from flopcount.conventions import price
 from shufflenet.design.answers import answer, answers_json
@@ -21,6 +20,7 @@ from shufflenet.network import network
 from shufflenet.reader import load
 from shufflenet.scaling import NothingLegalError
 from shufflenet.spec import SpecError
+from tests.command import EXAMPLES, ROOT, Outcome, cells, fails, needs_torch, ran, run, run_together
 
 TINY = str(EXAMPLES / "tiny.toml")
 OLD_KEYS = ["schema", "spec", "unit", "input", "budget", "convention", "policy", "solutions"]

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import environment, fails, python, run, run_together
+
+from tests.command import environment, fails, python, run, run_together
 
 # Some 3,000 networks, so that small pieces are many.
 SPACE = (

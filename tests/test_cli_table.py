@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from command import (
+
+from tests.command import (
     EXAMPLES,
     WITNESSES,
     Outcome,

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
-from strategies import COLUMNS, head, image, one_of_each, own_spec, stage
 from torch import nn
 
 from flopcount import hooks, trace
@@ -18,6 +17,7 @@ from shufflenet.confirmation import Difference, compare, confirm, torch_flops
 from shufflenet.network import Network, network
 from shufflenet.reader import load
 from shufflenet.spec import Row
+from tests.strategies import COLUMNS, head, image, one_of_each, own_spec, stage
 
 #: A leaf that multiplies, and one that does not.
 CONV = "stage2.unit2.residual.body.expand"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from strategies import one_of_each
 from torch import Tensor, nn
 
 from flopcount.layers import Layer
@@ -17,6 +16,7 @@ from shufflenet.builder import build
 from shufflenet.confirmation import Difference, confirm, confirm_formula, torch_flops
 from shufflenet.network import Network, network
 from shufflenet.units import UNITS, Place, Unit, resnet, shufflenet
+from tests.strategies import one_of_each
 
 #: A leaf that multiplies.
 CONV = "stage2.unit2.residual.body.expand"

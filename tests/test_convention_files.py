@@ -6,10 +6,10 @@ import os
 import tomllib
 
 import pytest
-from command import ROOT
 
 from flopcount import ConventionError, Entry, Shape, Tally, load_convention, price, reconcile
 from flopcount.pricing import BACKWARD, FREE, KINDS, PRODUCTS, WORDS, UnpricedKindError
+from tests.command import ROOT
 
 EXAMPLE = ROOT / "examples" / "my-convention.toml"
 OUT = Shape(2, 6, 8, 8)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import CASES, trees
 from hypothesis import given, settings
 
 from flopcount import (
@@ -27,6 +26,7 @@ from flopcount.integers import lift
 from flopcount.layers import Act, Chain, Conv, Flatten, GlobalPool, Linear, Norm, Pool
 from flopcount.pricing import KINDS
 from shufflenet import load, network
+from tests.cases import CASES, trees
 
 SHAPE = Shape(2, 3, 8, 8)
 CONV_MACS = 2 * 6 * 8 * 8 * 3 * 3 * 3

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
-from design_strategies import FRAMES, Case, cases, own_cases
 from hypothesis import given
 from hypothesis import strategies as st
-from test_design_optimum import check, examples
 
 from shufflenet.design import boxes, dominance, enumerating, front, multipliers, ranking, search
 from shufflenet.design.optimum import optimise
 from shufflenet.design.problem import Goal, Problem, Space
 from shufflenet.reader import load
+from tests.design_strategies import FRAMES, Case, cases, own_cases
+from tests.test_design_optimum import check, examples
 
 #: What keeps small spaces off the ways of large ones: lists, columns, paths, rows at once.
 ROOM = (

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from design_oracle import (
+from hypothesis import HealthCheck, given, settings
+
+from shufflenet.design.problem import Bound, Goal, Outcome, Problem, Space
+from shufflenet.quantities import QuantityError
+from shufflenet.reader import load
+from shufflenet.scaling import NothingLegalError
+from shufflenet.solver import solve
+from tests.design_oracle import (
     ONE,
     Best,
     Book,
@@ -18,15 +25,8 @@ from design_oracle import (
     facts_of,
     named,
 )
-from design_strategies import FRAMES, Case, cases, own_cases
-from hypothesis import HealthCheck, given, settings
-from strategies import head, image, own_spec, stage
-
-from shufflenet.design.problem import Bound, Goal, Outcome, Problem, Space
-from shufflenet.quantities import QuantityError
-from shufflenet.reader import load
-from shufflenet.scaling import NothingLegalError
-from shufflenet.solver import solve
+from tests.design_strategies import FRAMES, Case, cases, own_cases
+from tests.strategies import head, image, own_spec, stage
 
 #: The widths of Table 1, Stage2 to Stage4, and its complexity in multiply-adds.
 TABLE_1 = {

@@ -11,19 +11,19 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
-from design_oracle import repeated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("ortools")
+from tests.design_oracle import repeated
 
-from design_questions import design, problem
-from paper_designs import REFERENCE, Design, Figures, Room, Wish, figures, legal
-from referee import Layout, judged
+pytest.importorskip("ortools")
 
 from flopcount.conventions import price
 from shufflenet.network import network
 from shufflenet.reader import load
+from tests.design_questions import design, problem
+from tests.paper_designs import REFERENCE, Design, Figures, Room, Wish, figures, legal
+from tests.referee import Layout, judged
 
 GROUPS = (1, 2, 3, 4, 8)
 TABLE_1 = ((4,), (8,), (4,))

@@ -7,8 +7,6 @@ from fractions import Fraction
 from itertools import combinations
 
 import pytest
-from design_oracle import Point, figure, inside
-from design_strategies import FRAMES
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +15,8 @@ from shufflenet.design.optimum import optimise
 from shufflenet.quantities import QuantityError
 from shufflenet.reader import load
 from shufflenet.scaling import NothingLegalError
+from tests.design_oracle import Point, figure, inside
+from tests.design_strategies import FRAMES
 
 BOOK = FRAMES[0]
 SPACE = Space(BOOK.spec, groups=(1, 2), stems=(4, 6, 12), free=True, widest=2)

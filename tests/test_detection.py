@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from command import ROOT, Outcome, fails, run, run_together
 
 import flopcount
 from shufflenet import Network, detection, load, network
@@ -25,6 +24,7 @@ from shufflenet.detection import (
 )
 from shufflenet.detection_tables import reported
 from shufflenet.reader import bundled, loads
+from tests.command import ROOT, Outcome, fails, run, run_together
 
 CLASSES = 3
 # How many regions are run changes no figure, and more take longer.

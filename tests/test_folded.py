@@ -8,8 +8,6 @@ import io
 import pytest
 import torch
 from hypothesis import given, settings
-from live import ONE_SIZE, image, lively, off, plain, quick, smaller
-from strategies import COLUMNS, networks, one_of_each
 from torch import nn
 
 import shufflenet
@@ -22,6 +20,8 @@ from shufflenet.folded import FoldError, fold
 from shufflenet.modules import Built
 from shufflenet.network import Network, network
 from shufflenet.reader import load
+from tests.live import ONE_SIZE, image, lively, off, plain, quick, smaller
+from tests.strategies import COLUMNS, networks, one_of_each
 
 #: What rounding may change, as a share of the largest output.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from cases import BROKEN, CASES, trees
 from hypothesis import given, settings
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -13,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from flopcount import Shape, analytic, price
 from flopcount.hooks import UncountedError, count
 from shufflenet.builder import build
+from tests.cases import BROKEN, CASES, trees
 
 DEVICES = pytest.mark.parametrize("device", ["meta", "cpu", None])
 

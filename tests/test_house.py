@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from command import ROOT, python, run_together
 
 import flopcount
 import shufflenet
+from tests.command import ROOT, python, run_together
 
 MOST_LINES = 450
 SPEAKS = ("print", "exit", "quit", "sys.exit", "os._exit")

@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import fails, run_together
 from hypothesis import given
 from hypothesis import strategies as st
-from timing_machines import by_hand, cost_of, examples, leaves_of, made_model, small
 
 from flopcount import analytic
 from flopcount.integers import lift
@@ -30,6 +28,8 @@ from shufflenet.timing.fitting import fit, non_negative, scaled
 from shufflenet.timing.latency import KINDS, LatencyError, said
 from shufflenet.timing.model_files import load_model, model_json
 from shufflenet.timing.training import SEEN, UNSEEN, drawn_works
+from tests.command import fails, run_together
+from tests.timing_machines import by_hand, cost_of, examples, leaves_of, made_model, small
 
 MODEL = made_model()
 

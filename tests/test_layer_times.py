@@ -9,15 +9,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from timing_machines import (
-    ROOF_CACHED,
-    ROOF_MEMORY,
-    ROOF_PEAK,
-    layer,
-    made_record,
-    made_roof,
-    small,
-)
 
 from shufflenet.timing.fields import FieldError
 from shufflenet.timing.layer_changes import since
@@ -29,6 +20,15 @@ from shufflenet.timing.roofs import judged, ridge
 from shufflenet.timing.rounds import Call, Effort, in_rounds
 from shufflenet.timing.samples import Summary
 from shufflenet.timing.work import places
+from tests.timing_machines import (
+    ROOF_CACHED,
+    ROOF_MEMORY,
+    ROOF_PEAK,
+    layer,
+    made_record,
+    made_roof,
+    small,
+)
 
 LAYERS = (
     layer("a", "1x1 convolution", 10**7, 10**6, 2 * 10**6),

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import BROKEN, CASES, slid, trees
 from hypothesis import given, settings
 
 from flopcount import Shape
@@ -29,6 +28,7 @@ from flopcount.layers import (
     output,
 )
 from flopcount.rules import AtLeast, Divides, Equal
+from tests.cases import BROKEN, CASES, slid, trees
 
 
 def first_broken(layer, shape) -> tuple[str, str] | None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from cases import Sizes, bodies, slid, trees
 from hypothesis import given, settings
 
 from flopcount import Shape
@@ -30,6 +29,7 @@ from flopcount.layers import (
     Shuffle,
     Slice,
 )
+from tests.cases import Sizes, bodies, slid, trees
 
 
 def after(layer: Layer, at: Sizes) -> Sizes:

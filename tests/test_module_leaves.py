@@ -12,8 +12,6 @@ pytest.importorskip("torch")
 
 import torch
 from hypothesis import given, settings
-from module_leaf_checks import check_leaves, flat, kinds, leaves_of
-from module_strategies import Function, Residual, Sample, modules
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
@@ -23,6 +21,8 @@ from shufflenet.timing.eager_layers import inference, tree_leaves
 from shufflenet.timing.following import followed
 from shufflenet.timing.module_leaves import module_leaves
 from shufflenet.timing.rounds import Call
+from tests.module_leaf_checks import check_leaves, flat, kinds, leaves_of
+from tests.module_strategies import Function, Residual, Sample, modules
 
 #: Networks of torchvision's, the larger ones cut down, with the side of an image that each takes.
 TORCHVISION: dict[str, tuple[dict[str, Any], int]] = {

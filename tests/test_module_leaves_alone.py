@@ -10,8 +10,6 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from module_leaf_checks import check_leaves, flat, kinds, leaves_of
-from module_strategies import Function
 from torch import Tensor, nn
 
 import flopcount
@@ -20,6 +18,8 @@ from shufflenet.timing.ambient import Ambient
 from shufflenet.timing.eager_layers import inference
 from shufflenet.timing.following import followed
 from shufflenet.timing.module_leaves import module_leaves
+from tests.module_leaf_checks import check_leaves, flat, kinds, leaves_of
+from tests.module_strategies import Function
 
 
 class Sees(nn.Module):

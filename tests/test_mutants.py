@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from command import ROOT
+
+from tests.command import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spec_strategies import CONV, IMAGE, document
 
 from flopcount.conventions import price
 from flopcount.layers import Conv, Linear, Pool, Shuffle, leaves
@@ -18,6 +17,7 @@ from shufflenet import Network, SpecError, load, network
 from shufflenet.quantities import QuantityError
 from shufflenet.reader import bundled, loads
 from shufflenet.spec import Spec
+from tests.spec_strategies import CONV, IMAGE, document
 
 TABLE_1 = load("shufflenet")
 

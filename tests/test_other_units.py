@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from spec_strategies import document
 
 from flopcount import analytic
 from flopcount.layers import (
@@ -34,6 +33,7 @@ from shufflenet import SpecError, load, network
 from shufflenet.reader import loads
 from shufflenet.spec import Row
 from shufflenet.units import UNITS, Place, UnitError, made
+from tests.spec_strategies import document
 
 RELU = Act("relu")
 

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from command import ROOT
+
+from tests.command import ROOT
 
 PEERS = os.environ.get("SHUFFLECOST_PEERS")
 if not PEERS:

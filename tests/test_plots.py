@@ -9,7 +9,6 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from test_paper import by_hand
 
 from flopcount.conventions import CONVENTIONS, convention
 from shufflenet import load, network
@@ -18,6 +17,7 @@ from shufflenet.claim_files import load_claims
 from shufflenet.figures import priced
 from shufflenet.plot_points import ALONE, ErrorPoint, Part, WidthPoint, error_points, parts
 from shufflenet.plots import COLOURS, cost_plot, drawn, error_plot, width_plot
+from tests.test_paper import by_hand
 
 pytest.importorskip("matplotlib")
 

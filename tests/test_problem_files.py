@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from command import EXAMPLES, ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +30,7 @@ from shufflenet.design.words import (
 )
 from shufflenet.quantities import QuantityError
 from shufflenet.reader import load
+from tests.command import EXAMPLES, ROOT
 
 TINY = (EXAMPLES / "tiny.toml").read_text()
 WANTED = 'goals = ["most-channels"]\n'

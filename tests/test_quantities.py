@@ -9,7 +9,6 @@ from fractions import Fraction
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from spec_strategies import within
 
 from shufflenet.quantities import (
     QuantityError,
@@ -33,6 +32,7 @@ from shufflenet.quantities import (
     rounded_half_up,
 )
 from shufflenet.ranges import read_range, read_stages
+from tests.spec_strategies import within
 
 BIGGEST = 9_223_372_036_854_775_807
 

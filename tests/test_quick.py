@@ -11,8 +11,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live import image, lively, off, plain, quick, smaller
-from strategies import COLUMNS, networks, one_of_each
 from torch import Tensor, nn
 from torch.utils.mkldnn import to_mkldnn
 
@@ -24,6 +22,8 @@ from shufflenet.modules import Add, Built, ChannelShuffle, Parallel
 from shufflenet.network import Network, network
 from shufflenet.quick import alone
 from shufflenet.reader import load
+from tests.live import image, lively, off, plain, quick, smaller
+from tests.strategies import COLUMNS, networks, one_of_each
 
 #: What rounding may change, as a share of the largest output: products are summed in other orders.
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13}

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spec_strategies import CONV, IMAGE, document, mutated, tables, within
 
 import shufflenet
 from shufflenet.reader import bundled, load, loads
 from shufflenet.spec import Spec, SpecError
+from tests.spec_strategies import CONV, IMAGE, document, mutated, tables, within
 
 NAMES = ["arch2", "noshuffle", "shallow", "shufflenet"]
 # More digits than Python prints; TOML's decimal ints are limited to fewer, its hex ones are not.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from test_auditing import BY_KEY, CX, FOUND, SHEETS, false
 
 from shufflenet.auditing import Audit, audit
+from tests.test_auditing import BY_KEY, CX, FOUND, SHEETS, false
 
 
 def test_every_disagreement_has_a_reason_and_no_other_finding_has_one():

@@ -17,10 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import ROOT, python
 from hypothesis import HealthCheck, given, settings
-from runtime_networks import half_network, one_stage
-from strategies import networks, one_of_each
 
 from shufflenet import extras
 from shufflenet.network import Network, network
@@ -28,6 +25,9 @@ from shufflenet.reader import load
 from shufflenet.timing.agreement import WrongOutputError, check, difference
 from shufflenet.timing.runtimes import FORMATS, RUNTIMES
 from shufflenet.timing.runtimes.failing import RuntimeFailedError
+from tests.command import ROOT, python
+from tests.runtime_networks import half_network, one_stage
+from tests.strategies import networks, one_of_each
 
 torch = pytest.importorskip("torch")
 

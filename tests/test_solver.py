@@ -12,17 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import (
-    COLUMNS,
-    FRAMED_UNITS,
-    GROWING,
-    STAGE_UNITS,
-    head,
-    image,
-    own_spec,
-    sites,
-    stage,
-)
 
 from flopcount.conventions import UnknownConventionError, convention
 from flopcount.integers import FigureTooLargeError
@@ -35,6 +24,17 @@ from shufflenet.scaling import NothingLegalError
 from shufflenet.solver import Answer, Solution, solve
 from shufflenet.spec import Row, Spec, SpecError
 from shufflenet.sweep import legal_mask, prices
+from tests.strategies import (
+    COLUMNS,
+    FRAMED_UNITS,
+    GROWING,
+    STAGE_UNITS,
+    head,
+    image,
+    own_spec,
+    sites,
+    stage,
+)
 
 #: What each convention charges for one multiply-add of each kind; anything else is free.
 CHARGES = {

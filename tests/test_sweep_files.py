@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from disk import Disk
-from sweep_cases import SMALL, as_csv, rows_of
 
 from shufflenet.design.problem import Bound
 from shufflenet.design.rendering import csv_header, parquet_file
@@ -22,6 +20,8 @@ from shufflenet.design.sweep_files import SweepFile, SweepFileError
 from shufflenet.design.sweep_runs import Progress, write_sweep
 from shufflenet.design.sweeping import Rows, Sweep
 from shufflenet.design.workers import WorkerError, executor_from, in_order
+from tests.disk import Disk
+from tests.sweep_cases import SMALL, as_csv, rows_of
 
 
 def test_csv_reads_back_as_the_rows():

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from sweep_cases import SMALL, SPEC, rows_of
 
 from flopcount.conventions import CONVENTIONS, price
 from shufflenet.design.problem import Bound, Space
@@ -27,6 +26,7 @@ from shufflenet.quantities import QuantityError
 from shufflenet.reader import bundled, load
 from shufflenet.scaling import NothingLegalError
 from shufflenet.spec import Spec, SpecError
+from tests.sweep_cases import SMALL, SPEC, rows_of
 
 
 def with_repeats(spec: Spec, counts: tuple[int, ...] | None) -> Spec | None:

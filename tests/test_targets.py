@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import EXAMPLES
 
 from shufflenet.quantities import Input
 from shufflenet.spec import SpecError
@@ -21,6 +20,7 @@ from shufflenet.targets import (
     resolve,
     seeded,
 )
+from tests.command import EXAMPLES
 
 CODE = """
 import torch

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import needs_torch
 
 from shufflenet.spec import SpecError
 from shufflenet.targets import TargetError
@@ -22,6 +21,7 @@ from shufflenet.timing.samples import Warmth
 from shufflenet.timing.subjects import module_of, read_subject, tally_of, tree_of
 from shufflenet.timing.training import SEEN, UNSEEN, Variant
 from shufflenet.timing.trial import Job, Trial, loaded
+from tests.command import needs_torch
 
 SIZE = (224, 224)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from design_oracle import repeated
 
 from shufflenet.network import Network, network
 from shufflenet.reader import load
 from shufflenet.timing.agreement import WrongOutputError, check
 from shufflenet.timing.runtimes import RUNTIMES
+from tests.design_oracle import repeated
 
 torch = pytest.importorskip("torch")
 

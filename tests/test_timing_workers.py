@@ -11,13 +11,13 @@ from time import sleep
 from typing import Any
 
 import pytest
-from bench_records import SMALL
-from command import needs_torch
 
 from shufflenet.timing.benching import Effort, Planned, batches, bench
 from shufflenet.timing.samples import Turn, Warmth
 from shufflenet.timing.trial import Job
 from shufflenet.timing.workers import COMMAND, Process, WorkerError
+from tests.bench_records import SMALL
+from tests.command import needs_torch
 
 SHAPE = (1, 3, *SMALL)
 PROLOGUE = "import json, os, signal, sys, time\n"

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
-from ways import agreed
 
 from flopcount.tally import Tally
 from flopcount.trace import attending, count, modules
+from tests.ways import agreed
 
 T, N, E, HEADS = 5, 2, 8, 2
 NOTHING: Mapping[str, Any] = MappingProxyType({})

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from ways import Wired, empty, every_way, macs
 
 from flopcount.trace import count
+from tests.ways import Wired, empty, every_way, macs
 
 N, T, S, E, H, F = 2, 6, 4, 8, 2, 12
 CONTEXTS = {

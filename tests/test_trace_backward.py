@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
-from ways import Wired, empty, on_meta
 
 from flopcount.trace import count
+from tests.ways import Wired, empty, on_meta
 
 
 def step(model: Any, *inputs: Any) -> int:

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from ways import Wired, empty, every_way
 
 from flopcount import Shape
 from flopcount.trace import DataDependentError, count
+from tests.ways import Wired, empty, every_way
 
 IMAGE = (2, 4, 8, 8)
 

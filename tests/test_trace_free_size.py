@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from ways import agreed, empty
 
 from flopcount.trace import count
+from tests.ways import agreed, empty
 
 SHAPE = (2, 3, 8, 8)
 EACH = 2 * 8 * 8 * 3 * 3 * 9

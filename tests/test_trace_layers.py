@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from ways import empty, every_way
 
 from flopcount.trace import DataDependentError, count
+from tests.ways import empty, every_way
 
 ROW, LINE, IMAGE, CUBE = (2, 8), (2, 4, 8), (2, 4, 8, 8), (2, 4, 8, 8, 8)
 PLACE = torch.tensor([1, 2])

@@ -11,8 +11,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from module_strategies import Branches, Residual, modules
-from strategies import networks
 from torch import Tensor, nn
 
 from flopcount import hooks
@@ -21,6 +19,8 @@ from flopcount.trace import count
 from shufflenet.builder import build
 from shufflenet.network import Network, network
 from shufflenet.reader import load
+from tests.module_strategies import Branches, Residual, modules
+from tests.strategies import networks
 
 SMALL = settings(deadline=None, max_examples=25)
 MANY = settings(deadline=None, max_examples=60)

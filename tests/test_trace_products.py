@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from ways import empty, every_way, macs
 
 from flopcount.kinds import COUNTED, FREE, KIND
 from flopcount.trace import count
+from tests.ways import empty, every_way, macs
 
 RANKS = pytest.mark.parametrize("axes", [1, 2, 3])
 SIZES = (5, 6, 7)

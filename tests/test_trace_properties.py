@@ -12,12 +12,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from module_strategies import Sample, modules
 from torch import Tensor, nn
 
 from flopcount import hooks, price
 from flopcount.tally import VIEWS, Entry, Tally
 from flopcount.trace import count
+from tests.module_strategies import Sample, modules
 
 SMALL = settings(deadline=None, max_examples=25)
 MANY = settings(deadline=None, max_examples=60)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import rnn
-from ways import Wired, empty, every_way, macs
 
 from flopcount.trace import count
+from tests.ways import Wired, empty, every_way, macs
 
 N, T, C, H, P = 2, 6, 4, 8, 3
 GATES = {nn.RNN: 1, nn.LSTM: 4, nn.GRU: 3}

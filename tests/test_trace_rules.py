@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from ways import Wired, every_way
 
 from flopcount.trace import Rule, UncountedError, count
+from tests.ways import Wired, every_way
 
 X = torch.eye(4).repeat(2, 1, 1)
 

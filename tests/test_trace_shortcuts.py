@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from ways import agreed, empty
 
 from flopcount.trace import count
+from tests.ways import agreed, empty
 
 SHAPE = (2, 3, 8, 8)
 SEVERAL = settings(deadline=None, max_examples=40)

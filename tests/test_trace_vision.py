@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 from torchvision import ops
-from ways import Wired, empty, every_way, macs
+
+from tests.ways import Wired, empty, every_way, macs
 
 BOXES = ((0.0, 0.0, 0.0, 4.0, 4.0), (1.0, 1.0, 1.0, 6.0, 6.0), (1.0, 0.0, 2.0, 3.0, 7.0))
 

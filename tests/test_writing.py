@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
-from strategies import COLUMNS, STAGE_UNITS, image, networks, own_spec, specs, stage
 
 from flopcount.layers import Branches, Chain, Conv, Layer, leaves
 from flopcount.toml_files import MAX_BYTES
@@ -22,6 +21,7 @@ from shufflenet.scaling import base_widths
 from shufflenet.spec import Option, Row, Spec
 from shufflenet.units import UNITS, Place, Unit
 from shufflenet.writing import written
+from tests.strategies import COLUMNS, STAGE_UNITS, image, networks, own_spec, specs, stage
 
 TABLE_1 = load("shufflenet")
 HERE = __name__
