@@ -17,8 +17,9 @@ from flopcount.conventions import (
     price,
     price_by_kind,
 )
+from flopcount.entries import Entry, Shape
 from flopcount.integers import FigureTooLargeError
-from flopcount.tally import Entry, Shape, Tally
+from flopcount.tally import Tally
 
 if TYPE_CHECKING:
     from flopcount.convention_files import ConventionError as ConventionError

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, assert_never
 
+from flopcount.entries import Entry, Shape
 from flopcount.integers import Count, covered, exact, largest, product, spread, total
 from flopcount.layers import (
     Act,
@@ -34,7 +35,7 @@ from flopcount.layers import (
     joined,
     output,
 )
-from flopcount.tally import Entry, Shape, Tally
+from flopcount.tally import Tally
 
 
 def count(layer: Layer, shape: Shape, *, memory: bool = True, element_bytes: int = 4) -> Tally:

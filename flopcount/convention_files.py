@@ -9,9 +9,9 @@ import os
 from collections.abc import Collection
 from typing import Any, Literal, NamedTuple, cast
 
-from flopcount import toml_files
+from flopcount import toml_reader
 from flopcount.pricing import BACKWARD, FREE, KINDS, PRODUCTS, WORDS, Convention, Fact, Price
-from flopcount.toml_files import TomlError, shown
+from flopcount.toml_reader import TomlError, shown
 
 _MAX_NAME = 60
 _MAX_UNITS = 1_000_000
@@ -34,7 +34,7 @@ def load_convention(path: str | os.PathLike[str]) -> Convention:
     """
     file = os.fspath(path)
     try:
-        table = toml_files.parsed(toml_files.read(file))
+        table = toml_reader.parsed(toml_reader.read(file))
         return _Reader(table, "").convention(os.path.splitext(os.path.basename(file))[0])
     except (TomlError, ConventionError) as error:
         raise ConventionError(f"{file}: {error}") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 
+from flopcount.entries import Entry
 from flopcount.integers import Count, total
 from flopcount.pricing import (
     BACKWARD,
@@ -23,7 +24,7 @@ from flopcount.pricing import (
     charge,
     worth,
 )
-from flopcount.tally import Entry, Tally
+from flopcount.tally import Tally
 
 __all__ = [
     "CONVENTIONS",

@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from flopcount.tally import Entry, Shape, Tally
+from flopcount.entries import Entry, Shape
+from flopcount.tally import Tally
 
 #: A module's multiply-adds [MAC], from itself, its first input and its output.
 Rule: TypeAlias = Callable[[Any, Tensor, Tensor], int]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypeAlias, assert_never
 
+from flopcount.entries import Shape
 from flopcount.integers import Count, product, sites, total
 from flopcount.rules import AtLeast, Divides, Equal, Rule
-from flopcount.tally import Shape
 
 
 @dataclass(frozen=True, slots=True)

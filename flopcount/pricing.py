@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias, assert_never
 
+from flopcount.entries import Entry, Shape
 from flopcount.integers import Count, product, total
-from flopcount.tally import Entry, Shape
 
 #: A raw fact of an entry that a price can multiply; `WORDS` says what each is.
 Fact: TypeAlias = Literal[

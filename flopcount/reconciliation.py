@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from flopcount.conventions import Convention, convention, price
+from flopcount.entries import Entry
 from flopcount.pricing import WORDS, Charge, Fact, Price, amount, charge, worth
-from flopcount.tally import Entry, Tally
+from flopcount.tally import Tally
 
 _LARGEST = 5
 _UNITS = {"macs": "multiply-adds", "flops": "floating-point operations"}

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from flopcount.conventions import Convention, PartOfSampleError, price
-from flopcount.tally import Entry, Tally
-from flopcount.tree import Node
+from flopcount.entries import Entry
+from flopcount.module_tree import Node
+from flopcount.tally import Tally
 
 #: What the rows of a breakdown are.
 By: TypeAlias = Literal["module", "kind", "operator"]

@@ -14,8 +14,8 @@ from typing import assert_never
 
 from flopcount import analytic
 from flopcount.conventions import price
+from flopcount.entries import Shape
 from flopcount.layers import Conv, constraints, leaves
-from flopcount.tally import Shape
 from shufflenet.claims import Claim, Subject
 from shufflenet.hypotheses import BASELINE, Counted, Hypothesis, hypotheses
 from shufflenet.network import Network, network

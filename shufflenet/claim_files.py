@@ -12,8 +12,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
-from flopcount import toml_files
-from flopcount.toml_files import TomlError, shown
+from flopcount import toml_reader
+from flopcount.toml_reader import TomlError, shown
 from shufflenet.claims import DERIVED, Claim, ClaimError, Says, Sheet, Subject
 from shufflenet.quantities import (
     QuantityError,
@@ -67,7 +67,7 @@ class _Draft(NamedTuple):
 
 def _read(path: str, shown: str) -> tuple[Sheet, list[_Draft]]:
     try:
-        table = toml_files.parsed(toml_files.read(path))
+        table = toml_reader.parsed(toml_reader.read(path))
         reader = _Reader(table, "")
         reader.only(_SHEET_KEYS)
         number = reader.whole("table", 1)

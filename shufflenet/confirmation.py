@@ -16,8 +16,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from flopcount import hooks, trace
+from flopcount.entries import VIEWS, Entry, Shape
 from flopcount.layers import constraints
-from flopcount.tally import VIEWS, Entry, Shape, Tally
+from flopcount.tally import Tally
 from shufflenet.builder import build
 from shufflenet.formulas import derive
 from shufflenet.network import Network

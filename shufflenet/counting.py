@@ -7,7 +7,8 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, assert_never
 
 from flopcount import analytic
-from flopcount.tally import Shape, Tally
+from flopcount.entries import Shape
+from flopcount.tally import Tally
 from shufflenet.error_lines import reason
 from shufflenet.network import network
 from shufflenet.quantities import Input

@@ -10,8 +10,8 @@ from typing import Any
 
 from flopcount import analytic
 from flopcount.conventions import price
+from flopcount.entries import Shape
 from flopcount.integers import Count, exact, lift
-from flopcount.tally import Shape
 from shufflenet.units import Place, Unit, UnitError, made
 
 

@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from flopcount import analytic
+from flopcount.entries import Shape
 from flopcount.layers import Chain, Layer, depth
-from flopcount.tally import Shape, Tally
+from flopcount.tally import Tally
 from shufflenet.placing import CARDINALITY, Frame, Placed, stage_rows, stem_row, walk
 from shufflenet.quantities import (
     QuantityError,

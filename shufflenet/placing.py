@@ -11,10 +11,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
+from flopcount.entries import Shape
 from flopcount.integers import Count
 from flopcount.layers import Layer, below, constraints, output
 from flopcount.rules import Equal, Rule
-from flopcount.tally import Shape
 from shufflenet.spec import Row, Spec, SpecError
 from shufflenet.units import Place, Unit, UnitError, made, stage_unit, unit
 

@@ -13,9 +13,9 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from flopcount import toml_files
+from flopcount import toml_reader
 from flopcount.conventions import CONVENTIONS
-from flopcount.toml_files import TomlError
+from flopcount.toml_reader import TomlError
 from shufflenet.quantities import QuantityError, check_scale, check_width, read_size
 from shufflenet.spec import Hint, Option, Row, Spec, SpecError, is_label
 
@@ -54,7 +54,7 @@ def load(name: str | os.PathLike[str]) -> Spec:
 
 def _read(path: str, file: str) -> Spec:
     try:
-        data = toml_files.read(path)
+        data = toml_reader.read(path)
     except TomlError as error:
         raise SpecError(f"{file}: {error}") from error
     return loads(data, name=os.path.splitext(os.path.basename(path))[0], file=file)
@@ -64,7 +64,7 @@ def loads(data: bytes, *, name: str, file: str = "") -> Spec:
     """The spec in a TOML text. Raises SpecError for anything that is not one."""
     where = file or name
     try:
-        table = toml_files.parsed(data)
+        table = toml_reader.parsed(data)
         return _Reader(table, "").spec(name, file)
     except (TomlError, SpecError) as error:
         raise SpecError(f"{where}: {error}") from error

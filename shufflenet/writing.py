@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from flopcount.layers import Branches, Chain, Layer
-from flopcount.toml_files import MAX_BYTES
+from flopcount.toml_reader import MAX_BYTES
 from shufflenet.network import Network
 from shufflenet.network import network as made_of
 from shufflenet.placing import Frame, Placed, walk

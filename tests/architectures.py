@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from flopcount.tally import Entry, Tally
+from flopcount.entries import Entry
+from flopcount.tally import Tally
 
 #: Our spec, and torchvision's model of the same network.
 TWINS = {

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from flopcount.conventions import PartOfSampleError, convention, price
-from flopcount.tally import Entry, Shape, Tally
+from flopcount.entries import Entry, Shape
+from flopcount.tally import Tally
 from shufflenet.breakdowns import parts
 from tests.command import EXAMPLES, fails, needs_torch, ran, run
 

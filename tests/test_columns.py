@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flopcount.columns import Columns
-from flopcount.tally import Module
+from flopcount.entries import Module
 
 
 class Pair(NamedTuple):

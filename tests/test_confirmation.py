@@ -10,7 +10,8 @@ import pytest
 from torch import nn
 
 from flopcount import hooks, trace
-from flopcount.tally import Entry, Parameter, Shape, Tally
+from flopcount.entries import Entry, Parameter, Shape
+from flopcount.tally import Tally
 from shufflenet import confirmation
 from shufflenet.builder import build
 from shufflenet.confirmation import Difference, compare, confirm, torch_flops

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from flopcount.entries import Entry
 from flopcount.layers import Layer
-from flopcount.tally import Entry
 from shufflenet import confirmation
 from shufflenet.builder import build
 from shufflenet.confirmation import Difference, confirm, confirm_formula, torch_flops

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from flopcount import analytic
 from flopcount.conventions import price
+from flopcount.entries import Shape
 from flopcount.integers import lift
 from flopcount.layers import Layer, Shuffle
-from flopcount.tally import Shape
 from shufflenet.formulas import (
     derive,
     formula,

@@ -147,7 +147,7 @@ LATE = {
 }
 # From the ground up: a room imports none of a later floor.
 FLOORS = [
-    ["flopcount.tally", "flopcount.integers", "flopcount.rules", "flopcount.toml_files"],
+    ["flopcount.tally", "flopcount.integers", "flopcount.rules", "flopcount.toml_reader"],
     [
         "flopcount.pricing",
         "flopcount.pricelists",

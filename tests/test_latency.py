@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flopcount import analytic
+from flopcount.entries import Shape
 from flopcount.integers import lift
 from flopcount.layers import Chain, Conv, Norm, Shuffle
-from flopcount.tally import Shape
 from shufflenet import QuantityError, load, network
 from shufflenet.cli.latency import latency
 from shufflenet.design.optimum import optimise

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flopcount import analytic
+from flopcount.entries import Shape
 from flopcount.layers import (
     Act,
     AdaptivePool,
@@ -28,7 +29,6 @@ from flopcount.layers import (
     constraints,
     leaves,
 )
-from flopcount.tally import Shape
 from shufflenet import SpecError, load, network
 from shufflenet.reader import loads
 from shufflenet.spec import Row

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from flopcount.conventions import UnpricedKindError, price
+from flopcount.entries import Entry, Shape
 from flopcount.layers import Branches, Chain, Conv, Layer, Norm
-from flopcount.tally import Entry, Shape, Tally
+from flopcount.tally import Tally
 from shufflenet import NothingLegalError, SpecError, load, network, solve
 from shufflenet.confirmation import confirm_formula
 from shufflenet.reader import loads

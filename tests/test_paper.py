@@ -8,7 +8,7 @@ import pytest
 
 from flopcount import analytic
 from flopcount.conventions import price
-from flopcount.tally import Shape
+from flopcount.entries import Shape
 from shufflenet import Network, load, network
 from shufflenet.quantities import as_printed, rounded_half_up
 from shufflenet.units import UNITS, Place, made

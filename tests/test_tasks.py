@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flopcount import analytic
+from flopcount.entries import Shape
 from flopcount.layers import (
     Act,
     Branches,
@@ -17,7 +18,6 @@ from flopcount.layers import (
     Shuffle,
     leaves,
 )
-from flopcount.tally import Shape
 from shufflenet.network import network
 from shufflenet.reader import bundled, load
 from shufflenet.timing.eager_layers import tree_leaves

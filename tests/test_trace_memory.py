@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from flopcount import hooks
-from flopcount.tally import VIEWS, Tally
+from flopcount.entries import VIEWS
+from flopcount.tally import Tally
 from flopcount.trace import count
 from shufflenet.builder import build
 from shufflenet.network import Network, network

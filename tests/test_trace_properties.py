@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from flopcount import hooks, price
-from flopcount.tally import VIEWS, Entry, Tally
+from flopcount.entries import VIEWS, Entry
+from flopcount.tally import Tally
 from flopcount.trace import count
 from tests.module_strategies import Sample, modules
 

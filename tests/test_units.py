@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flopcount.entries import Shape
 from flopcount.layers import (
     Act,
     Branches,
@@ -27,7 +28,6 @@ from flopcount.layers import (
     constraints,
     leaves,
 )
-from flopcount.tally import Shape
 from shufflenet import SpecError, load, network
 from shufflenet.quantities import QuantityError
 from shufflenet.spec import Row

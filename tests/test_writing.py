@@ -12,7 +12,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from flopcount.layers import Branches, Chain, Conv, Layer, leaves
-from flopcount.toml_files import MAX_BYTES
+from flopcount.toml_reader import MAX_BYTES
 from shufflenet import Network, NothingLegalError, SpecError, load, network
 from shufflenet.network import assemble
 from shufflenet.placing import Frame

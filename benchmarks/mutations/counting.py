@@ -87,28 +87,28 @@ _FORMULAS = (
         "sites",
         "smallest(_up(span, stride) + 1, _up(size + padding, stride))",
         "_up(span, stride) + 1",
-        ("test_integers::test_the_positions_of_a_window_are_those_tried_one_by_one",),
+        ("flopcount/test_integers::test_the_positions_of_a_window_are_those_tried_one_by_one",),
     ),
     Mutation(
         "product_may_wrap",
         "product",
         "bound > MAX",
         "bound > 4 * MAX",
-        ("test_integers",),
+        ("flopcount/test_integers",),
     ),
     Mutation(
         "window_reaches_over_the_edge",
         "covered",
         "min(start + kernel, size)",
         "start + kernel",
-        ("test_integers::test_the_positions_of_a_window_are_those_tried_one_by_one",),
+        ("flopcount/test_integers::test_the_positions_of_a_window_are_those_tried_one_by_one",),
     ),
     Mutation(
         "mixed_widths_swallowed",
         "same",
         "raise MixedWidthsError",
         "return False",
-        ("test_integers::test_widths_that_agree_in_some_candidates_only_are_refused",),
+        ("flopcount/test_integers::test_widths_that_agree_in_some_candidates_only_are_refused",),
     ),
     Mutation(
         "columns_equal_by_length",
@@ -122,7 +122,7 @@ _FORMULAS = (
         "Tally.under",
         "(f'{root}.' for root in roots)",
         "(f'{root}' for root in roots)",
-        ("test_tally",),
+        ("flopcount/test_tally",),
     ),
     Mutation(
         "tree_counts_parameters_twice",
@@ -130,7 +130,7 @@ _FORMULAS = (
         "entry.params if tally.parameters is None else 0",
         "entry.params",
         (
-            "test_tree::test_parameters_of_a_living_module_stand_where_they_are_owned_and_not_where_they_are_read",
+            "flopcount/test_module_tree::test_parameters_of_a_living_module_stand_where_they_are_owned_and_not_where_they_are_read",
         ),
     ),
 )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from onnx import helper
 
+from flopcount.entries import Entry, Parameter, Shape
 from flopcount.onnx_graph import bodies
 from flopcount.onnx_graph.naming import bits, is_floating, module_path
 from flopcount.onnx_graph.pricing import (
@@ -24,7 +25,6 @@ from flopcount.onnx_graph.pricing import (
 )
 from flopcount.onnx_graph.reading import Source, Weight
 from flopcount.operators import ShapeError
-from flopcount.tally import Entry, Parameter, Shape
 
 _DOMAINS = ("", "ai.onnx")
 

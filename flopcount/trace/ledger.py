@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
-from flopcount.tally import VIEWS, Entry, Shape
+from flopcount.entries import VIEWS, Entry, Shape
 from flopcount.trace.custom import Custom
 from flopcount.trace.twin import Twin
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 from torch._C import DisableTorchFunction
 
-from flopcount.tally import VIEWS
+from flopcount.entries import VIEWS
 from flopcount.trace.attending import attend, attends_to_itself
 from flopcount.trace.functions import UNSURE
 from flopcount.trace.ledger import Ledger

@@ -19,7 +19,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
 from flopcount.columns import Columns
-from flopcount.tally import Module, Parameter
+from flopcount.entries import Module, Parameter
 from flopcount.trace.binding import Binder
 from flopcount.trace.copies import Scripted, Shared, lazy_copy
 from flopcount.trace.parts import Parts, Unmade

@@ -7,8 +7,8 @@ from contextlib import redirect_stdout
 
 import click
 
+from flopcount.entries import Shape
 from flopcount.layers import Chain
-from flopcount.tally import Shape
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, check_writable, emit, say
 from shufflenet.timing.layer_records import LayerRecord

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from flopcount.entries import Shape
 from flopcount.integers import MAX, FigureTooLargeError, MixedWidthsError
-from flopcount.tally import Shape
 from shufflenet.design.folding import (
     Mask,
     Names,

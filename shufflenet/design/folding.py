@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from flopcount import analytic
 from flopcount.conventions import Convention, price
+from flopcount.entries import Shape
 from flopcount.integers import FigureTooLargeError, MixedWidthsError, lift
 from flopcount.layers import depth
-from flopcount.tally import Shape
 from shufflenet.design.parts import Column, Part
 from shufflenet.placing import Frame, Placed, distinct, follow, stage_rows
 from shufflenet.quantities import QuantityError

@@ -9,10 +9,10 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from flopcount import toml_files
+from flopcount import toml_reader
 from flopcount.conventions import UnknownConventionError
 from flopcount.conventions import convention as convention_named
-from flopcount.toml_files import TomlError, shown
+from flopcount.toml_reader import TomlError, shown
 from shufflenet.design.problem import Bound, Figure, Goal, Problem
 from shufflenet.design.request import ProblemError, Request
 from shufflenet.design.words import WORDS, near, read_figure, read_goal, read_objective, whole
@@ -59,7 +59,7 @@ def read_request(path: str | os.PathLike[str]) -> Request:
     """What a TOML file asks for, as far as it says. Raises ProblemError as `load_problem` does."""
     file = os.fspath(path)
     try:
-        table = toml_files.parsed(toml_files.read(file))
+        table = toml_reader.parsed(toml_reader.read(file))
         return _Reader(table, "").request(file)
     except (TomlError, ProblemError) as error:
         raise ProblemError(f"{file}: {error}") from error

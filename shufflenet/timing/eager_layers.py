@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flopcount import analytic
+from flopcount.entries import Shape
 from flopcount.layers import Layer
-from flopcount.tally import Shape
 from shufflenet.targets import seeded
 from shufflenet.timing.layer_records import LayerRecord, LayerTime
 from shufflenet.timing.leaves import Check, Cost, Leaf, Leaves, Totals

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple, cast, get_args
 
+from flopcount.entries import Entry
 from flopcount.integers import Count, exact, is_array, lift, product, smallest, total
 from flopcount.layers import Conv, Function, Layer
-from flopcount.tally import Entry, Tally
+from flopcount.tally import Tally
 from shufflenet.timing.machine import Machine
 from shufflenet.timing.work import Doer, Place, kind_name, places
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flopcount.tally import Shape
+from flopcount.entries import Shape
 from shufflenet.timing.fields import (
     FieldError,
     before_json,

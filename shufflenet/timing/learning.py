@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from flopcount import analytic
+from flopcount.entries import Entry, Shape
 from flopcount.layers import Branches, Layer, joined
-from flopcount.tally import Entry, Shape
 from shufflenet.timing.eager_layers import inference
 from shufflenet.timing.fitting import Example, fit, scaled
 from shufflenet.timing.latency import Check, Model

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple, Self
 
+from flopcount.entries import Shape
 from flopcount.integers import product
-from flopcount.tally import Shape
 from shufflenet.timing.rounds import Call
 from shufflenet.timing.work import Place
 

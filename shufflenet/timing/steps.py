@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from flopcount.tally import Shape
+from flopcount.entries import Shape
 from shufflenet.timing.ambient import Ambient
 
 # Of these types any values do: how long an operator takes does not depend on them.

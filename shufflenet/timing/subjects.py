@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flopcount.entries import Shape
 from flopcount.layers import Chain
-from flopcount.tally import Shape, Tally
+from flopcount.tally import Tally
 from shufflenet.counting import counted
 from shufflenet.network import Network, changed
 from shufflenet.quantities import Input, read_size

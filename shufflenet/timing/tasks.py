@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from flopcount.entries import Shape
 from flopcount.layers import Branches, Identity, Layer, below
-from flopcount.tally import Shape
 from shufflenet.builder import build
 from shufflenet.modules import Parallel, join
 from shufflenet.quick import Held, in_order, step

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from math import exp, log
 from typing import Any, NamedTuple, get_args
 
+from flopcount.entries import Shape
 from flopcount.integers import sites
 from flopcount.layers import (
     Act,
@@ -29,7 +30,6 @@ from flopcount.layers import (
     Shuffle,
     Slice,
 )
-from flopcount.tally import Shape
 from shufflenet.network import Network, network
 from shufflenet.reader import load
 from shufflenet.timing.work import Doer, Work

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
+from flopcount.entries import Entry, Shape
 from flopcount.integers import Count
 from flopcount.layers import Conv, Join, Layer, Leaf, leaves
-from flopcount.tally import Entry, Shape, Tally
+from flopcount.tally import Tally
 
 #: What one leaf is: a layer, or the join of branches by its name.
 Doer: TypeAlias = Leaf | Join

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from flopcount.entries import Module
 from flopcount.integers import Count, total
-from flopcount.tally import Module, Tally
+from flopcount.tally import Tally
 
 
 class Node(NamedTuple):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from flopcount import Entry, FigureTooLargeError, Shape, Tally
+from flopcount.entries import Group, Parameter
 from flopcount.integers import lift
-from flopcount.tally import Group, Parameter
 
 CONV = Entry("stem.conv", "conv", (Shape(1, 3, 8, 8),), (Shape(1, 6, 4, 4),), 100, 54, 6)
 RELU = Entry("stem.relu", "relu", (Shape(1, 6, 4, 4),), (Shape(1, 6, 4, 4),))
