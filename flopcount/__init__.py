@@ -22,9 +22,9 @@ from flopcount.integers import FigureTooLargeError
 from flopcount.tally import Tally
 
 if TYPE_CHECKING:
-    from flopcount.convention_files import ConventionError as ConventionError
-    from flopcount.convention_files import load_convention as load_convention
-    from flopcount.reconciliation import reconcile as reconcile
+    from flopcount.conventions.files import ConventionError as ConventionError
+    from flopcount.conventions.files import load_convention as load_convention
+    from flopcount.conventions.reconcile import reconcile as reconcile
     from flopcount.trace import Call as Call
     from flopcount.trace import DataDependentError as DataDependentError
     from flopcount.trace import Rule as Rule
@@ -54,14 +54,14 @@ __all__ = [
 ]
 
 _LATE = {
-    "ConventionError": "flopcount.convention_files",
+    "ConventionError": "flopcount.conventions.files",
     "Call": "flopcount.trace",
     "DataDependentError": "flopcount.trace",
     "Rule": "flopcount.trace",
     "UncountedError": "flopcount.trace",
     "count": "flopcount.trace",
-    "load_convention": "flopcount.convention_files",
-    "reconcile": "flopcount.reconciliation",
+    "load_convention": "flopcount.conventions.files",
+    "reconcile": "flopcount.conventions.reconcile",
 }
 
 

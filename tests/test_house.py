@@ -149,10 +149,10 @@ LATE = {
 FLOORS = [
     ["flopcount.tally", "flopcount.integers", "flopcount.rules", "flopcount.toml_reader"],
     [
-        "flopcount.pricing",
-        "flopcount.pricelists",
+        "flopcount.conventions.convention",
+        "flopcount.conventions.tools",
         "flopcount.conventions",
-        "flopcount.convention_files",
+        "flopcount.conventions.files",
         "flopcount.layers",
     ],
     [
@@ -161,7 +161,7 @@ FLOORS = [
         "flopcount.trace",
         "flopcount.onnx_graph",
         "flopcount.report",
-        "flopcount.reconciliation",
+        "flopcount.conventions.reconcile",
     ],
     [
         "shufflenet.quantities",
@@ -702,8 +702,8 @@ def test_the_late_names_of_the_packages_stay_functions_when_their_rooms_are_load
     pytest.importorskip("torch")
     late = [
         (flopcount, "count", "flopcount.trace"),
-        (flopcount, "load_convention", "flopcount.convention_files"),
-        (flopcount, "reconcile", "flopcount.reconciliation"),
+        (flopcount, "load_convention", "flopcount.conventions.files"),
+        (flopcount, "reconcile", "flopcount.conventions.reconcile"),
         (shufflenet, "audit", "shufflenet.auditing"),
         (shufflenet, "build", "shufflenet.builder"),
         (shufflenet, "confirm", "shufflenet.confirmation"),

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from flopcount.convention_files import ConventionError, load_convention
 from flopcount.conventions import Convention, PartOfSampleError, UnpricedKindError
 from flopcount.conventions import convention as named
-from flopcount.pricing import BACKWARD
+from flopcount.conventions.convention import BACKWARD
+from flopcount.conventions.files import ConventionError, load_convention
 from shufflenet.cli.output import say
 from shufflenet.counting import Counted, Execution, counted
 from shufflenet.quantities import Input

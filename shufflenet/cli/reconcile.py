@@ -50,7 +50,7 @@ def reconcile(
 
     TARGET and its options are those of `shufflecost count`: a callable of yours is RUN.
     """
-    from flopcount.reconciliation import reconcile as explain
+    from flopcount.conventions.reconcile import reconcile as explain
 
     a, b = asked.convention(first), asked.convention(second)
     item = asked.network(target, arguments, inputs, execution, backward)

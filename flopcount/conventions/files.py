@@ -10,7 +10,16 @@ from collections.abc import Collection
 from typing import Any, Literal, NamedTuple, cast
 
 from flopcount import toml_reader
-from flopcount.pricing import BACKWARD, FREE, KINDS, PRODUCTS, WORDS, Convention, Fact, Price
+from flopcount.conventions.convention import (
+    BACKWARD,
+    FREE,
+    KINDS,
+    PRODUCTS,
+    WORDS,
+    Convention,
+    Fact,
+    Price,
+)
 from flopcount.toml_reader import TomlError, shown
 
 _MAX_NAME = 60

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from flopcount.conventions import Convention, convention, price
+from flopcount.conventions.bundled import Convention, convention, price
+from flopcount.conventions.convention import WORDS, Charge, Fact, Price, amount, charge, worth
 from flopcount.entries import Entry
-from flopcount.pricing import WORDS, Charge, Fact, Price, amount, charge, worth
 from flopcount.tally import Tally
 
 _LARGEST = 5

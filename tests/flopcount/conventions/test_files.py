@@ -8,7 +8,14 @@ import tomllib
 import pytest
 
 from flopcount import ConventionError, Entry, Shape, Tally, load_convention, price, reconcile
-from flopcount.pricing import BACKWARD, FREE, KINDS, PRODUCTS, WORDS, UnpricedKindError
+from flopcount.conventions.convention import (
+    BACKWARD,
+    FREE,
+    KINDS,
+    PRODUCTS,
+    WORDS,
+    UnpricedKindError,
+)
 from tests.command import ROOT
 
 EXAMPLE = ROOT / "examples" / "my-convention.toml"

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from flopcount.entries import Entry
-from flopcount.integers import Count, total
-from flopcount.pricing import (
+from flopcount.conventions.convention import (
     BACKWARD,
     KINDS,
     NOTHING,
@@ -24,6 +22,8 @@ from flopcount.pricing import (
     charge,
     worth,
 )
+from flopcount.entries import Entry
+from flopcount.integers import Count, total
 from flopcount.tally import Tally
 
 __all__ = [
@@ -92,7 +92,7 @@ _NAMES = (
 @cache
 def _tools() -> Mapping[str, Convention]:
     # A command that prices with one of the first three starts without them.
-    from flopcount.pricelists import TOOLS
+    from flopcount.conventions.tools import TOOLS
 
     return {item.name: item for item in TOOLS}
 

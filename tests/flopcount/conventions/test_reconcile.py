@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from flopcount import CONVENTIONS, Convention, Entry, Shape, Tally, price, reconcile
 from flopcount.conventions import PartOfSampleError, UnknownConventionError
-from flopcount.pricing import FREE, KINDS, WORDS, UnpricedKindError
-from flopcount.reconciliation import Line, Share
+from flopcount.conventions.convention import FREE, KINDS, WORDS, UnpricedKindError
+from flopcount.conventions.reconcile import Line, Share
 from shufflenet import load, network
 
 N = 2 * 6 * 8 * 8

@@ -22,9 +22,9 @@ from flopcount.conventions import (
     convention,
     price_entry,
 )
+from flopcount.conventions.convention import KINDS
 from flopcount.integers import lift
 from flopcount.layers import Act, Chain, Conv, Flatten, GlobalPool, Linear, Norm, Pool
-from flopcount.pricing import KINDS
 from shufflenet import load, network
 from tests.cases import CASES, trees
 
