@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from flopcount import hooks
+from flopcount.counters import hooks
 from flopcount.tally import Tally
 from shufflenet.builder import build
 from shufflenet.network import Network

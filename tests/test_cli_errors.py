@@ -362,7 +362,8 @@ _MISCOUNT = """
 from dataclasses import replace
 from types import MappingProxyType
 from torch import nn
-from flopcount import hooks, trace
+from flopcount.counters import hooks
+from flopcount import trace
 from shufflenet import confirmation
 kind, rule = hooks.COUNTED[nn.Conv2d]
 one_more = (kind, lambda module, x, out: rule(module, x, out) + 1)

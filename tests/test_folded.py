@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from torch import nn
 
 import shufflenet
-from flopcount import analytic, hooks, trace
+from flopcount import analytic, trace
+from flopcount.counters import hooks
 from flopcount.layers import Branches, Chain, Conv, Layer, Norm
 from flopcount.tally import Tally
 from shufflenet.builder import build

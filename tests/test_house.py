@@ -43,20 +43,20 @@ class Import(NamedTuple):
 # Who must not import what. A room stands for itself and for all that is in it.
 NEVER = {
     "flopcount": ["shufflenet"],
-    "flopcount.analytic": ["flopcount.hooks", "flopcount.trace"],
-    "flopcount.hooks": [
+    "flopcount.analytic": ["flopcount.counters.hooks", "flopcount.trace"],
+    "flopcount.counters.hooks": [
         "flopcount.analytic",
         "flopcount.trace",
         "flopcount.layers",
-        "flopcount.operators",
+        "flopcount.counters.operators",
     ],
-    "flopcount.trace": ["flopcount.analytic", "flopcount.hooks"],
-    "flopcount.onnx_graph": ["flopcount.analytic", "flopcount.hooks", "flopcount.trace"],
+    "flopcount.trace": ["flopcount.analytic", "flopcount.counters.hooks"],
+    "flopcount.onnx_graph": ["flopcount.analytic", "flopcount.counters.hooks", "flopcount.trace"],
     "flopcount.tally": ["flopcount.conventions"],
     "shufflenet.builder": ["flopcount.analytic"],
 }
 MADE_OF_TORCH = [
-    "flopcount.hooks",
+    "flopcount.counters.hooks",
     "flopcount.trace",
     "shufflenet.quick",
     "shufflenet.modules",
@@ -157,7 +157,7 @@ FLOORS = [
     ],
     [
         "flopcount.analytic",
-        "flopcount.hooks",
+        "flopcount.counters.hooks",
         "flopcount.trace",
         "flopcount.onnx_graph",
         "flopcount.report",
@@ -352,12 +352,12 @@ PLANTED = {
     "flopcount knows no architecture": ("flopcount.layers", "import shufflenet.units"),
     "flopcount, late": ("flopcount.layers", "def f():\n    from shufflenet import units"),
     "flopcount, by its name": ("flopcount", "import_module('shufflenet.units')"),
-    "analytic, hooks": ("flopcount.analytic", "from flopcount.hooks import count"),
+    "analytic, hooks": ("flopcount.analytic", "from flopcount.counters.hooks import count"),
     "analytic, trace": ("flopcount.analytic", "from flopcount import trace"),
-    "hooks, analytic": ("flopcount.hooks", "def f():\n    import flopcount.analytic"),
-    "hooks, layers": ("flopcount.hooks", "from flopcount.layers import Conv"),
-    "hooks, relative": ("flopcount.hooks", "from .layers import Conv"),
-    "hooks, operators": ("flopcount.hooks", "from . import operators"),
+    "hooks, analytic": ("flopcount.counters.hooks", "def f():\n    import flopcount.analytic"),
+    "hooks, layers": ("flopcount.counters.hooks", "from flopcount.layers import Conv"),
+    "hooks, relative": ("flopcount.counters.hooks", "from .layers import Conv"),
+    "hooks, operators": ("flopcount.counters.hooks", "from . import operators"),
     "trace, hooks": ("flopcount.trace", "from flopcount import hooks"),
     "tally, conventions": ("flopcount.tally", "from flopcount.conventions import price"),
     "builder, analytic": ("shufflenet.builder", "from flopcount.analytic import count"),
@@ -408,7 +408,7 @@ def test_the_rules_refuse_what_is_planted(room: str, source: str):
         ("shufflenet.formulas", "def f():\n    import sympy"),
         ("shufflenet.solver", "import numpy as np"),
         ("flopcount.integers", "def f():\n    import numpy"),
-        ("flopcount.hooks", "import torch"),
+        ("flopcount.counters.hooks", "import torch"),
         ("shufflenet.cli.cost", "def f():\n    from shufflenet.confirmation import confirm"),
         ("shufflenet", "if TYPE_CHECKING:\n    from shufflenet.builder import build"),
         ("shufflenet.__main__", "from shufflenet.cli import main"),
@@ -424,7 +424,7 @@ def test_the_rules_allow_what_the_house_is_built_of(room: str, source: str):
 def test_the_rooms_of_the_rules_are_those_of_the_house():
     rooms = {room_of(path)[0] for path in FILES}
     # planned, and bound by the rules before they are there
-    planned = {"flopcount.trace", "flopcount.operators"}
+    planned = {"flopcount.trace", "flopcount.counters.operators"}
     named = {room for floor in FLOORS for room in floor} | set(NEVER)
     named |= {room for rooms in ONLY.values() for room in rooms}
     assert named - planned - rooms == set()
@@ -449,11 +449,11 @@ def reach(room: str, found: tuple[Import, ...]) -> set[str]:
 
 
 def test_no_formula_can_reach_the_hooks_however_indirectly():
-    formulas = {"flopcount.layers", "flopcount.analytic", "flopcount.operators"}
-    assert reach("flopcount.hooks", house()) & formulas == set()
-    assert "flopcount.tally" in reach("flopcount.hooks", house())
+    formulas = {"flopcount.layers", "flopcount.analytic", "flopcount.counters.operators"}
+    assert reach("flopcount.counters.hooks", house()) & formulas == set()
+    assert "flopcount.tally" in reach("flopcount.counters.hooks", house())
     planted = (*house(), *imports("import flopcount.layers", "flopcount.tally"))
-    assert "flopcount.layers" in reach("flopcount.hooks", planted)
+    assert "flopcount.layers" in reach("flopcount.counters.hooks", planted)
 
 
 def test_no_room_of_flopcount_names_one_of_shufflenet():

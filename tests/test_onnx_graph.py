@@ -20,9 +20,10 @@ import numpy  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from torch import nn  # noqa: E402
 
-from flopcount import hooks, onnx_graph, trace  # noqa: E402
+from flopcount import onnx_graph, trace  # noqa: E402
+from flopcount.counters import hooks  # noqa: E402
+from flopcount.counters.operators import einsum  # noqa: E402
 from flopcount.onnx_graph import OnnxError  # noqa: E402
-from flopcount.operators import einsum  # noqa: E402
 from flopcount.tally import Tally  # noqa: E402
 
 models = pytest.importorskip("torchvision").models

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from flopcount import hooks
+from flopcount.counters import hooks
 from flopcount.entries import VIEWS
 from flopcount.tally import Tally
 from flopcount.trace import count

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from flopcount.kinds import COUNTED, FREE, KIND
+from flopcount.counters.operator_kinds import COUNTED, FREE, KIND
 from flopcount.trace import count
 from tests.ways import empty, every_way, macs
 

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from flopcount import hooks, price
+from flopcount import price
+from flopcount.counters import hooks
 from flopcount.entries import VIEWS, Entry
 from flopcount.tally import Tally
 from flopcount.trace import count

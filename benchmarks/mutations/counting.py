@@ -115,7 +115,9 @@ _FORMULAS = (
         "Columns.__eq__",
         "tuple(self) == tuple(other)",
         "len(self) == len(other)",
-        ("test_columns::test_columns_equal_and_hash_as_the_tuple_of_their_records",),
+        (
+            "flopcount/counters/test_lazy_records::test_columns_equal_and_hash_as_the_tuple_of_their_records",
+        ),
     ),
     Mutation(
         "under_takes_longer_names",
@@ -141,14 +143,14 @@ _MODULES = (
         "_conv",
         "out.numel() * int(module.weight[0].numel())",
         "x.numel() * int(module.weight[0].numel())",
-        ("test_hooks::test_a_living_leaf_costs_the_product_of_its_case",),
+        ("flopcount/counters/test_hooks::test_a_living_leaf_costs_the_product_of_its_case",),
     ),
     Mutation(
         "hook_counts_shared_weights_twice",
         "_Witness._params",
         "self._seen.add(id(parameter))",
         "pass",
-        ("test_hooks::test_a_living_leaf_costs_the_product_of_its_case",),
+        ("flopcount/counters/test_hooks::test_a_living_leaf_costs_the_product_of_its_case",),
     ),
     Mutation(
         "operator_conv_without_dilation",
@@ -156,7 +158,7 @@ _MODULES = (
         "e[i] * (k[i] - 1)",
         "k[i] - 1",
         (
-            "test_operators::test_a_convolution_comes_out_as_torch_makes_it_and_sums_a_filter_for_each_output",
+            "flopcount/counters/test_operators::test_a_convolution_comes_out_as_torch_makes_it_and_sums_a_filter_for_each_output",
         ),
     ),
     Mutation(
@@ -165,7 +167,7 @@ _MODULES = (
         "(count - 1) * t >= s + p",
         "(count - 1) * t > s + p",
         (
-            "test_operators::test_a_pooling_comes_out_as_torch_makes_it_and_sees_what_lies_on_the_image",
+            "flopcount/counters/test_operators::test_a_pooling_comes_out_as_torch_makes_it_and_sees_what_lies_on_the_image",
         ),
     ),
     Mutation(
@@ -173,7 +175,9 @@ _MODULES = (
         "einsum",
         "(held & new) - later",
         "held & new",
-        ("test_operators::test_an_einsum_costs_its_products_from_left_to_right",),
+        (
+            "flopcount/counters/test_operators::test_an_einsum_costs_its_products_from_left_to_right",
+        ),
     ),
     Mutation(
         "backward_of_attention_swapped",

@@ -11,8 +11,8 @@ from math import prod
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from flopcount import operators
-from flopcount.operators import ShapeError, Sizes
+from flopcount.counters import operators
+from flopcount.counters.operators import ShapeError, Sizes
 
 
 class Operand(NamedTuple):

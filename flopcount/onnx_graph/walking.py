@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from onnx import helper
 
+from flopcount.counters.operators import ShapeError
 from flopcount.entries import Entry, Parameter, Shape
 from flopcount.onnx_graph import bodies
 from flopcount.onnx_graph.naming import bits, is_floating, module_path
@@ -24,7 +25,6 @@ from flopcount.onnx_graph.pricing import (
     price,
 )
 from flopcount.onnx_graph.reading import Source, Weight
-from flopcount.operators import ShapeError
 
 _DOMAINS = ("", "ai.onnx")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 from torch.utils.hooks import RemovableHandle
 
-from flopcount.kinds import FREE, operator_of
+from flopcount.counters.operator_kinds import FREE, operator_of
 from flopcount.trace.records import FEW, DataDependentError, Gathered, tensors
 from flopcount.trace.recurrent import Recurrence
 from flopcount.trace.twin import HookedError

@@ -17,8 +17,8 @@ from torch._C import DisableTorchFunction
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from flopcount import operators
-from flopcount.kinds import FREE, NEEDS_VALUES, VIEWS, operator_of
+from flopcount.counters import operators
+from flopcount.counters.operator_kinds import FREE, NEEDS_VALUES, VIEWS, operator_of
 from flopcount.trace.records import Call, DataDependentError, Rule, tensors
 
 if TYPE_CHECKING:

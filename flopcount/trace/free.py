@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flopcount import operators
-from flopcount.operators import Sizes
+from flopcount.counters import operators
+from flopcount.counters.operators import Sizes
 from flopcount.trace.judges import LIKE, NOTHING, Found, Judge, hashed
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from flopcount.kinds import FREE, KIND, NEEDS_VALUES, VIEWS, operator_of
-from flopcount.operators import ShapeError
+from flopcount.counters.operator_kinds import FREE, KIND, NEEDS_VALUES, VIEWS, operator_of
+from flopcount.counters.operators import ShapeError
 from flopcount.trace import answers, free, judges
 from flopcount.trace.answers import Handler
 from flopcount.trace.free import alike, in_place, pairwise

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flopcount.kinds import COUNTED, KIND, VIEWS, operator_of
+from flopcount.counters.operator_kinds import COUNTED, KIND, VIEWS, operator_of
 from flopcount.trace.records import Rule
 
 # Where torch keeps what its users call.

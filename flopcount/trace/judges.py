@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
-from flopcount import operators
-from flopcount.operators import Cost, Sizes
+from flopcount.counters import operators
+from flopcount.counters.operators import Cost, Sizes
 
 #: kind, operator, inputs, sizes of the result (None: in place), its type, multiply-adds [MAC],
 #: weight, bias, elements under windows

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from flopcount import operators
+from flopcount.counters import operators
 
 if TYPE_CHECKING:
     from flopcount.trace.watch import Watch

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
+from flopcount.counters.operator_kinds import FREE
 from flopcount.entries import VIEWS
-from flopcount.kinds import FREE
 from flopcount.trace import free, judges
 from flopcount.trace.judges import LIKE, Found, convolved
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from flopcount.counters.operator_kinds import COUNTED
 from flopcount.entries import Entry, Shape
-from flopcount.kinds import COUNTED
 from flopcount.trace.custom import Custom
 from flopcount.trace.ledger import Line
 from flopcount.trace.twin import Twin, layer_of

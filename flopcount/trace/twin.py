@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
-from flopcount.columns import Columns
+from flopcount.counters.lazy_records import Columns
 from flopcount.entries import Module, Parameter
 from flopcount.trace.binding import Binder
 from flopcount.trace.copies import Scripted, Shared, lazy_copy

@@ -21,8 +21,8 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
-from flopcount.kinds import COUNTED
-from flopcount.operators import Sizes
+from flopcount.counters.operator_kinds import COUNTED
+from flopcount.counters.operators import Sizes
 from flopcount.trace.custom import Customs
 from flopcount.trace.deep import Deep
 from flopcount.trace.judges import LIKE

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from flopcount.kinds import NEEDS_VALUES
+from flopcount.counters.operator_kinds import NEEDS_VALUES
 from flopcount.trace.records import tensors
 from shufflenet.timing.steps import Operand, Step
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from flopcount.counters.operator_kinds import operator_of
 from flopcount.entries import Entry
-from flopcount.kinds import operator_of
 from flopcount.tally import Tally
 from flopcount.trace import DataDependentError, count
 from shufflenet.error_lines import reason

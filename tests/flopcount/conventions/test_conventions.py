@@ -503,7 +503,7 @@ def test_every_kind_that_there_is_has_a_price_or_is_free(name):
 
 
 def test_every_kind_of_the_general_counter_is_one_that_conventions_know():
-    kinds = pytest.importorskip("flopcount.kinds")
+    kinds = pytest.importorskip("flopcount.counters.operator_kinds")
     assert set(kinds.FREE.values()) | kinds.COUNTED <= KINDS
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopcount.columns import Columns
+from flopcount.counters.lazy_records import Columns
 from flopcount.entries import Module
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from flopcount import Shape, analytic, price
-from flopcount.hooks import UncountedError, count
+from flopcount.counters.hooks import UncountedError, count
 from shufflenet.builder import build
 from tests.cases import BROKEN, CASES, trees
 

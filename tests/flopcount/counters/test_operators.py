@@ -12,8 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from flopcount import operators
-from flopcount.operators import ShapeError
+from flopcount.counters import operators
+from flopcount.counters.operators import ShapeError
 
 SMALL = settings(deadline=None, max_examples=40)
 RANKS = pytest.mark.parametrize("axes", [1, 2, 3])
