@@ -110,13 +110,13 @@ def _spec(target: SpecTarget, inputs: tuple[Input, ...]) -> Counted:
 
 
 def _onnx(target: OnnxTarget, inputs: tuple[Input, ...]) -> Counted:
-    from flopcount import onnx_graph
+    from flopcount.counters import onnx
 
     if any(given.dtype for given in inputs):
         raise TargetError(f"{target.name}: the file states the types of its inputs itself")
     try:
-        tally = onnx_graph.count(target.path, [given.sizes for given in inputs])
-    except onnx_graph.OnnxError as error:
+        tally = onnx.count(target.path, [given.sizes for given in inputs])
+    except onnx.OnnxError as error:
         raise TargetError(str(error)) from error
     return Counted(target.name, "onnx", tally, inputs)
 

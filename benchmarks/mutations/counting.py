@@ -281,28 +281,30 @@ _GRAPHS = (
         "_conv_transpose",
         "prod(call.sizes(0)) * prod(call.sizes(1)[1:])",
         "prod(call.outputs[0]) * prod(call.sizes(1)[1:])",
-        ("test_onnx_graph::test_an_operator_takes_the_products_that_it_sums",),
+        ("flopcount/counters/onnx/test_onnx::test_an_operator_takes_the_products_that_it_sums",),
     ),
     Mutation(
         "graph_gemm_not_transposed",
         "_gemm",
         "a[0] if call.attributes.get('transA', 0) else a[-1]",
         "a[-1]",
-        ("test_onnx_graph::test_an_operator_takes_the_products_that_it_sums",),
+        ("flopcount/counters/onnx/test_onnx::test_an_operator_takes_the_products_that_it_sums",),
     ),
     Mutation(
         "graph_attention_without_the_past",
         "_attention",
         "k[-2] + past",
         "k[-2]",
-        ("test_onnx_graph::test_an_operator_takes_the_products_that_it_sums",),
+        ("flopcount/counters/onnx/test_onnx::test_an_operator_takes_the_products_that_it_sums",),
     ),
     Mutation(
         "graph_peak_frees_late",
         "Walk.peak",
         "last.get(n, at) <= at",
         "last.get(n, at) < at",
-        ("test_onnx_graph::test_the_peak_holds_what_is_needed_later_and_no_weight",),
+        (
+            "flopcount/counters/onnx/test_onnx::test_the_peak_holds_what_is_needed_later_and_no_weight",
+        ),
     ),
 )
 

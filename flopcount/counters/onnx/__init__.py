@@ -16,9 +16,9 @@ if find_spec("onnx") is None:
         "an ONNX file is read with onnx: pip install 'shufflecost[onnx]'", name="onnx"
     )
 
-from flopcount.onnx_graph.naming import bits, is_floating
-from flopcount.onnx_graph.reading import OnnxError, Shapes, read
-from flopcount.onnx_graph.walking import Walk
+from flopcount.counters.onnx.naming import bits, is_floating
+from flopcount.counters.onnx.reading import OnnxError, Shapes, read
+from flopcount.counters.onnx.walk import Walk
 from flopcount.tally import Tally
 
 if TYPE_CHECKING:

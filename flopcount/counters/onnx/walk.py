@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 from onnx import helper
 
-from flopcount.counters.operators import ShapeError
-from flopcount.entries import Entry, Parameter, Shape
-from flopcount.onnx_graph import bodies
-from flopcount.onnx_graph.naming import bits, is_floating, module_path
-from flopcount.onnx_graph.pricing import (
+from flopcount.counters.onnx import subgraphs
+from flopcount.counters.onnx.naming import is_floating, module_path
+from flopcount.counters.onnx.operator_rules import (
     BIAS,
     PRICED,
     RANDOM,
@@ -24,37 +22,12 @@ from flopcount.onnx_graph.pricing import (
     Price,
     price,
 )
-from flopcount.onnx_graph.reading import Source, Weight
+from flopcount.counters.onnx.reading import Source, Weight
+from flopcount.counters.onnx.values import Step, Value
+from flopcount.counters.operators import ShapeError
+from flopcount.entries import Entry, Parameter, Shape
 
 _DOMAINS = ("", "ai.onnx")
-
-
-class Value(NamedTuple):
-    """One tensor: its sizes where they are known, its type, and what it was made from.
-
-    ``static`` says that constants and weights alone decide it; ``origins`` are the weights.
-    """
-
-    sizes: tuple[int, ...] | None
-    type: int
-    static: bool = False
-    origins: frozenset[str] = frozenset()
-
-    @property
-    def bytes(self) -> int | None:
-        """Its size [B], or None where that is not known."""
-        width = bits(self.type)
-        if self.sizes is None or width is None:
-            return None
-        return -(-prod(self.sizes) * width // 8)
-
-
-class Step(NamedTuple):
-    """What one node reads and writes, and the bytes its own graph has alive meanwhile [B]."""
-
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-    inside: int | None = 0
 
 
 class Walk:
@@ -231,8 +204,8 @@ class Walk:
         for name in (name for name in node.output if name):
             kind, sizes = self.source.types.get(name, (0, None))
             self.values[name] = Value(sizes, kind, static)
-        chosen = bodies.choose(self, node)
-        reads = (*node.input, *bodies.captured(node))
+        chosen = subgraphs.choose(self, node)
+        reads = (*node.input, *subgraphs.captured(node))
         if chosen is None:
             self._step(reads, node.output, None)
             self.uncounted[node.op_type] = self.uncounted.get(node.op_type, 0) + 1

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import onnx
 from onnx import helper, numpy_helper
 
-from flopcount.onnx_graph.reading import OnnxError, lightened, settled
+from flopcount.counters.onnx.reading import OnnxError, lightened, settled
 
 if TYPE_CHECKING:
-    from flopcount.onnx_graph.walking import Value, Walk
+    from flopcount.counters.onnx.values import Value
+    from flopcount.counters.onnx.walk import Walk
 
 # A graph that runs more often is no network's: its entries would not fit into memory.
 _MOST = 100_000
