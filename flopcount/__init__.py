@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from flopcount.conventions.files import ConventionError as ConventionError
     from flopcount.conventions.files import load_convention as load_convention
     from flopcount.conventions.reconcile import reconcile as reconcile
-    from flopcount.trace import Call as Call
-    from flopcount.trace import DataDependentError as DataDependentError
-    from flopcount.trace import Rule as Rule
-    from flopcount.trace import UncountedError as UncountedError
-    from flopcount.trace import count as count
+    from flopcount.counters.trace import Call as Call
+    from flopcount.counters.trace import DataDependentError as DataDependentError
+    from flopcount.counters.trace import Rule as Rule
+    from flopcount.counters.trace import UncountedError as UncountedError
+    from flopcount.counters.trace import count as count
 
 __all__ = [
     "CONVENTIONS",
@@ -55,11 +55,11 @@ __all__ = [
 
 _LATE = {
     "ConventionError": "flopcount.conventions.files",
-    "Call": "flopcount.trace",
-    "DataDependentError": "flopcount.trace",
-    "Rule": "flopcount.trace",
-    "UncountedError": "flopcount.trace",
-    "count": "flopcount.trace",
+    "Call": "flopcount.counters.trace",
+    "DataDependentError": "flopcount.counters.trace",
+    "Rule": "flopcount.counters.trace",
+    "UncountedError": "flopcount.counters.trace",
+    "count": "flopcount.counters.trace",
     "load_convention": "flopcount.conventions.files",
     "reconcile": "flopcount.conventions.reconcile",
 }

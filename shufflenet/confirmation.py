@@ -15,8 +15,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from flopcount import trace
-from flopcount.counters import hooks
+from flopcount.counters import hooks, trace
 from flopcount.entries import VIEWS, Entry, Shape
 from flopcount.layers import constraints
 from flopcount.tally import Tally

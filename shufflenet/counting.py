@@ -131,7 +131,7 @@ def counted_module(
 
     Raises ValuesNeededError where shapes alone do not do, and what `counted` does.
     """
-    from flopcount.trace import DataDependentError, count
+    from flopcount.counters.trace import DataDependentError, count
 
     used = inputs or target.inputs
     if not used:

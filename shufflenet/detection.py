@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from flopcount.counters.trace import count
 from flopcount.entries import Shape
 from flopcount.integers import total
 from flopcount.layers import Chain, depth, output
 from flopcount.tally import Tally
-from flopcount.trace import count
 from shufflenet.builder import build
 from shufflenet.error_lines import reason
 from shufflenet.network import Network

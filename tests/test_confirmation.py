@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from torch import nn
 
-from flopcount import trace
-from flopcount.counters import hooks
+from flopcount.counters import hooks, trace
 from flopcount.entries import Entry, Parameter, Shape
 from flopcount.tally import Tally
 from shufflenet import confirmation

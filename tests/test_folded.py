@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from torch import nn
 
 import shufflenet
-from flopcount import analytic, trace
-from flopcount.counters import hooks
+from flopcount import analytic
+from flopcount.counters import hooks, trace
 from flopcount.layers import Branches, Chain, Conv, Layer, Norm
 from flopcount.tally import Tally
 from shufflenet.builder import build

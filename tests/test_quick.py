@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.mkldnn import to_mkldnn
 
-from flopcount import trace
+from flopcount.counters import trace
 from flopcount.layers import Act, Branches, Chain, Conv, Identity, Layer, Norm, Pool, leaves
 from shufflenet.builder import build
 from shufflenet.confirmation import confirm, torch_flops

@@ -184,14 +184,18 @@ _MODULES = (
         "_attention",
         "scores, values = (rows * t * s * e, rows * t * s * f)",
         "values, scores = (rows * t * s * e, rows * t * s * f)",
-        ("test_trace_backward::test_attention_costs_on_the_way_back_what_its_two_products_cost",),
+        (
+            "flopcount/counters/trace/test_backward::test_attention_costs_on_the_way_back_what_its_two_products_cost",
+        ),
     ),
     Mutation(
         "backward_of_what_leads_nowhere",
         "_flow",
         "any(out in flowing and needs[out] for out in step.outs)",
         "any(needs[out] for out in step.outs)",
-        ("test_trace_backward::test_nothing_flows_back_past_where_a_tensor_is_cut_off",),
+        (
+            "flopcount/counters/trace/test_backward::test_nothing_flows_back_past_where_a_tensor_is_cut_off",
+        ),
     ),
     Mutation(
         "shape_rule_takes_any_channels",
@@ -199,7 +203,7 @@ _MODULES = (
         "x[-axes - 1] != w[1] * groups",
         "False",
         (
-            "test_trace_shortcuts::test_a_layer_that_does_not_fit_its_input_is_refused_as_torch_refuses_it",
+            "flopcount/counters/trace/test_fast_paths::test_a_layer_that_does_not_fit_its_input_is_refused_as_torch_refuses_it",
         ),
     ),
     Mutation(
@@ -208,7 +212,7 @@ _MODULES = (
         "weight.shape[0] != size[1]",
         "False",
         (
-            "test_trace_shortcuts::test_a_layer_that_does_not_fit_its_input_is_refused_as_torch_refuses_it",
+            "flopcount/counters/trace/test_fast_paths::test_a_layer_that_does_not_fit_its_input_is_refused_as_torch_refuses_it",
         ),
     ),
     Mutation(
@@ -217,7 +221,7 @@ _MODULES = (
         "self._alias(module, path, frozenset())",
         "pass",
         (
-            "test_trace_parameters::test_a_shared_module_costs_each_call_and_owns_its_parameters_once",
+            "flopcount/counters/trace/test_parameters::test_a_shared_module_costs_each_call_and_owns_its_parameters_once",
         ),
     ),
     Mutation(
@@ -225,21 +229,27 @@ _MODULES = (
         "Twin.inventory",
         "tensor.requires_grad",
         "True",
-        ("test_trace_parameters::test_frozen_and_trainable_parameters_add_up_to_all",),
+        (
+            "flopcount/counters/trace/test_parameters::test_frozen_and_trainable_parameters_add_up_to_all",
+        ),
     ),
     Mutation(
         "torch_generator_not_restored",
         "kept",
         "torch.set_rng_state(state)",
         "pass",
-        ("test_trace_untouched::test_a_model_that_draws_numbers_leaves_every_generator_as_it_was",),
+        (
+            "flopcount/counters/trace/test_untouched::test_a_model_that_draws_numbers_leaves_every_generator_as_it_was",
+        ),
     ),
     Mutation(
         "numpy_generator_not_restored",
         "kept",
         "numpy.set_state(theirs)",
         "pass",
-        ("test_trace_untouched::test_a_model_that_draws_numbers_leaves_every_generator_as_it_was",),
+        (
+            "flopcount/counters/trace/test_untouched::test_a_model_that_draws_numbers_leaves_every_generator_as_it_was",
+        ),
     ),
     Mutation(
         "traced_peak_frees_early",
@@ -247,7 +257,7 @@ _MODULES = (
         "change[last + 1] -= size",
         "change[last] -= size",
         (
-            "test_trace_memory::test_peak_and_traffic_are_those_of_the_schedule_times_the_size_of_an_element",
+            "flopcount/counters/trace/test_memory::test_peak_and_traffic_are_those_of_the_schedule_times_the_size_of_an_element",
         ),
     ),
     Mutation(
@@ -256,7 +266,7 @@ _MODULES = (
         "kind == 'matmul' and weights",
         "False",
         (
-            "test_trace_products::test_a_product_with_a_learned_matrix_is_a_linear_map_and_any_other_is_not",
+            "flopcount/counters/trace/test_products::test_a_product_with_a_learned_matrix_is_a_linear_map_and_any_other_is_not",
         ),
     ),
     Mutation(
@@ -264,14 +274,18 @@ _MODULES = (
         "Recurrence.of",
         "2 if args[at + 6] else 1",
         "1",
-        ("test_trace_recurrent::test_a_packed_sequence_costs_its_own_rows_and_no_padding",),
+        (
+            "flopcount/counters/trace/test_recurrent::test_a_packed_sequence_costs_its_own_rows_and_no_padding",
+        ),
     ),
     Mutation(
         "packed_rows_one_step_longer",
         "pack",
         "length > step",
         "length >= step",
-        ("test_trace_recurrent::test_a_packed_sequence_costs_its_own_rows_and_no_padding",),
+        (
+            "flopcount/counters/trace/test_recurrent::test_a_packed_sequence_costs_its_own_rows_and_no_padding",
+        ),
     ),
 )
 

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from flopcount.counters.operator_kinds import NEEDS_VALUES
-from flopcount.trace.records import tensors
+from flopcount.counters.trace.records import tensors
 from shufflenet.timing.steps import Operand, Step
 
 

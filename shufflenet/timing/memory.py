@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_structure
 
-from flopcount.trace.records import tensors
+from flopcount.counters.trace.records import tensors
 from shufflenet.timing.rounds import Call
 from shufflenet.timing.steps import Operand, Step
 

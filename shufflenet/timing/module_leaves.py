@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from flopcount.counters.operator_kinds import operator_of
+from flopcount.counters.trace import DataDependentError, count
 from flopcount.entries import Entry
 from flopcount.tally import Tally
-from flopcount.trace import DataDependentError, count
 from shufflenet.error_lines import reason
 from shufflenet.quick import unwatched
 from shufflenet.targets import OwnCodeError, TargetError, own_code

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from flopcount.counters.trace import count
 from flopcount.entries import Entry, Module, Parameter, Shape
 from flopcount.module_tree import Node
 from flopcount.tally import Tally
-from flopcount.trace import count
 
 CONV = Entry("stem.conv", "conv", (Shape(1, 3, 8, 8),), (Shape(1, 6, 4, 4),), 100, 54, 6)
 RELU = Entry("stem.relu", "relu", (Shape(1, 6, 4, 4),), (Shape(1, 6, 4, 4),))

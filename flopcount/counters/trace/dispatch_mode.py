@@ -1,0 +1,278 @@
+"""Watching from below: the operators that torch dispatches while a function runs.
+
+What is written in C++ or scripted calls no torch function that could be answered. Here it is seen
+operator by operator, after torch has taken it apart, and every one has a rule, is free on
+purpose, calls itself pointwise, or is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+from torch._C import DisableTorchFunction
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from flopcount.counters import operators
+from flopcount.counters.operator_kinds import FREE, NEEDS_VALUES, VIEWS, operator_of
+from flopcount.counters.trace.records import Call, DataDependentError, Rule, tensors
+
+if TYPE_CHECKING:
+    from flopcount.counters.trace.function_mode import Watch
+
+#: Multiply-adds [MAC] from the arguments and the result.
+Macs: TypeAlias = Callable[[tuple[Any, ...], Any], int]
+
+
+def _first_two(args: tuple[Any, ...], out: Any) -> int:
+    return operators.matmul(args[0].shape, args[1].shape).macs
+
+
+def _last_two(args: tuple[Any, ...], out: Any) -> int:
+    return operators.matmul(args[1].shape, args[2].shape).macs
+
+
+def _grouped(args: tuple[Any, ...], out: Any) -> int:
+    return operators.grouped(args[0].shape, args[1].shape).macs
+
+
+def _convolution(args: tuple[Any, ...], out: Any) -> int:
+    x, weight, transposed = args[0], args[1], len(args) > 6 and args[6] is True
+    # every output sums over one filter; transposed, every input is spread by one
+    return int((x if transposed else out).numel() * weight[0].numel())
+
+
+def _plain_convolution(args: tuple[Any, ...], out: Any) -> int:
+    return int(out.numel() * args[1][0].numel())
+
+
+def _deformable(args: tuple[Any, ...], out: Any) -> int:
+    return int(out.numel() * args[1][0].numel())
+
+
+def _attention(args: tuple[Any, ...], out: Any) -> int:
+    return operators.attention(args[0].shape, args[1].shape, args[2].shape).macs
+
+
+def _trilinear(args: tuple[Any, ...], out: Any) -> int:
+    # nn.Bilinear: (rows, 1, i, 1), (1, o, i, j), (rows, 1, 1, j) -> (rows, o)
+    expand = [list(dims) for dims in args[3:6]]
+    shapes = [list(x.shape) for x in args[:3]]
+    for shape, dims in zip(shapes, expand, strict=True):
+        for dim in sorted(dims):
+            shape.insert(dim, 1)
+    rows, o, i, j = (max(sizes) for sizes in zip(*shapes, strict=True))
+    return int(rows * o * (i * j + j))
+
+
+def _mkldnn_rnn(args: tuple[Any, ...], out: Any) -> int:
+    steps = args[0].shape[0] * args[0].shape[1]
+    return operators.recurrent(steps, [args[1].shape, args[2].shape])
+
+
+def _cudnn_rnn(args: tuple[Any, ...], out: Any) -> int:
+    x = args[0]
+    rows = x.shape[0] if x.dim() == 2 else x.shape[0] * x.shape[1]
+    return operators.recurrent(rows, [weight.shape for weight in args[1]])
+
+
+def _native_attention(args: tuple[Any, ...], out: Any) -> int:
+    query, key, value, embed, heads, _, _, out_weight = args[:8]
+    n, t = query.shape[:2]
+    s, head = key.shape[1], embed // heads
+    inputs = n * embed * embed * (t + s + value.shape[1])
+    whole = operators.attention((n, heads, t, head), (n, heads, s, head), (n, heads, s, head))
+    return int(inputs + whole.macs + n * t * out_weight.numel())
+
+
+def _native_encoder(args: tuple[Any, ...], out: Any) -> int:
+    x, embed, heads = args[0], args[1], args[2]
+    n, t, head = x.shape[0], x.shape[1], embed // heads
+    whole = operators.attention((n, heads, t, head), (n, heads, t, head), (n, heads, t, head))
+    # in and out projections, and the two maps of the feed-forward part
+    weights = args[3].numel() + args[5].numel() + args[14].numel() + args[16].numel()
+    return int(n * t * weights + whole.macs)
+
+
+#: Operators that multiply and add, by their whole names, with their kind.
+COUNTED_BELOW: Mapping[str, tuple[str, Macs]] = MappingProxyType(
+    {
+        **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot", "_int_mm"), ("matmul", _first_two)),
+        **dict.fromkeys(("addmm", "baddbmm", "addmv", "addbmm"), ("matmul", _last_two)),
+        "_addmm_activation": ("matmul", _last_two),
+        "_scaled_mm": ("matmul", _first_two),
+        **dict.fromkeys(("_grouped_mm", "_scaled_grouped_mm"), ("matmul", _grouped)),
+        "convolution": ("conv", _convolution),
+        "_convolution": ("conv", _convolution),
+        "convolution_overrideable": ("conv", _convolution),
+        "mkldnn_convolution": ("conv", _plain_convolution),
+        "cudnn_convolution": ("conv", _plain_convolution),
+        "_slow_conv2d_forward": ("conv", _plain_convolution),
+        "slow_conv3d_forward": ("conv", _plain_convolution),
+        "deform_conv2d": ("conv", _deformable),
+        "_trilinear": ("bilinear", _trilinear),
+        "_scaled_dot_product_flash_attention": ("attention", _attention),
+        "_scaled_dot_product_flash_attention_for_cpu": ("attention", _attention),
+        "_scaled_dot_product_efficient_attention": ("attention", _attention),
+        "_scaled_dot_product_cudnn_attention": ("attention", _attention),
+        "_scaled_dot_product_fused_attention_overrideable": ("attention", _attention),
+        "_native_multi_head_attention": ("attention", _native_attention),
+        "_transformer_encoder_layer_fwd": ("attention", _native_encoder),
+        "mkldnn_rnn_layer": ("rnn", _mkldnn_rnn),
+        "_cudnn_rnn": ("rnn", _cudnn_rnn),
+    }
+)
+
+# How torch calls inside what users call otherwise.
+_SAME_AS = {
+    "native_batch_norm": "batch_norm",
+    "native_batch_norm_legit": "batch_norm",
+    "native_batch_norm_legit_no_training": "batch_norm",
+    "cudnn_batch_norm": "batch_norm",
+    "native_layer_norm": "layer_norm",
+    "native_group_norm": "group_norm",
+    "max_pool2d_with_indices": "max_pool2d",
+    "max_pool3d_with_indices": "max_pool3d",
+    "to_copy": "to",
+}
+# A fused step of a recurrent cell: its matrices were multiplied before it.
+_FUSED = {"thnn_fused_lstm_cell": "activation", "thnn_fused_gru_cell": "activation"}
+# What these give beside their result is kept for the way back, and not even made by every kernel.
+_STATISTICAL = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm"})
+_TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+
+
+_OWN_SPACES = ("aten", "prims", "torchvision", "quantized")
+
+
+class Deep(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Hands every dispatched operator to the watch."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.watch: Watch | None = watch
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run one operator and write it down."""
+        watch = self.watch
+        if watch is None or watch.busy or watch.paused:
+            return func(*args, **(kwargs or {}))
+        # Scripted code is seen from here alone: what is done about it is not the model's.
+        with DisableTorchFunction():
+            return _operator(self, watch, func, args, kwargs or {})
+
+
+class _Operator(NamedTuple):
+    """An operator by its names, and the user's rule for it; ``own`` says that it is torch's."""
+
+    space: str
+    name: str
+    operator: str
+    own: bool
+    rule: Rule | None
+
+    @classmethod
+    def of(cls, func: Any, rules: Mapping[Any, Rule]) -> _Operator:
+        """The operator that torch dispatched."""
+        space, _, name = func._schema.name.partition("::")
+        operator = operator_of(name)
+        operator = _SAME_AS.get(operator, operator)
+        rule = rules.get(f"{space}::{name}") or rules.get(operator)
+        return cls(space, name, operator, space in _OWN_SPACES, rule)
+
+    @property
+    def counted(self) -> tuple[str, Macs] | None:
+        """Its kind and multiply-adds; of another's operator, the name alone says nothing."""
+        return COUNTED_BELOW.get(self.name.rstrip("_")) if self.own else None
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to say of it as it is."""
+        listed = self.own and (self.operator in FREE or self.operator in VIEWS)
+        return listed or self.counted is not None or self.rule is not None
+
+    def __str__(self) -> str:
+        return f"{self.space}::{self.name}"
+
+
+def _operator(
+    deep: Deep, watch: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    named = _Operator.of(func, watch.rules)
+    if not named.known:
+        with deep:
+            out = func.decompose(*args, **kwargs)
+        if out is not NotImplemented:
+            return out
+
+    # what came from above may be shadows: the lines are about the tensors themselves
+    ins = tuple(map(watch.source, tensors((args, kwargs))))
+    worked_out = bool(ins) and all(id(x) in watch.worked_out for x in ins)
+    if not watch.real and not worked_out:
+        if named.name in NEEDS_VALUES or _depends(func, named.name, ins):
+            raise DataDependentError(str(named), watch.path)
+        args, kwargs = tree_map_only(Tensor, watch.meta, (args, dict(kwargs)))
+        kwargs = {**kwargs, "device": torch.device("meta")} if "device" in kwargs else kwargs
+    out = func(*args, **kwargs)
+    if worked_out and not watch.real:
+        watch.worked_out.update((id(x), x) for x in tensors(out))
+    elif watch.shadows:
+        out = tree_map_only(Tensor, watch.source, out)
+    _enter(watch, func, named, ins, Call(args, kwargs, out))
+    return out
+
+
+def _enter(watch: Watch, func: Any, named: _Operator, ins: tuple[Tensor, ...], call: Call) -> None:
+    operator, own = named.operator, named.own
+    outs = tuple(tensors(call.out))
+    kind, macs = "uncounted", 0
+    if named.rule is not None:
+        kind = named.rule.kind
+        macs = named.rule.macs(call) if named.rule.macs is not None else 0
+    elif named.counted is not None:
+        kind, price = named.counted
+        macs = price(call.args, call.out)
+        if price is _last_two:
+            # what is multiplied comes first, as it does everywhere
+            ins = (*ins[1:], *ins[:1])
+    elif (own and operator in VIEWS) or _renames(func):
+        if watch.gathered is None:
+            # inside one function, what is between its parts is nobody's tensor
+            watch.write(None, "", ins[:1], outs)
+        return
+    elif own and operator in FREE:
+        kind = FREE[operator]
+        if kind in _STATISTICAL:
+            outs = outs[:1]
+    elif operator in _FUSED:
+        kind = _FUSED[operator]
+    elif torch.Tag.pointwise in func.tags:
+        kind = "elementwise"
+    elif own and not outs:
+        return
+    if watch.gathered is not None:
+        watch.gathered.macs += macs
+        if kind == "uncounted":
+            watch.gathered.lost.append(str(named))
+        return
+    watch.write(kind, str(named) if kind == "uncounted" else operator, ins, outs, macs)
+
+
+def _depends(func: Any, name: str, ins: tuple[Tensor, ...]) -> bool:
+    """Whether the size of the result depends on values; an index does where it is a mask."""
+    if name in ("index", "_unsafe_index"):
+        return any(x.dtype in (torch.bool, torch.uint8) for x in ins[1:])
+    return any(tag in func.tags for tag in _TAGS)
+
+
+def _renames(func: Any) -> bool:
+    returns = func._schema.returns
+    return bool(returns) and all(
+        value.alias_info is not None and not value.alias_info.is_write for value in returns
+    )

@@ -1,0 +1,311 @@
+"""Judges of functions that multiply nothing: what comes out of them, and what they read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flopcount.counters import operators
+from flopcount.counters.operators import Sizes
+from flopcount.counters.trace.shape_rules import LIKE, NOTHING, Found, Judge, hashed
+
+
+def alike(kind: str, operator: str) -> Judge:
+    """A judge of functions whose result is as large as their first argument."""
+
+    def judge(input: Any, *options: Any, inplace: bool = False, **more: Any) -> Found | None:
+        if more and (more.get("dtype") is not None or more.get("out") is not None):
+            return None
+        if (options or more) and any(isinstance(x, Tensor) for x in (*options, *more.values())):
+            return None
+        dtype = input.dtype
+        if not dtype.is_floating_point:
+            return None
+        size = None if inplace is True else LIKE
+        return (kind, operator, (input,), size, dtype, 0, None, None, 0)
+
+    return judge
+
+
+def in_place(kind: str, operator: str) -> Judge:
+    """A judge of methods that write on their own tensor; what else they read goes in as well."""
+
+    def judge(input: Any, *others: Any, **more: Any) -> Found | None:
+        read = tuple(x for x in others if isinstance(x, Tensor))
+        return (kind, operator, (input, *read), None, None, 0, None, None, 0)
+
+    return judge
+
+
+def pairwise(kind: str, operator: str, many: str | None = None) -> Judge:
+    """A judge of functions of two operands, either of which may be a number.
+
+    ``many`` is the kind where both are tensors.
+    """
+
+    def judge(input: Any, other: Any = None, **more: Any) -> Found | None:
+        if more or other is None:
+            return None
+        if isinstance(other, Tensor):
+            if not isinstance(input, Tensor):
+                if not other.dtype.is_floating_point or isinstance(input, complex):
+                    return None
+                return (kind, operator, (other,), LIKE, other.dtype, 0, None, None, 0)
+            dtype, theirs = input.dtype, other.shape
+            size: Sizes = input.shape
+            if dtype is other.dtype and size == theirs:
+                size = LIKE
+            else:
+                dtype = torch.result_type(input, other)
+                size = operators.broadcast(size, theirs)
+            if not dtype.is_floating_point:
+                return None
+            return (many or kind, operator, (input, other), size, dtype, 0, None, None, 0)
+        dtype = input.dtype
+        if not dtype.is_floating_point or isinstance(other, complex):
+            return None
+        return (kind, operator, (input,), LIKE, dtype, 0, None, None, 0)
+
+    return judge
+
+
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *options: Any,
+    **more: Any,
+) -> Found | None:
+    """Judge ``batch_norm``."""
+    if weight is not None and weight.shape[0] != input.shape[1]:
+        return None
+    ends = ("batch_norm", "batch_norm", (input,), LIKE, input.dtype)
+    return (*ends, 0, weight, bias, 0)
+
+
+def instance_norm(
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    *options: Any,
+    **more: Any,
+) -> Found | None:
+    """Judge ``instance_norm``."""
+    ends = ("instance_norm", "instance_norm", (input,), input.shape, input.dtype)
+    return (*ends, 0, weight, bias, 0)
+
+
+def affine_norm(kind: str, operator: str) -> Judge:
+    """A judge of ``layer_norm``, ``group_norm`` and ``rms_norm``: sizes or groups, then weights."""
+
+    def judge(
+        input: Any, over: Any, weight: Any = None, bias: Any = None, *options: Any, **more: Any
+    ) -> Found | None:
+        if kind == "norm":
+            # the third of rms_norm is all it has
+            bias = None
+        if kind == "group_norm":
+            if input.shape[1] % over:
+                return None
+        elif tuple(over) != input.shape[-len(over) :]:
+            return None
+        ends = (kind, operator, (input,), input.shape, input.dtype)
+        return (*ends, 0, weight, bias, 0)
+
+    return judge
+
+
+def pool(kind: str, axes: int) -> Judge:
+    """A judge of maximum and average pooling."""
+    operator = f"{kind}{axes}d"
+
+    def judge(
+        input: Any,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> Found | None:
+        if return_indices or not axes < len(input.shape) < axes + 3:
+            return None
+        halves = zip(operators.each(kernel_size, axes), operators.each(padding, axes), strict=True)
+        if any(2 * p > k for k, p in halves):
+            return None
+        step = kernel_size if stride is None or stride == () else stride
+        options = map(hashed, (kernel_size, step, padding, dilation, ceil_mode, axes))
+        out, under = operators.pooled(input.shape, *options)
+        return (kind, operator, (input,), out, input.dtype, 0, None, None, under)
+
+    def average(
+        input: Any,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        *options: Any,
+        **more: Any,
+    ) -> Found | None:
+        return judge(input, kernel_size, stride, padding, 1, ceil_mode)
+
+    return judge if kind == "max_pool" else average
+
+
+def adaptive_avg_pool(axes: int) -> Judge:
+    """A judge of adaptive average pooling; to one position, it is global average pooling."""
+    operator = f"adaptive_avg_pool{axes}d"
+
+    def judge(input: Any, output_size: Any) -> Found | None:
+        sizes = (output_size,) * axes if isinstance(output_size, int) else tuple(output_size)
+        own = input.shape[-axes:]
+        sizes = tuple(s if wanted is None else wanted for s, wanted in zip(own, sizes, strict=True))
+        outer = input.shape[:-axes]
+        under = outer.numel()
+        for size, wanted in zip(own, sizes, strict=True):
+            ends = ((i * size // wanted, -(-(i + 1) * size // wanted)) for i in range(wanted))
+            under *= sum(end - start for start, end in ends)
+        kind = "global_avg_pool" if set(sizes) == {1} else "adaptive_avg_pool"
+        ends_at = (kind, operator, (input,), (*outer, *sizes), input.dtype)
+        return (*ends_at, 0, None, None, under)
+
+    return judge
+
+
+def hardtanh(
+    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Found | None:
+    """Judge ``hardtanh``, which is ReLU6 between 0 and 6."""
+    if not input.dtype.is_floating_point:
+        return None
+    kind = "relu6" if (min_val, max_val) == (0, 6) else "activation"
+    size = None if inplace else input.shape
+    return (kind, "hardtanh", (input,), size, input.dtype, *NOTHING)
+
+
+def softmax(operator: str) -> Judge:
+    """A judge of ``softmax`` and ``log_softmax``."""
+
+    def judge(input: Any, dim: Any = None, _stacklevel: Any = 3, dtype: Any = None) -> Found | None:
+        if isinstance(_stacklevel, torch.dtype):
+            dtype = _stacklevel
+        kind = dtype if dtype is not None else input.dtype
+        rank = len(input.shape)
+        if not kind.is_floating_point or not (dim is None or -rank <= dim < max(rank, 1)):
+            return None
+        return ("softmax", operator, (input,), input.shape, kind, 0, None, None, 0)
+
+    return judge
+
+
+def reduction(operator: str) -> Judge:
+    """A judge of reductions such as ``mean`` and ``sum``."""
+
+    def judge(
+        input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, **more: Any
+    ) -> Found | None:
+        kind = input.dtype if dtype is None else dtype
+        if more or not kind.is_floating_point or not isinstance(keepdim, bool):
+            return None
+        dims = tuple(dim) if isinstance(dim, list) else dim
+        if dims is not None and not isinstance(dims, (int, tuple)):
+            return None
+        out = operators.reduced(input.shape, dims, keepdim)
+        return ("reduce", operator, (input,), out, kind, 0, None, None, 0)
+
+    return judge
+
+
+def concat(tensors: Any, dim: Any = 0, **more: Any) -> Found | None:
+    """Judge ``cat``."""
+    tensors = tuple(tensors)
+    dtype = tensors[0].dtype
+    if more or not isinstance(dim, int) or any(x.dtype is not dtype for x in tensors):
+        return None
+    if not dtype.is_floating_point:
+        return None
+    out = operators.concatenated(tuple(x.shape for x in tensors), dim)
+    return ("concat", "cat", tensors, out, dtype, 0, None, None, 0)
+
+
+def stack(tensors: Any, dim: int = 0, **more: Any) -> Found | None:
+    """Judge ``stack``."""
+    tensors = tuple(tensors)
+    first = tensors[0]
+    if more or not first.dtype.is_floating_point:
+        return None
+    if any(x.shape != first.shape or x.dtype is not first.dtype for x in tensors):
+        return None
+    at = dim % (first.dim() + 1)
+    out = (*first.shape[:at], len(tensors), *first.shape[at:])
+    return ("concat", "stack", tensors, out, first.dtype, 0, None, None, 0)
+
+
+def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Found | None:
+    """Judge ``pad``."""
+    if not input.dtype.is_floating_point:
+        return None
+    out = operators.padded(input.shape, tuple(pad))
+    return ("pad", "pad", (input,), out, input.dtype, 0, None, None, 0)
+
+
+def roll(input: Any, shifts: Any, dims: Any = None) -> Found | None:
+    """Judge ``roll``."""
+    if not input.dtype.is_floating_point:
+        return None
+    return ("index", "roll", (input,), input.shape, input.dtype, 0, None, None, 0)
+
+
+def embedding(input: Any, weight: Any, *options: Any, **more: Any) -> Found | None:
+    """Judge ``embedding``."""
+    if input.dtype.is_floating_point:
+        return None
+    out = (*input.shape, weight.shape[1])
+    return ("embedding", "embedding", (input,), out, weight.dtype, 0, weight, None, 0)
+
+
+_BY_MODE = {
+    "linear": "upsample_linear1d",
+    "bilinear": "upsample_bilinear2d",
+    "bicubic": "upsample_bicubic2d",
+    "trilinear": "upsample_trilinear3d",
+}
+
+
+_AXES = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
+
+
+def interpolate(
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: Any = None,
+    recompute_scale_factor: Any = None,
+    antialias: bool = False,
+) -> Found | None:
+    """Judge ``interpolate``."""
+    axes = input.dim() - 2
+    if axes < 1 or not input.dtype.is_floating_point or isinstance(size, Tensor):
+        return None
+    if size is not None:
+        sizes = (size,) * axes if isinstance(size, int) else tuple(size)
+        if not all(type(s) is int for s in sizes):
+            return None
+    elif isinstance(scale_factor, (int, float)):
+        sizes = tuple(int(s * scale_factor) for s in input.shape[2:])
+    else:
+        pairs = zip(input.shape[2:], scale_factor, strict=True)
+        sizes = tuple(int(s * float(factor)) for s, factor in pairs)
+    if len(sizes) != axes or _AXES.get(mode, axes) != axes or min(sizes) < 1:
+        return None
+    out = (*input.shape[:2], *sizes)
+    name = f"upsample_{mode.replace('-', '_')}"
+    operator = f"{name}{axes}d" if mode.startswith("nearest") else _BY_MODE.get(mode, name)
+    return ("interpolate", operator, (input,), out, input.dtype, *NOTHING)
