@@ -25,9 +25,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import flopcount
 import shufflenet
-from flopcount import analytic
 from flopcount.conventions import convention
 from flopcount.integers import lift
+from flopcount.layers import cost
 from shufflenet import build, load, network, solve
 from shufflenet.placing import Frame
 from shufflenet.sweep import prices
@@ -106,7 +106,7 @@ def fold(report: Report) -> None:
     for name, memory in (("analytic fold", False), ("analytic fold with peak memory", True)):
 
         def folded(memory: bool = memory) -> None:
-            analytic.count(net.tree, net.input, memory=memory)
+            cost.count(net.tree, net.input, memory=memory)
 
         ours, theirs, ratio = paired(folded, counted, ROUNDS)
         report.line(

@@ -12,10 +12,10 @@ from functools import cache
 from math import ceil
 from typing import assert_never
 
-from flopcount import analytic
 from flopcount.conventions import price
 from flopcount.entries import Shape
 from flopcount.layers import Conv, constraints, leaves
+from flopcount.layers import cost as layer_cost
 from shufflenet.claims import Claim, Subject
 from shufflenet.hypotheses import BASELINE, Counted, Hypothesis, hypotheses
 from shufflenet.network import Network, network
@@ -324,7 +324,7 @@ def _pointwise_share(subject: Subject) -> Fraction:
     for rule in (*required, *(rule for _, rule in constraints(tree, image, ""))):
         if not rule.holds():
             raise SpecError(f"unit {chosen.name}, width {subject.width}: {rule}")
-    tally = analytic.count(tree, image, memory=False)
+    tally = layer_cost.count(tree, image, memory=False)
     wanted = [path for path, leaf in leaves(tree) if isinstance(leaf, Conv) and leaf.kernel == 1]
     pointwise = price(tally.under(wanted), "shufflenet-paper")
     return Fraction(100 * int(pointwise), int(price(tally, "shufflenet-paper")))

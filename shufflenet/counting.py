@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, assert_never
 
-from flopcount import analytic
 from flopcount.entries import Shape
+from flopcount.layers import cost
 from flopcount.tally import Tally
 from shufflenet.error_lines import reason
 from shufflenet.network import network
@@ -105,7 +105,7 @@ def _spec(target: SpecTarget, inputs: tuple[Input, ...]) -> Counted:
         unit=frame.unit,
         cardinality=frame.cardinality,
     )
-    tally = analytic.count(again.tree, Shape(*sizes))
+    tally = cost.count(again.tree, Shape(*sizes))
     return Counted(target.name, "spec", tally, inputs)
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flopcount import analytic
 from flopcount.conventions import price
 from flopcount.entries import Shape
 from flopcount.integers import Count, exact, lift
+from flopcount.layers import cost as layer_cost
 from shufflenet.units import Place, Unit, UnitError, made
 
 
@@ -45,7 +45,7 @@ def derive(unit: Unit) -> Any:
     place = Place(lift(c), lift(c), lift(m), 1, lift(groups))
     try:
         layer = made(unit, place)
-        tally = analytic.count(layer, Shape(1, lift(c), lift(h), lift(w)), memory=False)
+        tally = layer_cost.count(layer, Shape(1, lift(c), lift(h), lift(w)), memory=False)
     except (TypeError, UnitError) as error:
         raise UnitError(f"unit {unit.name} has no formula: {error}") from error
     cost: Any = price(tally, "macs")

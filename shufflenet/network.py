@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-from flopcount import analytic
 from flopcount.entries import Shape
-from flopcount.layers import Chain, Layer, depth
+from flopcount.layers import Chain, Layer, cost, depth
 from flopcount.tally import Tally
 from shufflenet.placing import CARDINALITY, Frame, Placed, stage_rows, stem_row, walk
 from shufflenet.quantities import (
@@ -84,7 +83,7 @@ class Network(NamedTuple):
 
     def tally(self, *, memory: bool = True) -> Tally:
         """The analytical cost, leaf by leaf. Raises FigureTooLargeError past 2**63 - 1."""
-        return analytic.count(self.tree, self.input, memory=memory)
+        return cost.count(self.tree, self.input, memory=memory)
 
 
 def network(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from flopcount.entries import Shape
 from flopcount.integers import Count
 from flopcount.layers import Layer, below, constraints, output
-from flopcount.rules import Equal, Rule
+from flopcount.layers.rules import Equal, Rule
 from shufflenet.spec import Row, Spec, SpecError
 from shufflenet.units import Place, Unit, UnitError, made, stage_unit, unit
 

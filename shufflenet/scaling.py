@@ -13,7 +13,7 @@ from decimal import Decimal
 from math import ceil, lcm
 from typing import NamedTuple
 
-from flopcount.rules import Divides, Rule
+from flopcount.layers.rules import Divides, Rule
 from shufflenet.placing import Frame, Placed, distinct, stage_rows, stem_row, variable_rows, walk
 from shufflenet.quantities import MAX_WIDTH, QuantityError, check_width, in_proportion
 from shufflenet.spec import Row, SpecError

@@ -15,10 +15,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flopcount import analytic
 from flopcount.conventions import Convention, price
 from flopcount.integers import MAX, Count, FigureTooLargeError, lift
-from flopcount.rules import Divides, Rule
+from flopcount.layers import cost as layer_cost
+from flopcount.layers.rules import Divides, Rule
 from shufflenet.placing import Frame, Placed, distinct, stage_rows, stem_row, walk
 from shufflenet.quantities import MAX_WIDTH
 
@@ -188,7 +188,7 @@ def prices(frame: Frame, widths: dict[str, Count], chosen: Convention) -> Column
     last: Placed | None = None
     for placed in walk(frame, widths):
         if last is None or placed.layer is not last.layer:
-            cost = price(analytic.count(placed.layer, placed.before, memory=False), chosen)
+            cost = price(layer_cost.count(placed.layer, placed.before, memory=False), chosen)
         if int(result.max()) + int(np.max(cost)) > MAX:
             raise FigureTooLargeError
         result += cost

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from torch import nn
 
 import shufflenet
-from flopcount import analytic
 from flopcount.counters import hooks, trace
-from flopcount.layers import Branches, Chain, Conv, Layer, Norm
+from flopcount.layers import Branches, Chain, Conv, Layer, Norm, cost
 from flopcount.tally import Tally
 from shufflenet.builder import build
 from shufflenet.confirmation import compare, torch_flops
@@ -52,7 +51,7 @@ def without_norms(layer: Layer) -> Layer:
 
 
 def claimed(net: Network) -> Tally:
-    return analytic.count(without_norms(net.tree), net.input, memory=False)
+    return cost.count(without_norms(net.tree), net.input, memory=False)
 
 
 def norms(module: nn.Module) -> list[str]:

@@ -7,11 +7,10 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flopcount import analytic
 from flopcount.conventions import price
 from flopcount.entries import Shape
 from flopcount.integers import lift
-from flopcount.layers import Layer, Shuffle
+from flopcount.layers import Layer, Shuffle, cost
 from shufflenet.formulas import (
     derive,
     formula,
@@ -73,7 +72,7 @@ times = st.integers(1, 40)
 def folded(name: str, h: int, w: int, c: int, m: int, g: int) -> int:
     """The cost that the fold finds over whole numbers, all layers with weights."""
     layer = made(UNITS[name], Place(c, c, m, 1, g))
-    return price(analytic.count(layer, Shape(1, c, h, w), memory=False), "macs")
+    return price(cost.count(layer, Shape(1, c, h, w), memory=False), "macs")
 
 
 @given(h=sides, w=sides, g=groups, a=times, b=times)

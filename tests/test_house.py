@@ -43,21 +43,21 @@ class Import(NamedTuple):
 # Who must not import what. A room stands for itself and for all that is in it.
 NEVER = {
     "flopcount": ["shufflenet"],
-    "flopcount.analytic": ["flopcount.counters.hooks", "flopcount.counters.trace"],
+    "flopcount.layers.cost": ["flopcount.counters.hooks", "flopcount.counters.trace"],
     "flopcount.counters.hooks": [
-        "flopcount.analytic",
+        "flopcount.layers.cost",
         "flopcount.counters.trace",
         "flopcount.layers",
         "flopcount.counters.operators",
     ],
-    "flopcount.counters.trace": ["flopcount.analytic", "flopcount.counters.hooks"],
+    "flopcount.counters.trace": ["flopcount.layers.cost", "flopcount.counters.hooks"],
     "flopcount.counters.onnx": [
-        "flopcount.analytic",
+        "flopcount.layers.cost",
         "flopcount.counters.hooks",
         "flopcount.counters.trace",
     ],
     "flopcount.tally": ["flopcount.conventions"],
-    "shufflenet.builder": ["flopcount.analytic"],
+    "shufflenet.builder": ["flopcount.layers.cost"],
 }
 MADE_OF_TORCH = [
     "flopcount.counters.hooks",
@@ -151,7 +151,7 @@ LATE = {
 }
 # From the ground up: a room imports none of a later floor.
 FLOORS = [
-    ["flopcount.tally", "flopcount.integers", "flopcount.rules", "flopcount.toml_reader"],
+    ["flopcount.tally", "flopcount.integers", "flopcount.layers.rules", "flopcount.toml_reader"],
     [
         "flopcount.conventions.convention",
         "flopcount.conventions.tools",
@@ -160,7 +160,7 @@ FLOORS = [
         "flopcount.layers",
     ],
     [
-        "flopcount.analytic",
+        "flopcount.layers.cost",
         "flopcount.counters.hooks",
         "flopcount.counters.trace",
         "flopcount.counters.onnx",
@@ -328,7 +328,7 @@ def _forbidden(item: Import) -> bool:
     never = [what for room, whats in NEVER.items() if within(item.room, room) for what in whats]
     if any(within(item.target, what) for what in never):
         return True
-    if item.room == "flopcount.analytic" and within(item.target, "shufflenet.builder"):
+    if item.room == "flopcount.layers.cost" and within(item.target, "shufflenet.builder"):
         return True
     for what, rooms in ONLY.items():
         if within(item.target, what) and not any(within(item.room, room) for room in rooms):
@@ -356,16 +356,16 @@ PLANTED = {
     "flopcount knows no architecture": ("flopcount.layers", "import shufflenet.units"),
     "flopcount, late": ("flopcount.layers", "def f():\n    from shufflenet import units"),
     "flopcount, by its name": ("flopcount", "import_module('shufflenet.units')"),
-    "analytic, hooks": ("flopcount.analytic", "from flopcount.counters.hooks import count"),
-    "analytic, trace": ("flopcount.analytic", "from flopcount import trace"),
-    "hooks, analytic": ("flopcount.counters.hooks", "def f():\n    import flopcount.analytic"),
+    "analytic, hooks": ("flopcount.layers.cost", "from flopcount.counters.hooks import count"),
+    "analytic, trace": ("flopcount.layers.cost", "from flopcount import trace"),
+    "hooks, analytic": ("flopcount.counters.hooks", "def f():\n    import flopcount.layers.cost"),
     "hooks, layers": ("flopcount.counters.hooks", "from flopcount.layers import Conv"),
     "hooks, relative": ("flopcount.counters.hooks", "from .layers import Conv"),
     "hooks, operators": ("flopcount.counters.hooks", "from . import operators"),
     "trace, hooks": ("flopcount.counters.trace", "from flopcount import hooks"),
     "tally, conventions": ("flopcount.tally", "from flopcount.conventions import price"),
-    "builder, analytic": ("shufflenet.builder", "from flopcount.analytic import count"),
-    "analytic, builder": ("flopcount.analytic", "import shufflenet.builder"),
+    "builder, analytic": ("shufflenet.builder", "from flopcount.layers.cost import count"),
+    "analytic, builder": ("flopcount.layers.cost", "import shufflenet.builder"),
     "the command": ("shufflenet.network", "def f():\n    from shufflenet.cli import main"),
     "click": ("shufflenet.tables", "import click"),
     "click, for types": (
@@ -453,7 +453,7 @@ def reach(room: str, found: tuple[Import, ...]) -> set[str]:
 
 
 def test_no_formula_can_reach_the_hooks_however_indirectly():
-    formulas = {"flopcount.layers", "flopcount.analytic", "flopcount.counters.operators"}
+    formulas = {"flopcount.layers", "flopcount.layers.cost", "flopcount.counters.operators"}
     assert reach("flopcount.counters.hooks", house()) & formulas == set()
     assert "flopcount.tally" in reach("flopcount.counters.hooks", house())
     planted = (*house(), *imports("import flopcount.layers", "flopcount.tally"))

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopcount import analytic
 from flopcount.entries import Shape
 from flopcount.integers import lift
 from flopcount.layers import Chain, Conv, Norm, Shuffle
+from flopcount.layers import cost as layer_cost
 from shufflenet import QuantityError, load, network
 from shufflenet.cli.latency import latency
 from shufflenet.design.optimum import optimise
@@ -93,8 +93,8 @@ def test_a_column_of_widths_gives_what_each_width_gives(groups: int):
     shape = Shape(1, 24 * groups, 28, 28)
     column = lift(np.array(widths, np.int64))
     whole = tree(column)
-    found = MODEL.network(whole, analytic.count(whole, shape, memory=False))
-    each = [MODEL.network(tree(c), analytic.count(tree(c), shape, memory=False)) for c in widths]
+    found = MODEL.network(whole, layer_cost.count(whole, shape, memory=False))
+    each = [MODEL.network(tree(c), layer_cost.count(tree(c), shape, memory=False)) for c in widths]
     assert np.asarray(found).tolist() == each
 
 

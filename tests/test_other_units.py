@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from flopcount import analytic
 from flopcount.entries import Shape
 from flopcount.layers import (
     Act,
@@ -27,6 +26,7 @@ from flopcount.layers import (
     Shuffle,
     Slice,
     constraints,
+    cost,
     leaves,
 )
 from shufflenet import SpecError, load, network
@@ -51,7 +51,7 @@ def kinds(name: str, at: Place) -> list[Leaf]:
 
 
 def macs(name: str, at: Place, h: int, w: int) -> int:
-    return analytic.count(made(UNITS[name], at), Shape(1, at.c_in, h, w)).macs
+    return cost.count(made(UNITS[name], at), Shape(1, at.c_in, h, w)).macs
 
 
 def broken(name: str, at: Place, h: int = 8, w: int = 8) -> list[str]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from flopcount import analytic
 from flopcount.conventions import price
 from flopcount.entries import Shape
+from flopcount.layers import cost as layer_cost
 from shufflenet import Network, load, network
 from shufflenet.quantities import as_printed, rounded_half_up
 from shufflenet.units import UNITS, Place, made
@@ -112,7 +112,7 @@ def test_table_1_keeps_about_140_mflops_while_widths_grow_with_the_groups() -> N
 
 def test_pointwise_convolutions_are_93_4_percent_of_a_resnext_unit() -> None:
     tree = made(UNITS["resnext"], Place(256, 256, 128, 1, 32))
-    tally = analytic.count(tree, Shape(1, 256, 1, 1), memory=False)
+    tally = layer_cost.count(tree, Shape(1, 256, 1, 1), memory=False)
     body = "residual.body"
     pointwise = price(tally.under([f"{body}.compress", f"{body}.expand"]), PAPER)
     assert pointwise == 65_536 == 2 * 256 * 128

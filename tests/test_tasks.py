@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from flopcount import analytic
 from flopcount.entries import Shape
 from flopcount.layers import (
     Act,
@@ -16,6 +15,7 @@ from flopcount.layers import (
     Norm,
     Pool,
     Shuffle,
+    cost,
     leaves,
 )
 from shufflenet.network import network
@@ -29,7 +29,7 @@ from shufflenet.timing import tasks  # noqa: E402
 
 
 def tasks_by_path(tree: Layer, shape: Shape) -> dict[str, Task]:
-    found = places(tree, analytic.count(tree, shape, memory=False))
+    found = places(tree, cost.count(tree, shape, memory=False))
     own = tasks.tasks_of(tree, shape, found)
     return {place.entry.path: task for place, task in zip(found, own, strict=True)}
 

@@ -13,11 +13,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flopcount import analytic
 from flopcount.conventions import Convention, price
 from flopcount.entries import Shape
 from flopcount.integers import FigureTooLargeError, MixedWidthsError, lift
-from flopcount.layers import depth
+from flopcount.layers import cost, depth
 from shufflenet.design.parts import Column, Part
 from shufflenet.placing import Frame, Placed, distinct, follow, stage_rows
 from shufflenet.quantities import QuantityError
@@ -44,7 +43,7 @@ def joined(name: str, one: Any, other: Any) -> Any:
 
 def figured(placed: Placed, names: Names) -> dict[str, Any]:
     """The figures of one unit where it stands, for each candidate of a column."""
-    tally = analytic.count(placed.layer, placed.before, memory="memory" in names)
+    tally = cost.count(placed.layer, placed.before, memory="memory" in names)
     found: dict[str, Any] = {}
     for name, how in names.items():
         if isinstance(how, Model):

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from flopcount import analytic
 from flopcount.entries import Shape
 from flopcount.layers import Layer
+from flopcount.layers import cost as layer_cost
 from shufflenet.targets import seeded
 from shufflenet.timing.layer_records import LayerRecord, LayerTime
 from shufflenet.timing.leaves import Check, Cost, Leaf, Leaves, Totals
@@ -57,7 +57,7 @@ def tree_leaves(tree: Layer, shape: Shape, name: str, seed: int = 0) -> Leaves:
     """
     from shufflenet.timing.tasks import calls_of, tasks_of, whole_call
 
-    tally = analytic.count(tree, shape, memory=False)
+    tally = layer_cost.count(tree, shape, memory=False)
     own = places(tree, tally)
     tasks = tasks_of(tree, shape, own)
     alone = tuple(dict.fromkeys(tasks))

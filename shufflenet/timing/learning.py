@@ -7,9 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from flopcount import analytic
 from flopcount.entries import Entry, Shape
-from flopcount.layers import Branches, Layer, joined
+from flopcount.layers import Branches, Layer, cost, joined
 from shufflenet.timing.eager_layers import inference
 from shufflenet.timing.fitting import Example, fit, scaled
 from shufflenet.timing.latency import Check, Model
@@ -144,14 +143,14 @@ def place_of(work: Work) -> Place:
     """A work with the facts of its cost, standing nowhere."""
     doer = work.doer
     if not isinstance(doer, str):
-        return Place(analytic.count(doer, work.inputs[0], memory=False).entries[0], work)
+        return Place(cost.count(doer, work.inputs[0], memory=False).entries[0], work)
     out = joined(Branches((), doer), list(work.inputs))
     ran = "mul" if doer == "mul" else ""
     return Place(Entry("", doer, work.inputs, (out,), operator=ran), work)
 
 
 def _prediction(model: Model, one: Held) -> int:
-    return int(model.network(one.tree, analytic.count(one.tree, one.shape, memory=False)))
+    return int(model.network(one.tree, cost.count(one.tree, one.shape, memory=False)))
 
 
 def _checked(

@@ -17,7 +17,7 @@ from flopcount.layers import (
     Shuffle,
     Slice,
 )
-from flopcount.rules import Divides, Rule
+from flopcount.layers.rules import Divides, Rule
 from shufflenet.units.place import Named, Place, activated, conv_norm, projected
 
 

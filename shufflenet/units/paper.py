@@ -7,7 +7,7 @@ one, which is not after a depthwise convolution (Source: Sec. 3.2, Fig. 2).
 from __future__ import annotations
 
 from flopcount.layers import Branches, Chain, Conv, Identity, Layer, Pool, Shuffle
-from flopcount.rules import AtLeast, Divides
+from flopcount.layers.rules import AtLeast, Divides
 from shufflenet.units.place import Place, after, conv_norm, projected, residual
 
 

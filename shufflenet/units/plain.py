@@ -18,7 +18,7 @@ from flopcount.layers import (
     LocalNorm,
     Pool,
 )
-from flopcount.rules import Divides
+from flopcount.layers.rules import Divides
 from shufflenet.units.place import Named, Place, activated, conv_norm, crelu
 
 

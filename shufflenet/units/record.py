@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from flopcount.integers import Count, exact, largest
 from flopcount.layers import Layer
-from flopcount.rules import AtLeast, Divides, Rule
+from flopcount.layers.rules import AtLeast, Divides, Rule
 from shufflenet.spec import Option, Row
 from shufflenet.units.place import Place, UnitError
 

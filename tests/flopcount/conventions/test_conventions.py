@@ -14,7 +14,6 @@ from flopcount import (
     price,
     price_by_kind,
 )
-from flopcount.analytic import count
 from flopcount.conventions import (
     PartOfSampleError,
     UnknownConventionError,
@@ -25,6 +24,7 @@ from flopcount.conventions import (
 from flopcount.conventions.convention import KINDS
 from flopcount.integers import lift
 from flopcount.layers import Act, Chain, Conv, Flatten, GlobalPool, Linear, Norm, Pool
+from flopcount.layers.cost import count
 from shufflenet import load, network
 from tests.cases import CASES, trees
 

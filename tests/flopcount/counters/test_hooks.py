@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from flopcount import Shape, analytic, price
+from flopcount import Shape, price
 from flopcount.counters.hooks import UncountedError, count
+from flopcount.layers import cost
 from shufflenet.builder import build
 from tests.cases import BROKEN, CASES, trees
 
@@ -147,7 +148,7 @@ def test_a_living_tree_has_the_entries_of_the_fold(tree):
     layer, shape, _ = tree
     counted = count(build(layer, device="meta"), shape=tuple(shape), strict=True)
     facts = [entry[:7] for entry in counted.entries]
-    assert facts == [entry[:7] for entry in analytic.count(layer, shape).entries]
+    assert facts == [entry[:7] for entry in cost.count(layer, shape).entries]
 
 
 @pytest.mark.parametrize(

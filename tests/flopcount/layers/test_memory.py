@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 
 from flopcount import Shape
-from flopcount.analytic import count, peak_activations
 from flopcount.integers import lift
 from flopcount.layers import (
     Act,
@@ -29,6 +28,7 @@ from flopcount.layers import (
     Shuffle,
     Slice,
 )
+from flopcount.layers.cost import count, peak_activations
 from tests.cases import Sizes, bodies, slid, trees
 
 

@@ -27,7 +27,7 @@ from flopcount.layers import (
     leaves,
     output,
 )
-from flopcount.rules import AtLeast, Divides, Equal
+from flopcount.layers.rules import AtLeast, Divides, Equal
 from tests.cases import BROKEN, CASES, slid, trees
 
 

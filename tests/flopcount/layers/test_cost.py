@@ -9,7 +9,6 @@ import sympy
 from hypothesis import given, settings
 
 from flopcount import FigureTooLargeError, Shape
-from flopcount.analytic import count
 from flopcount.integers import lift
 from flopcount.layers import (
     Act,
@@ -27,6 +26,7 @@ from flopcount.layers import (
     Shuffle,
     leaves,
 )
+from flopcount.layers.cost import count
 from tests.cases import CASES, bodies, slid, trees, widened
 
 FACTORS = (1, 2, 3, 7)

@@ -10,7 +10,7 @@ from typing import NamedTuple, assert_never
 
 from flopcount.entries import Entry, Shape
 from flopcount.integers import Count, covered, exact, largest, product, spread, total
-from flopcount.layers import (
+from flopcount.layers.tree import (
     Act,
     AdaptivePool,
     Branches,

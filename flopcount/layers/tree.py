@@ -1,7 +1,7 @@
 """The closed union of layer kinds, and the arithmetic of their shapes.
 
 A layer tree is plain data: frozen dataclasses, leaves and two ways to compose them. It has no
-opinion on what a layer costs (`flopcount.analytic`) or how it runs (the builder); it knows what
+opinion on what a layer costs (`flopcount.layers.cost`) or how it runs (the builder); it knows what
 shape comes out, and which rules make it legal.
 """
 
@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, assert_never
 
 from flopcount.entries import Shape
 from flopcount.integers import Count, product, sites, total
-from flopcount.rules import AtLeast, Divides, Equal, Rule
+from flopcount.layers.rules import AtLeast, Divides, Equal, Rule
 
 
 @dataclass(frozen=True, slots=True)
