@@ -29,7 +29,7 @@ from flopcount.conventions import convention
 from flopcount.integers import lift
 from flopcount.layers import cost
 from shufflenet import build, load, network, solve
-from shufflenet.placing import Frame
+from shufflenet.arch.layout import Frame
 from shufflenet.sweep import prices
 
 ROUNDS = 21

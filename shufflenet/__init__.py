@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from shufflenet._version import __version__
-from shufflenet.network import Network, network
-from shufflenet.quantities import QuantityError
-from shufflenet.reader import load
-from shufflenet.scaling import NothingLegalError
-from shufflenet.spec import Row, Spec, SpecError
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.scaling import NothingLegalError
+from shufflenet.arch.spec import Row, Spec, SpecError
+from shufflenet.arch.spec_reader import load
 
 if TYPE_CHECKING:
     from shufflenet.auditing import audit as audit

@@ -11,11 +11,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias, assert_never
 
+from shufflenet.arch.spec import SpecError
 from shufflenet.candidates import figure, refusal
 from shufflenet.claims import DERIVED, REPORTED, Claim, ClaimError, Says, Sheet
 from shufflenet.hypotheses import BASELINE, Digits, Hypothesis, hypotheses
 from shufflenet.reasons import bare, costs_printed, remarks, why
-from shufflenet.spec import SpecError
 from shufflenet.units import UnitError
 
 #: ``exact``: to the printed digits under the baseline; ``under``: under a named hypothesis;

@@ -36,6 +36,8 @@ from flopcount.layers import (
     below,
 )
 from shufflenet import folded
+from shufflenet.arch.network import Network
+from shufflenet.arch.spec import SpecError
 from shufflenet.modules import (
     Add,
     Built,
@@ -46,8 +48,6 @@ from shufflenet.modules import (
     Negation,
     Parallel,
 )
-from shufflenet.network import Network
-from shufflenet.spec import SpecError
 
 
 class BuildError(SpecError):

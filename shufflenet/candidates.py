@@ -16,14 +16,14 @@ from flopcount.conventions import price
 from flopcount.entries import Shape
 from flopcount.layers import Conv, constraints, leaves
 from flopcount.layers import cost as layer_cost
+from shufflenet.arch.layout import Frame, stage_rows, stem_row
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.quantities import MAX_WIDTH, in_proportion
+from shufflenet.arch.scaling import NothingLegalError, first_broken
+from shufflenet.arch.spec import Spec, SpecError
+from shufflenet.arch.spec_reader import load
 from shufflenet.claims import Claim, Subject
 from shufflenet.hypotheses import BASELINE, Counted, Hypothesis, hypotheses
-from shufflenet.network import Network, network
-from shufflenet.placing import Frame, stage_rows, stem_row
-from shufflenet.quantities import MAX_WIDTH, in_proportion
-from shufflenet.reader import load
-from shufflenet.scaling import NothingLegalError, first_broken
-from shufflenet.spec import Spec, SpecError
 from shufflenet.units import Place, made, stage_unit
 
 _MILLION = 1_000_000

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple, cast
 
 from flopcount import toml_reader
 from flopcount.toml_reader import TomlError, shown
-from shufflenet.claims import DERIVED, Claim, ClaimError, Says, Sheet, Subject
-from shufflenet.quantities import (
+from shufflenet.arch.quantities import (
     QuantityError,
     check_groups,
     check_width,
@@ -23,7 +22,8 @@ from shufflenet.quantities import (
     read_scale,
     read_size,
 )
-from shufflenet.reader import bundled, folder
+from shufflenet.arch.spec_reader import bundled, folder
+from shufflenet.claims import DERIVED, Claim, ClaimError, Says, Sheet, Subject
 
 _SHEET_KEYS = ("table", "title", "source", "stub", "claims")
 _CLAIM_KEYS = (

@@ -12,8 +12,8 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-from shufflenet.placing import CARDINALITY
-from shufflenet.spec import SpecError
+from shufflenet.arch.layout import CARDINALITY
+from shufflenet.arch.spec import SpecError
 
 Says: TypeAlias = Literal[
     "complexity",

@@ -19,9 +19,9 @@ from flopcount.counters import hooks, trace
 from flopcount.entries import VIEWS, Entry, Shape
 from flopcount.layers import constraints
 from flopcount.tally import Tally
+from shufflenet.arch.formulas import derive
+from shufflenet.arch.network import Network
 from shufflenet.builder import build
-from shufflenet.formulas import derive
-from shufflenet.network import Network
 from shufflenet.units import Place, Unit, UnitError, made
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, assert_ne
 from flopcount.entries import Shape
 from flopcount.layers import cost
 from flopcount.tally import Tally
+from shufflenet.arch.network import network
+from shufflenet.arch.quantities import Input
 from shufflenet.error_lines import reason
-from shufflenet.network import network
-from shufflenet.quantities import Input
 from shufflenet.targets import (
     ModuleTarget,
     OnnxTarget,

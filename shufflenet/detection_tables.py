@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flopcount.report import Cell, Table
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.spec_reader import load
 from shufflenet.claims import Claim, Sheet
-from shufflenet.network import Network, network
-from shufflenet.reader import load
 from shufflenet.tables import scale_title
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from flopcount.conventions import Convention, price
 from flopcount.layers import Conv, leaves
 from flopcount.tally import Tally
-from shufflenet.network import Network
-from shufflenet.quantities import rounded_half_up
-from shufflenet.scaling import Rounded, shown
+from shufflenet.arch.network import Network
+from shufflenet.arch.quantities import rounded_half_up
+from shufflenet.arch.scaling import Rounded, shown
 
 
 class Priced(NamedTuple):

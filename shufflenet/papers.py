@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, assert_never
 
 from flopcount.conventions import convention
 from flopcount.report import Cell, Table
+from shufflenet.arch.network import network
+from shufflenet.arch.spec_reader import load
 from shufflenet.audit_tables import (
     VERDICTS,
     finding_json,
@@ -18,8 +20,6 @@ from shufflenet.audit_tables import (
 from shufflenet.auditing import Audit, Finding, audit, costs_beside
 from shufflenet.claims import REPORTED, Claim, ClaimError, Sheet
 from shufflenet.figures import priced
-from shufflenet.network import network
-from shufflenet.reader import load
 from shufflenet.tables import table_one
 
 # Where the paper prints nothing.

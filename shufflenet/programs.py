@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
+from shufflenet.arch.quantities import Input
 from shufflenet.error_lines import reason
-from shufflenet.quantities import Input
 
 # torch's own switch: tensors are read, and any other pickled object is refused.
 _SWITCH = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"

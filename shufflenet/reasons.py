@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from shufflenet.arch.scaling import shown
 from shufflenet.candidates import network_under
 from shufflenet.claims import DERIVED, MEANINGS, Claim, Subject
 from shufflenet.hypotheses import Hypothesis
-from shufflenet.scaling import shown
 
 _ROW = "one figure is printed for the whole row"
 _UNPRINTED = "its widths are not printed"

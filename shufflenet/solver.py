@@ -11,9 +11,9 @@ import numpy as np
 from flopcount.conventions import Convention, price
 from flopcount.conventions import convention as named
 from flopcount.integers import MAX, MixedWidthsError
-from shufflenet.network import Network, assemble
-from shufflenet.placing import CARDINALITY, Frame, stage_rows, stem_row
-from shufflenet.quantities import (
+from shufflenet.arch.layout import CARDINALITY, Frame, stage_rows, stem_row
+from shufflenet.arch.network import Network, assemble
+from shufflenet.arch.quantities import (
     MAX_WIDTH,
     QuantityError,
     check_groups,
@@ -21,8 +21,8 @@ from shufflenet.quantities import (
     check_width,
     in_proportion,
 )
-from shufflenet.scaling import NothingLegalError, first_broken
-from shufflenet.spec import Spec, SpecError
+from shufflenet.arch.scaling import NothingLegalError, first_broken
+from shufflenet.arch.spec import Spec, SpecError
 from shufflenet.sweep import Column, Policy, Swept, Task, alike, rules_of, sweep
 
 #: A residual above this share of the budget is worth a remark: one part in 50, that is 2%.

@@ -19,8 +19,8 @@ from flopcount.conventions import Convention, price
 from flopcount.integers import MAX, Count, FigureTooLargeError, lift
 from flopcount.layers import cost as layer_cost
 from flopcount.layers.rules import Divides, Rule
-from shufflenet.placing import Frame, Placed, distinct, stage_rows, stem_row, walk
-from shufflenet.quantities import MAX_WIDTH
+from shufflenet.arch.layout import Frame, Placed, distinct, stage_rows, stem_row, walk
+from shufflenet.arch.quantities import MAX_WIDTH
 
 Column: TypeAlias = NDArray[np.int64]
 Policy: TypeAlias = Literal["nearest", "at-most"]

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from flopcount.conventions import Convention, price, price_entry
 from flopcount.report import Cell, Table
+from shufflenet.arch.network import Network, RowInPlace, network
+from shufflenet.arch.quantities import as_printed
+from shufflenet.arch.scaling import NothingLegalError, shown
 from shufflenet.figures import Priced
-from shufflenet.network import Network, RowInPlace, network
-from shufflenet.quantities import as_printed
-from shufflenet.scaling import NothingLegalError, shown
 
 
 def unit_name(convention: Convention) -> str:

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from flopcount.integers import FigureTooLargeError
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.quantities import Input
+from shufflenet.arch.spec_reader import bundled, load
 from shufflenet.error_lines import reason_with_kind
-from shufflenet.network import Network, network
-from shufflenet.quantities import Input
-from shufflenet.reader import bundled, load
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,11 +16,11 @@ from math import gcd
 from typing import NamedTuple
 
 from flopcount.tally import Tally
+from shufflenet.arch.layout import Frame, stage_rows, stem_row
+from shufflenet.arch.network import Network, assemble
+from shufflenet.arch.scaling import NothingLegalError, settle
+from shufflenet.arch.spec import Row, Spec, SpecError
 from shufflenet.design.problem import Bound, Goal, Problem, Space
-from shufflenet.network import Network, assemble
-from shufflenet.placing import Frame, stage_rows, stem_row
-from shufflenet.scaling import NothingLegalError, settle
-from shufflenet.spec import Row, Spec, SpecError
 
 #: What each convention charges for one multiply-add of each kind; anything else is free.
 CHARGES = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from shufflenet.arch.layout import stage_rows
+from shufflenet.arch.network import Network
+from shufflenet.arch.spec_reader import load
 from shufflenet.design.problem import Bound, Goal, Problem, Space
-from shufflenet.network import Network
-from shufflenet.placing import stage_rows
-from shufflenet.reader import load
 from tests.paper_designs import Design, Room, Wish
 
 

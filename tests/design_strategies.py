@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from flopcount.integers import MAX
+from shufflenet.arch.layout import stage_rows, stem_row
+from shufflenet.arch.spec import Row, Spec
+from shufflenet.arch.spec_reader import load
 from shufflenet.design.problem import FIGURES, USUAL, Bound, Goal, Problem, Space
-from shufflenet.placing import stage_rows, stem_row
-from shufflenet.reader import load
-from shufflenet.spec import Row, Spec
 from tests.design_oracle import CHARGES, Book, Point, column, figure, needed_units, units_in_all
 from tests.strategies import STAGE_UNITS, head, image, own_spec, specs, stage
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from shufflenet.network import Network, network
-from shufflenet.reader import load
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.spec_reader import load
 
 #: Networks whose classifier takes images of one size.
 ONE_SIZE = frozenset({"alexnet", "vgg16", "pvanet_fc"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shufflenet.network import Network, network
-from shufflenet.reader import load
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.spec_reader import load
 
 
 def half_network() -> Network:

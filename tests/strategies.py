@@ -15,9 +15,9 @@ from typing import get_args
 from hypothesis import strategies as st
 
 from flopcount.layers import Function
-from shufflenet.network import Network, network
-from shufflenet.reader import bundled, load
-from shufflenet.spec import Option, Row, Spec
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.spec import Option, Row, Spec
+from shufflenet.arch.spec_reader import bundled, load
 
 #: The units that build stages of the paper's frame.
 STAGE_UNITS = ("shufflenet", "resnet", "resnext", "xception", "vgg")

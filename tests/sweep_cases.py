@@ -5,10 +5,10 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from typing import Any
 
+from shufflenet.arch.spec_reader import load
 from shufflenet.design.problem import Space
 from shufflenet.design.sweep_runs import stream
 from shufflenet.design.sweeping import Priced, Sweep
-from shufflenet.reader import load
 
 SPEC = load("shufflenet")
 SMALL = Space(

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from flopcount.layers import Act, Branches, Chain, Conv, Identity, Layer, Pool, leaves
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.spec import Row
+from shufflenet.arch.spec_reader import load
 from shufflenet.builder import BuildError, ChannelShuffle, build
-from shufflenet.network import Network, network
-from shufflenet.reader import load
-from shufflenet.spec import Row
 from tests.strategies import COLUMNS, head, image, networks, one_of_each, own_spec, stage
 
 #: Parameters (convolutions, batch norms, classifier) of Table 1's five columns.

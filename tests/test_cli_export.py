@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from shufflenet.arch.network import network
+from shufflenet.arch.spec_reader import load
 from shufflenet.cli import output
 from shufflenet.cli.output import OutputError, check_files, folder_beside, place
-from shufflenet.network import network
-from shufflenet.reader import load
 from tests.command import ROOT, Outcome, fails, run, run_together
 
 torch = pytest.importorskip("torch")

@@ -13,11 +13,11 @@ from flopcount.counters import hooks, trace
 from flopcount.entries import Entry, Parameter, Shape
 from flopcount.tally import Tally
 from shufflenet import confirmation
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.spec import Row
+from shufflenet.arch.spec_reader import load
 from shufflenet.builder import build
 from shufflenet.confirmation import Difference, compare, confirm, torch_flops
-from shufflenet.network import Network, network
-from shufflenet.reader import load
-from shufflenet.spec import Row
 from tests.strategies import COLUMNS, head, image, one_of_each, own_spec, stage
 
 #: A leaf that multiplies, and one that does not.

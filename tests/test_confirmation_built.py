@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from flopcount.entries import Entry
 from flopcount.layers import Layer
 from shufflenet import confirmation
+from shufflenet.arch.network import Network, network
 from shufflenet.builder import build
 from shufflenet.confirmation import Difference, confirm, confirm_formula, torch_flops
-from shufflenet.network import Network, network
 from shufflenet.units import UNITS, Place, Unit, resnet, shufflenet
 from tests.strategies import one_of_each
 

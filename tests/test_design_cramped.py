@@ -9,10 +9,10 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shufflenet.arch.spec_reader import load
 from shufflenet.design import boxes, dominance, enumerating, front, multipliers, ranking, search
 from shufflenet.design.optimum import optimise
 from shufflenet.design.problem import Goal, Problem, Space
-from shufflenet.reader import load
 from tests.design_strategies import FRAMES, Case, cases, own_cases
 from tests.test_design_optimum import check, examples
 

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.spec import Spec
+from shufflenet.arch.spec_reader import load
 from shufflenet.design import Bound, Goal, Problem, Space
 from shufflenet.design.optimum import optimise
-from shufflenet.network import Network, network
-from shufflenet.reader import load
-from shufflenet.spec import Spec
 
 BASE, ARCH2 = load("shufflenet"), load("arch2")
 #: Stage2's width in Table 1; the others are twice and four times as wide.

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.scaling import NothingLegalError
+from shufflenet.arch.spec_reader import load
 from shufflenet.design.problem import Bound, Goal, Outcome, Problem, Space
-from shufflenet.quantities import QuantityError
-from shufflenet.reader import load
-from shufflenet.scaling import NothingLegalError
 from shufflenet.solver import solve
 from tests.design_oracle import (
     ONE,

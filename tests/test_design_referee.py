@@ -19,8 +19,8 @@ from tests.design_oracle import repeated
 pytest.importorskip("ortools")
 
 from flopcount.conventions import price
-from shufflenet.network import network
-from shufflenet.reader import load
+from shufflenet.arch.network import network
+from shufflenet.arch.spec_reader import load
 from tests.design_questions import design, problem
 from tests.paper_designs import REFERENCE, Design, Figures, Room, Wish, figures, legal
 from tests.referee import Layout, judged

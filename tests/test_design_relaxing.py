@@ -10,11 +10,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.scaling import NothingLegalError
+from shufflenet.arch.spec_reader import load
 from shufflenet.design import Bound, Goal, Problem, Space
 from shufflenet.design.optimum import optimise
-from shufflenet.quantities import QuantityError
-from shufflenet.reader import load
-from shufflenet.scaling import NothingLegalError
 from tests.design_oracle import Point, figure, inside
 from tests.design_strategies import FRAMES
 

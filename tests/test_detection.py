@@ -14,6 +14,7 @@ import torch
 
 import flopcount
 from shufflenet import Network, detection, load, network
+from shufflenet.arch.spec_reader import bundled, loads
 from shufflenet.claim_files import load_claims
 from shufflenet.detection import (
     DetectionCost,
@@ -23,7 +24,6 @@ from shufflenet.detection import (
     halves,
 )
 from shufflenet.detection_tables import reported
-from shufflenet.reader import bundled, loads
 from tests.command import ROOT, Outcome, fails, run, run_together
 
 CLASSES = 3

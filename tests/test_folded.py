@@ -14,12 +14,12 @@ import shufflenet
 from flopcount.counters import hooks, trace
 from flopcount.layers import Branches, Chain, Conv, Layer, Norm, cost
 from flopcount.tally import Tally
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.spec_reader import load
 from shufflenet.builder import build
 from shufflenet.confirmation import compare, torch_flops
 from shufflenet.folded import FoldError, fold
 from shufflenet.modules import Built
-from shufflenet.network import Network, network
-from shufflenet.reader import load
 from tests.live import ONE_SIZE, image, lively, off, plain, quick, smaller
 from tests.strategies import COLUMNS, networks, one_of_each
 

@@ -18,11 +18,11 @@ from flopcount.integers import lift
 from flopcount.layers import Chain, Conv, Norm, Shuffle
 from flopcount.layers import cost as layer_cost
 from shufflenet import QuantityError, load, network
+from shufflenet.arch.quantities import read_duration
 from shufflenet.cli.latency import latency
 from shufflenet.design.optimum import optimise
 from shufflenet.design.problem import Bound, Goal, Problem, Space
 from shufflenet.design.problem_files import load_problem
-from shufflenet.quantities import read_duration
 from shufflenet.timing.fields import FieldError
 from shufflenet.timing.fitting import fit, non_negative, scaled
 from shufflenet.timing.latency import KINDS, LatencyError, said

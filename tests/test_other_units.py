@@ -30,10 +30,10 @@ from flopcount.layers import (
     leaves,
 )
 from shufflenet import SpecError, load, network
-from shufflenet.reader import loads
-from shufflenet.spec import Row
+from shufflenet.arch.spec import Row
+from shufflenet.arch.spec_reader import loads
 from shufflenet.units import UNITS, Place, UnitError, made
-from tests.spec_strategies import document
+from tests.shufflenet.arch.spec_strategies import document
 
 RELU = Act("relu")
 

@@ -10,7 +10,7 @@ from flopcount.conventions import price
 from flopcount.entries import Shape
 from flopcount.layers import cost as layer_cost
 from shufflenet import Network, load, network
-from shufflenet.quantities import as_printed, rounded_half_up
+from shufflenet.arch.quantities import as_printed, rounded_half_up
 from shufflenet.units import UNITS, Place, made
 
 TABLE_1 = load("shufflenet")

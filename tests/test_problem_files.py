@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.spec_reader import load
 from shufflenet.design.asking import Asked
 from shufflenet.design.problem import FIGURES, FINEST, USUAL, Bound, Goal, Problem, Space
 from shufflenet.design.problem_files import load_problem, read_request
@@ -28,8 +30,6 @@ from shufflenet.design.words import (
     read_objective,
     value_text,
 )
-from shufflenet.quantities import QuantityError
-from shufflenet.reader import load
 from tests.command import EXAMPLES, ROOT
 
 TINY = (EXAMPLES / "tiny.toml").read_text()

@@ -16,12 +16,12 @@ from torch.utils.mkldnn import to_mkldnn
 
 from flopcount.counters import trace
 from flopcount.layers import Act, Branches, Chain, Conv, Identity, Layer, Norm, Pool, leaves
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.spec_reader import load
 from shufflenet.builder import build
 from shufflenet.confirmation import confirm, torch_flops
 from shufflenet.modules import Add, Built, ChannelShuffle, Parallel
-from shufflenet.network import Network, network
 from shufflenet.quick import alone
-from shufflenet.reader import load
 from tests.live import image, lively, off, plain, quick, smaller
 from tests.strategies import COLUMNS, networks, one_of_each
 

@@ -14,9 +14,9 @@ from typing import get_args
 
 import pytest
 
+from shufflenet.arch.spec_reader import loads
 from shufflenet.auditing import Audit, Verdict, audit
 from shufflenet.claim_files import load_claims
-from shufflenet.reader import loads
 from shufflenet.tables import percent
 
 ROOT = Path(__file__).parent.parent

@@ -20,8 +20,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from shufflenet import extras
-from shufflenet.network import Network, network
-from shufflenet.reader import load
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.spec_reader import load
 from shufflenet.timing.agreement import WrongOutputError, check, difference
 from shufflenet.timing.runtimes import FORMATS, RUNTIMES
 from shufflenet.timing.runtimes.failing import RuntimeFailedError

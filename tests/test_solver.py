@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from flopcount.conventions import UnknownConventionError, convention
 from flopcount.integers import FigureTooLargeError
 from flopcount.tally import Tally
-from shufflenet.network import Network, network
-from shufflenet.placing import Frame
-from shufflenet.quantities import QuantityError
-from shufflenet.reader import load
-from shufflenet.scaling import NothingLegalError
+from shufflenet.arch.layout import Frame
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.scaling import NothingLegalError
+from shufflenet.arch.spec import Row, Spec, SpecError
+from shufflenet.arch.spec_reader import load
 from shufflenet.solver import Answer, Solution, solve
-from shufflenet.spec import Row, Spec, SpecError
 from shufflenet.sweep import legal_mask, prices
 from tests.strategies import (
     COLUMNS,

@@ -16,16 +16,16 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from flopcount.conventions import CONVENTIONS, price
+from shufflenet.arch.layout import Frame, stage_rows, stem_row
+from shufflenet.arch.network import Network, assemble
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.scaling import NothingLegalError
+from shufflenet.arch.spec import Spec, SpecError
+from shufflenet.arch.spec_reader import bundled, load
 from shufflenet.design.problem import Bound, Space
 from shufflenet.design.rendering import csv_rows
 from shufflenet.design.sweep_runs import stream
 from shufflenet.design.sweeping import Priced, Rows, Sweep
-from shufflenet.network import Network, assemble
-from shufflenet.placing import Frame, stage_rows, stem_row
-from shufflenet.quantities import QuantityError
-from shufflenet.reader import bundled, load
-from shufflenet.scaling import NothingLegalError
-from shufflenet.spec import Spec, SpecError
 from tests.sweep_cases import SMALL, SPEC, rows_of
 
 
@@ -169,8 +169,8 @@ def test_the_rows_are_those_of_brute_force_in_the_space_s_order(
 
 def test_networks_at_given_scales_are_rows():
     scales = ("0.25", "0.5", "1", "1.5")
-    from shufflenet.network import network
-    from shufflenet.quantities import read_scale
+    from shufflenet.arch.network import network
+    from shufflenet.arch.quantities import read_scale
 
     space = Space(SPEC, groups=(3, 8), scales=tuple(map(read_scale, scales)))
     nets = [network(SPEC, g, scale=s) for g in (3, 8) for s in scales]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shufflenet.quantities import Input
-from shufflenet.spec import SpecError
+from shufflenet.arch.quantities import Input
+from shufflenet.arch.spec import SpecError
 from shufflenet.targets import (
     ModuleTarget,
     OnnxTarget,

@@ -18,8 +18,8 @@ from flopcount.layers import (
     cost,
     leaves,
 )
-from shufflenet.network import network
-from shufflenet.reader import bundled, load
+from shufflenet.arch.network import network
+from shufflenet.arch.spec_reader import bundled, load
 from shufflenet.timing.eager_layers import tree_leaves
 from shufflenet.timing.work import Task, places
 

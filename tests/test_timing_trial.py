@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shufflenet.spec import SpecError
+from shufflenet.arch.spec import SpecError
 from shufflenet.targets import TargetError
 from shufflenet.timing import worker
 from shufflenet.timing.agreement import WrongOutputError, difference

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shufflenet.network import Network, network
-from shufflenet.reader import load
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.spec_reader import load
 from shufflenet.timing.agreement import WrongOutputError, check
 from shufflenet.timing.runtimes import RUNTIMES
 from tests.design_oracle import repeated

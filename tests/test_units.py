@@ -29,8 +29,8 @@ from flopcount.layers import (
     leaves,
 )
 from shufflenet import SpecError, load, network
-from shufflenet.quantities import QuantityError
-from shufflenet.spec import Row
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.spec import Row
 from shufflenet.units import UNITS, Place, Unit, UnitError, made, stage_unit, unit
 
 RELU = Act("relu")

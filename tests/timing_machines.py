@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flopcount.tally import Tally
 from shufflenet import load, network
-from shufflenet.network import Network
+from shufflenet.arch.network import Network
 from shufflenet.timing.fitting import Example, fit
 from shufflenet.timing.latency import FEATURES, Check, Facts, Model, kind
 from shufflenet.timing.layer_records import LayerRecord, LayerTime

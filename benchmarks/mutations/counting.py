@@ -66,7 +66,7 @@ _FORMULAS = (
         "depth",
         "max((depth(child) for _, child in children), default=0)",
         "min((depth(child) for _, child in children), default=0)",
-        ("flopcount/layers/test_tree", "test_network"),
+        ("flopcount/layers/test_tree", "shufflenet/arch/test_network"),
     ),
     Mutation(
         "divides_turned_round",

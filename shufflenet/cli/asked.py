@@ -13,9 +13,9 @@ from flopcount.conventions import Convention, PartOfSampleError, UnpricedKindErr
 from flopcount.conventions import convention as named
 from flopcount.conventions.convention import BACKWARD
 from flopcount.conventions.files import ConventionError, load_convention
+from shufflenet.arch.quantities import Input
 from shufflenet.cli.output import say
 from shufflenet.counting import Counted, Execution, counted
-from shufflenet.quantities import Input
 from shufflenet.targets import OwnCodeError, TargetError, read_arguments
 
 

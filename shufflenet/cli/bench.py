@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import click
 
+from shufflenet.arch.quantities import QuantityError, read_fraction
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, check_writable, emit, say
 from shufflenet.cli.timed_layers import show_layers
-from shufflenet.quantities import QuantityError, read_fraction
 from shufflenet.targets import OwnCodeError, TargetError
 from shufflenet.timing.bench_tables import bench_table
 from shufflenet.timing.benching import Effort, batches

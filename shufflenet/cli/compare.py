@@ -9,13 +9,13 @@ import click
 from flopcount.conventions import Convention
 from flopcount.conventions import convention as named
 from flopcount.report import Math, Table
+from shufflenet.arch.formulas import formula, latex
+from shufflenet.arch.scaling import NothingLegalError
+from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.cli.proof import confirmed, verdict
 from shufflenet.figures import Priced, input_json, priced
-from shufflenet.formulas import formula, latex
-from shufflenet.reader import load
-from shufflenet.scaling import NothingLegalError
 from shufflenet.units import Unit, UnitError, stage_unit
 
 _DEFAULT = "shufflenet,resnet,resnext,xception,vgg"

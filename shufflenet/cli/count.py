@@ -9,11 +9,11 @@ import click
 
 from flopcount.conventions import Convention, price
 from flopcount.report import Cell, Table
+from shufflenet.arch.quantities import Input
 from shufflenet.breakdowns import WHOLE, By, Part, parts, priceable
 from shufflenet.cli import asked, options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.counting import Counted, Execution
-from shufflenet.quantities import Input
 
 if TYPE_CHECKING:
     from fractions import Fraction

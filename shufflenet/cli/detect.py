@@ -6,13 +6,13 @@ from decimal import Decimal
 
 import click
 
+from shufflenet.arch.network import network
+from shufflenet.arch.quantities import QuantityError, read_size
+from shufflenet.arch.spec_reader import load
 from shufflenet.claim_files import load_claims
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit
 from shufflenet.detection_tables import detection_json, detection_table, reported
-from shufflenet.network import network
-from shufflenet.quantities import QuantityError, read_size
-from shufflenet.reader import load
 from shufflenet.targets import seeded
 
 # Each region costs the same, so that few need to be run, whatever number is priced.

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from flopcount.report import Table
-from shufflenet import formulas
+from shufflenet.arch import formulas
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.units import UNITS, Unit, stage_unit

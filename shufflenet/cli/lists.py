@@ -9,9 +9,9 @@ from click.shell_completion import get_completion_class
 
 from flopcount.conventions import CONVENTIONS
 from flopcount.report import Table
+from shufflenet.arch.spec_reader import bundled, load
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit
-from shufflenet.reader import bundled, load
 from shufflenet.units import UNITS
 
 

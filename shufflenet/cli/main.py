@@ -14,11 +14,11 @@ import click
 from flopcount.conventions import PartOfSampleError, UnknownConventionError, UnpricedKindError
 from flopcount.integers import FigureTooLargeError
 from shufflenet._version import __version__
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.scaling import NothingLegalError
+from shufflenet.arch.spec import SpecError
 from shufflenet.cli import options
 from shufflenet.cli.output import OutputError, say
-from shufflenet.quantities import QuantityError
-from shufflenet.scaling import NothingLegalError
-from shufflenet.spec import SpecError
 from shufflenet.timing.fields import FieldError
 from shufflenet.timing.latency import LatencyError
 from shufflenet.units import UnitError

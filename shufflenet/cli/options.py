@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from flopcount.conventions import CONVENTIONS
-from shufflenet import quantities, ranges
+from shufflenet.arch import quantities, ranges
+from shufflenet.arch.quantities import QuantityError
 from shufflenet.cli.output import say
 from shufflenet.extras import lacking
-from shufflenet.quantities import QuantityError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -84,7 +84,7 @@ class Named(TextParam):
 
 
 def _specs() -> list[str]:
-    from shufflenet.reader import bundled
+    from shufflenet.arch.spec_reader import bundled
 
     return list(bundled())
 

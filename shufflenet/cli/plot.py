@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flopcount.conventions import convention as named
+from shufflenet.arch.layout import stage_rows
+from shufflenet.arch.network import network
+from shufflenet.arch.quantities import as_printed
+from shufflenet.arch.scaling import NothingLegalError
+from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
 from shufflenet.cli.output import check_writable, say, write_bytes
 from shufflenet.figures import priced
-from shufflenet.network import network
-from shufflenet.placing import stage_rows
-from shufflenet.quantities import as_printed
-from shufflenet.reader import load
-from shufflenet.scaling import NothingLegalError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

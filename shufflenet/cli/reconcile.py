@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from flopcount.report import Cell, Signed, Table
+from shufflenet.arch.quantities import Input
 from shufflenet.breakdowns import WHOLE, priceable
 from shufflenet.cli import asked, options
 from shufflenet.cli.output import Form, emit
 from shufflenet.counting import Counted, Execution
-from shufflenet.quantities import Input
 
 
 @click.command(

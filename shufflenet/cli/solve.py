@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 import click
 
 from flopcount.report import Table
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.scaling import NothingLegalError
+from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.cli.proof import confirmed, verdict
@@ -20,9 +23,6 @@ from shufflenet.cli.space_options import (
     wanted_options,
 )
 from shufflenet.figures import Priced, column_json, input_json, priced
-from shufflenet.quantities import QuantityError
-from shufflenet.reader import load
-from shufflenet.scaling import NothingLegalError
 
 
 class _Found(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from flopcount.conventions import convention
+from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.cli.proof import confirmed, verdict
@@ -21,7 +22,6 @@ from shufflenet.design.request import Request
 from shufflenet.design.tables import answers_table
 from shufflenet.design.words import bound_text, goal_text
 from shufflenet.figures import Priced
-from shufflenet.scaling import NothingLegalError
 
 #: How many points of a front are shown where nothing else is said.
 POINTS = 20
@@ -138,7 +138,7 @@ def check_save(save: str, path: str | None) -> None:
 
 def saved(item: Priced, path: str, notes: Collection[str]) -> dict[str, bytes]:
     """The file to write of a network as a spec; none where its witnesses disagree."""
-    from shufflenet.writing import written
+    from shufflenet.arch.spec_writer import written
 
     if item.confirmed is False:
         say(f"shufflecost: {path}: not written, as the witnesses disagree")

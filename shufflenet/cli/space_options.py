@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
-from shufflenet import ranges
+from shufflenet.arch import ranges
+from shufflenet.arch.quantities import MAX_REPEATS, MAX_WIDTH, QuantityError
 from shufflenet.cli import options
 from shufflenet.cli.options import Exactly
 from shufflenet.design.problem import FIGURES, USUAL, Bound, Figure, Goal
 from shufflenet.design.request import Request
 from shufflenet.design.words import WORDS, read_end, read_goal, read_near, read_objective
-from shufflenet.quantities import MAX_REPEATS, MAX_WIDTH, QuantityError
 
 F = TypeVar("F", bound=Callable[..., Any])
 

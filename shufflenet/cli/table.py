@@ -9,12 +9,12 @@ import click
 
 from flopcount.conventions import convention
 from flopcount.report import Table
+from shufflenet.arch.network import network
+from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit
 from shufflenet.cli.proof import confirmed, verdict
 from shufflenet.figures import Priced, column_json, input_json, priced, rows_json
-from shufflenet.network import network
-from shufflenet.reader import load
 
 
 @click.command(

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from flopcount.conventions import convention as convention_named
 from flopcount.conventions import price
+from shufflenet.arch.layout import stage_rows
+from shufflenet.arch.network import Network
 from shufflenet.design.problem import Bound, Figure, Found, Goal, Outcome
 from shufflenet.figures import Priced, column_json, input_json, priced
-from shufflenet.network import Network
-from shufflenet.placing import stage_rows
 from shufflenet.timing.model_files import quality_json
 
 

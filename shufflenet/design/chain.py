@@ -15,6 +15,11 @@ import numpy as np
 
 from flopcount.entries import Shape
 from flopcount.integers import MAX, FigureTooLargeError, MixedWidthsError
+from shufflenet.arch.layout import Frame
+from shufflenet.arch.network import Network, assemble
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.scaling import Rounded
+from shufflenet.arch.spec import Row, SpecError
 from shufflenet.design.folding import (
     Mask,
     Names,
@@ -27,11 +32,6 @@ from shufflenet.design.folding import (
     rest,
 )
 from shufflenet.design.parts import Cut, Part, repeated
-from shufflenet.network import Network, assemble
-from shufflenet.placing import Frame
-from shufflenet.quantities import QuantityError
-from shufflenet.scaling import Rounded
-from shufflenet.spec import Row, SpecError
 
 # Pairs of widths in one table at most: a quarter of a gigabyte for each figure.
 _MOST_PAIRS = 30_000_000

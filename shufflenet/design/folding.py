@@ -17,10 +17,10 @@ from flopcount.conventions import Convention, price
 from flopcount.entries import Shape
 from flopcount.integers import FigureTooLargeError, MixedWidthsError, lift
 from flopcount.layers import cost, depth
+from shufflenet.arch.layout import Frame, Placed, distinct, follow, stage_rows
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.spec import Row
 from shufflenet.design.parts import Column, Part
-from shufflenet.placing import Frame, Placed, distinct, follow, stage_rows
-from shufflenet.quantities import QuantityError
-from shufflenet.spec import Row
 from shufflenet.timing.latency import LatencyError, Model
 
 Mask: TypeAlias = NDArray[np.bool_]

@@ -7,6 +7,11 @@ from typing import overload
 
 from flopcount.conventions import price
 from flopcount.integers import FigureTooLargeError
+from shufflenet.arch.layout import variable_rows
+from shufflenet.arch.network import Network
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.scaling import NothingLegalError
+from shufflenet.arch.spec import SpecError
 from shufflenet.design.asking import Asked
 from shufflenet.design.chain import Chain, chain
 from shufflenet.design.enumerating import Work
@@ -16,11 +21,6 @@ from shufflenet.design.parts import cut, frames
 from shufflenet.design.problem import Found, Outcome, Problem, Space
 from shufflenet.design.ranking import Field, Hit, Key
 from shufflenet.design.relaxing import nothing_fits, nothing_legal
-from shufflenet.network import Network
-from shufflenet.placing import variable_rows
-from shufflenet.quantities import QuantityError
-from shufflenet.scaling import NothingLegalError
-from shufflenet.spec import SpecError
 from shufflenet.timing.latency import Model
 
 

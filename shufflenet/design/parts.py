@@ -15,11 +15,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from shufflenet.arch.layout import Frame, stage_rows, stem_row, variable_rows
+from shufflenet.arch.quantities import MAX_WIDTH, QuantityError, in_proportion
+from shufflenet.arch.scaling import NothingLegalError, Rounded, settle
+from shufflenet.arch.spec import Row, SpecError
 from shufflenet.design.problem import Space
-from shufflenet.placing import Frame, stage_rows, stem_row, variable_rows
-from shufflenet.quantities import MAX_WIDTH, QuantityError, in_proportion
-from shufflenet.scaling import NothingLegalError, Rounded, settle
-from shufflenet.spec import Row, SpecError
 
 Column: TypeAlias = NDArray[np.int64]
 

@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 from flopcount.conventions import Convention
 from flopcount.conventions import convention as named
 from flopcount.integers import MAX
-from shufflenet.network import Network
-from shufflenet.placing import CARDINALITY, stage_rows, stem_row
-from shufflenet.quantities import (
+from shufflenet.arch.layout import CARDINALITY, stage_rows, stem_row
+from shufflenet.arch.network import Network
+from shufflenet.arch.quantities import (
     QuantityError,
     check_groups,
     check_scale,
@@ -25,7 +25,7 @@ from shufflenet.quantities import (
     check_width,
     in_proportion,
 )
-from shufflenet.spec import Spec
+from shufflenet.arch.spec import Spec
 from shufflenet.timing.latency import Model
 
 #: What a bound or a goal may be about. ``macs`` is the cost under the problem's convention;

@@ -13,10 +13,7 @@ from flopcount import toml_reader
 from flopcount.conventions import UnknownConventionError
 from flopcount.conventions import convention as convention_named
 from flopcount.toml_reader import TomlError, shown
-from shufflenet.design.problem import Bound, Figure, Goal, Problem
-from shufflenet.design.request import ProblemError, Request
-from shufflenet.design.words import WORDS, near, read_figure, read_goal, read_objective, whole
-from shufflenet.quantities import (
+from shufflenet.arch.quantities import (
     MAX_REPEATS,
     MAX_WIDTH,
     QuantityError,
@@ -24,7 +21,7 @@ from shufflenet.quantities import (
     read_percent,
     read_ratio,
 )
-from shufflenet.ranges import (
+from shufflenet.arch.ranges import (
     read_bottlenecks,
     read_group_numbers,
     read_range,
@@ -32,6 +29,9 @@ from shufflenet.ranges import (
     read_sizes,
     read_stages,
 )
+from shufflenet.design.problem import Bound, Figure, Goal, Problem
+from shufflenet.design.request import ProblemError, Request
+from shufflenet.design.words import WORDS, near, read_figure, read_goal, read_objective, whole
 
 _KEYS = (
     *("spec", "groups", "unit", "bottleneck", "size", "repeats", "stem", "ratio"),

@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from shufflenet.arch.layout import Frame
+from shufflenet.arch.scaling import first_broken
+from shufflenet.arch.spec import Row
 from shufflenet.design.asking import Asked, above_ratio
 from shufflenet.design.chain import Chain
 from shufflenet.design.folding import own_rules
@@ -20,9 +23,6 @@ from shufflenet.design.parts import Part, cut, frames, repeated
 from shufflenet.design.problem import Bound, Goal, Problem, Sense, Space
 from shufflenet.design.ranking import Field, Hit, Key, Limits
 from shufflenet.design.search import FAR
-from shufflenet.placing import Frame
-from shufflenet.scaling import first_broken
-from shufflenet.spec import Row
 
 # Digits of a ratio that are told.
 _DIGITS = 6

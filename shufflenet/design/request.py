@@ -11,11 +11,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal, TypeAlias, TypeVar
 
+from shufflenet.arch.layout import CARDINALITY, stage_rows, stem_row
+from shufflenet.arch.quantities import QuantityError, in_proportion
+from shufflenet.arch.spec import Spec, SpecError
+from shufflenet.arch.spec_reader import load
 from shufflenet.design.problem import Bound, Goal, Problem, Space
-from shufflenet.placing import CARDINALITY, stage_rows, stem_row
-from shufflenet.quantities import QuantityError, in_proportion
-from shufflenet.reader import load
-from shufflenet.spec import Spec, SpecError
 from shufflenet.timing.model_files import load_model
 from shufflenet.units import UnitError, stage_unit
 

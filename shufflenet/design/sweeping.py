@@ -19,6 +19,11 @@ from numpy.typing import NDArray
 
 from flopcount.conventions import Convention, price
 from shufflenet._version import __version__
+from shufflenet.arch.layout import Frame, stage_rows, stem_row
+from shufflenet.arch.network import assemble
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.scaling import NothingLegalError
+from shufflenet.arch.spec import SpecError
 from shufflenet.design.asking import Asked
 from shufflenet.design.chain import Chain, chain
 from shufflenet.design.enumerating import extend, prefixes
@@ -27,11 +32,6 @@ from shufflenet.design.parts import Column, cut, frames, repeated
 from shufflenet.design.problem import USUAL, Bound, Figure, Goal, Problem, Space
 from shufflenet.design.ranking import MEMORY, Field
 from shufflenet.design.search import Block, Search
-from shufflenet.network import assemble
-from shufflenet.placing import Frame, stage_rows, stem_row
-from shufflenet.quantities import QuantityError
-from shufflenet.scaling import NothingLegalError
-from shufflenet.spec import SpecError
 
 #: What every sweep says of a network, and the names of all figures in its table.
 ALWAYS: tuple[Figure, ...] = ("macs", "params", "memory")

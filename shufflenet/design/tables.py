@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from flopcount.report import Cell, Signed, Table
+from shufflenet.arch.layout import stem_row
+from shufflenet.arch.network import Network
+from shufflenet.arch.quantities import rounded_half_up
 from shufflenet.design.answers import Answer, Shown, bottleneck, repeats, unit
 from shufflenet.design.problem import Figure, Goal, Space
 from shufflenet.design.words import WORDS, bound_text, goal_text, named
-from shufflenet.network import Network
-from shufflenet.placing import stem_row
-from shufflenet.quantities import rounded_half_up
 from shufflenet.tables import (
     rounding_notes,
     table_one,

@@ -11,16 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias, cast, get_args
 
 from flopcount.conventions import UnknownConventionError
 from flopcount.conventions import convention as convention_named
-from shufflenet.design.problem import (
-    FIGURES,
-    USUAL,
-    Bound,
-    Figure,
-    Goal,
-    Sense,
-    check_intensity,
-)
-from shufflenet.quantities import (
+from shufflenet.arch.quantities import (
     QuantityError,
     quoted,
     read_budget,
@@ -29,6 +20,15 @@ from shufflenet.quantities import (
     read_fraction,
     read_memory,
     read_percent,
+)
+from shufflenet.design.problem import (
+    FIGURES,
+    USUAL,
+    Bound,
+    Figure,
+    Goal,
+    Sense,
+    check_intensity,
 )
 
 #: What may be read where one goal is: that, or the most that a budget allows.

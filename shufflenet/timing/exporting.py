@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, assert_never
 import torch
 from torch import Tensor, nn
 
+from shufflenet.arch.network import changed
 from shufflenet.error_lines import lines, reason
-from shufflenet.network import changed
 from shufflenet.targets import (
     ModuleTarget,
     OnnxTarget,

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from flopcount.integers import MAX
-from shufflenet.quantities import rounded_half_up
+from shufflenet.arch.quantities import rounded_half_up
 from shufflenet.timing.changes import Against
 from shufflenet.timing.machine import Machine
 from shufflenet.timing.samples import Summary

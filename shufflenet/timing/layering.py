@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flopcount.tally import Tally
+from shufflenet.arch.quantities import Input
 from shufflenet.counting import ValuesNeededError, counted_module, running, usual_dtype
-from shufflenet.quantities import Input
 from shufflenet.targets import ModuleTarget, TargetError, own_code, runs_code
 from shufflenet.timing.eager_layers import inference, time_layers, tree_leaves
 from shufflenet.timing.layer_records import LayerRecord

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flopcount.entries import Shape
 from flopcount.layers import Chain
 from flopcount.tally import Tally
+from shufflenet.arch.network import Network, changed
+from shufflenet.arch.quantities import Input, read_size
 from shufflenet.counting import counted
-from shufflenet.network import Network, changed
-from shufflenet.quantities import Input, read_size
 from shufflenet.targets import (
     ModuleTarget,
     OnnxTarget,

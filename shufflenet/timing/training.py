@@ -30,8 +30,8 @@ from flopcount.layers import (
     Shuffle,
     Slice,
 )
-from shufflenet.network import Network, network
-from shufflenet.reader import load
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.spec_reader import load
 from shufflenet.timing.work import Doer, Work
 
 

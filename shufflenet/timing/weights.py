@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shufflenet.arch.network import Network
 from shufflenet.builder import build
-from shufflenet.network import Network
 from shufflenet.targets import seeded
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import get_args
 
 from flopcount.layers import Act, Function, Layer, Leaf, leaves
-from shufflenet.spec import is_unit_name
+from shufflenet.arch.spec import is_unit_name
 from shufflenet.units.known import UNITS
 from shufflenet.units.place import Place, UnitError
 from shufflenet.units.record import Unit

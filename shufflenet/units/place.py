@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias, cast
 from flopcount.integers import Count, exact, same
 from flopcount.layers import Act, Branches, Chain, Conv, Function, Identity, Layer, Negate, Norm
 from flopcount.layers.rules import Divides, Rule
-from shufflenet.spec import Option
+from shufflenet.arch.spec import Option
 
 #: A layer and its name.
 Named: TypeAlias = tuple[str, Layer]

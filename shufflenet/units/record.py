@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from flopcount.integers import Count, exact, largest
 from flopcount.layers import Layer
 from flopcount.layers.rules import AtLeast, Divides, Rule
-from shufflenet.spec import Option, Row
+from shufflenet.arch.spec import Option, Row
 from shufflenet.units.place import Place, UnitError
 
 #: What an option may be: of a type, a number with decimals in quotes, or one of some names.

@@ -17,9 +17,9 @@ from flopcount.counters import hooks
 from flopcount.counters.trace import count
 from flopcount.entries import VIEWS
 from flopcount.tally import Tally
+from shufflenet.arch.network import Network, network
+from shufflenet.arch.spec_reader import load
 from shufflenet.builder import build
-from shufflenet.network import Network, network
-from shufflenet.reader import load
 from tests.module_strategies import Branches, Residual, modules
 from tests.strategies import networks
 

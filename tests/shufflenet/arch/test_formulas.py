@@ -11,7 +11,7 @@ from flopcount.conventions import price
 from flopcount.entries import Shape
 from flopcount.integers import lift
 from flopcount.layers import Layer, Shuffle, cost
-from shufflenet.formulas import (
+from shufflenet.arch.formulas import (
     derive,
     formula,
     latex,

@@ -1,4 +1,4 @@
-"""A network as rows of data: the records. `shufflenet.reader` makes them from TOML.
+"""A network as rows of data: the records. `shufflenet.arch.spec_reader` makes them from TOML.
 
 The rows are those of the paper's Table 1: what stands in a row is what the paper prints, and the
 unit that builds it.
@@ -12,7 +12,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from shufflenet.quantities import MAX_WIDTH, QuantityError, check_size, check_width
+from shufflenet.arch.quantities import MAX_WIDTH, QuantityError, check_size, check_width
 
 _MAX_ROWS = 1_000
 _MAX_REPEATS = 1_000

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shufflenet.quantities import (
+from shufflenet.arch.quantities import (
     QuantityError,
     as_printed,
     check_scale,
@@ -31,8 +31,8 @@ from shufflenet.quantities import (
     read_width,
     rounded_half_up,
 )
-from shufflenet.ranges import read_range, read_stages
-from tests.spec_strategies import within
+from shufflenet.arch.ranges import read_range, read_stages
+from tests.shufflenet.arch.spec_strategies import within
 
 BIGGEST = 9_223_372_036_854_775_807
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TypeVar
 
-from shufflenet.quantities import (
+from shufflenet.arch.quantities import (
     MAX_GROUPS,
     MAX_SIDE,
     MAX_WIDTH,

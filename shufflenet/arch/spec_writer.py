@@ -8,11 +8,11 @@ from types import MappingProxyType
 
 from flopcount.layers import Branches, Chain, Layer
 from flopcount.toml_reader import MAX_BYTES
-from shufflenet.network import Network
-from shufflenet.network import network as made_of
-from shufflenet.placing import Frame, Placed, walk
-from shufflenet.reader import loads
-from shufflenet.spec import Option, Row, SpecError
+from shufflenet.arch.layout import Frame, Placed, walk
+from shufflenet.arch.network import Network
+from shufflenet.arch.network import network as made_of
+from shufflenet.arch.spec import Option, Row, SpecError
+from shufflenet.arch.spec_reader import loads
 from shufflenet.units import Unit, unit
 
 # TOML's own escapes, and a code for every other character that a basic string must not hold.

@@ -14,9 +14,17 @@ from math import ceil, lcm
 from typing import NamedTuple
 
 from flopcount.layers.rules import Divides, Rule
-from shufflenet.placing import Frame, Placed, distinct, stage_rows, stem_row, variable_rows, walk
-from shufflenet.quantities import MAX_WIDTH, QuantityError, check_width, in_proportion
-from shufflenet.spec import Row, SpecError
+from shufflenet.arch.layout import (
+    Frame,
+    Placed,
+    distinct,
+    stage_rows,
+    stem_row,
+    variable_rows,
+    walk,
+)
+from shufflenet.arch.quantities import MAX_WIDTH, QuantityError, check_width, in_proportion
+from shufflenet.arch.spec import Row, SpecError
 
 # Some seconds of trying; the bundled units settle within a few hundred.
 _MOST_TRIES = 20_000

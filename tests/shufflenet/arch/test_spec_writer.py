@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from flopcount.layers import Branches, Chain, Conv, Layer, leaves
 from flopcount.toml_reader import MAX_BYTES
 from shufflenet import Network, NothingLegalError, SpecError, load, network
-from shufflenet.network import assemble
-from shufflenet.placing import Frame
-from shufflenet.reader import loads
-from shufflenet.scaling import base_widths
-from shufflenet.spec import Option, Row, Spec
+from shufflenet.arch.layout import Frame
+from shufflenet.arch.network import assemble
+from shufflenet.arch.scaling import base_widths
+from shufflenet.arch.spec import Option, Row, Spec
+from shufflenet.arch.spec_reader import loads
+from shufflenet.arch.spec_writer import written
 from shufflenet.units import UNITS, Place, Unit
-from shufflenet.writing import written
 from tests.strategies import COLUMNS, STAGE_UNITS, image, networks, own_spec, specs, stage
 
 TABLE_1 = load("shufflenet")

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 from flopcount import toml_reader
 from flopcount.conventions import CONVENTIONS
 from flopcount.toml_reader import TomlError
-from shufflenet.quantities import QuantityError, check_scale, check_width, read_size
-from shufflenet.spec import Hint, Option, Row, Spec, SpecError, is_label
+from shufflenet.arch.quantities import QuantityError, check_scale, check_width, read_size
+from shufflenet.arch.spec import Hint, Option, Row, Spec, SpecError, is_label
 
 
 def bundled() -> dict[str, str]:
@@ -30,7 +30,7 @@ def bundled() -> dict[str, str]:
 def folder() -> str:
     """The folder of the bundled specs."""
     # A wheel carries the folder inside the package; a checkout has it beside the package.
-    here = os.path.dirname(os.path.abspath(__file__))
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     inside = os.path.join(here, "specs")
     return inside if os.path.isdir(inside) else os.path.join(os.path.dirname(here), "specs")
 

@@ -11,10 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shufflenet import NothingLegalError, SpecError, load, network
-from shufflenet.quantities import QuantityError
-from shufflenet.reader import loads
-from shufflenet.spec import Spec
-from tests.spec_strategies import IMAGE, document, within
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.spec import Spec
+from shufflenet.arch.spec_reader import loads
+from tests.shufflenet.arch.spec_strategies import IMAGE, document, within
 
 TABLE_1 = load("shufflenet")
 STAGE_2 = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from flopcount.entries import Shape
 from flopcount.layers import Chain, Layer, cost, depth
 from flopcount.tally import Tally
-from shufflenet.placing import CARDINALITY, Frame, Placed, stage_rows, stem_row, walk
-from shufflenet.quantities import (
+from shufflenet.arch.layout import CARDINALITY, Frame, Placed, stage_rows, stem_row, walk
+from shufflenet.arch.quantities import (
     QuantityError,
     check_groups,
     check_scale,
@@ -18,8 +18,8 @@ from shufflenet.quantities import (
     check_width,
     read_scale,
 )
-from shufflenet.scaling import Rounded, settle
-from shufflenet.spec import Row, Spec, SpecError
+from shufflenet.arch.scaling import Rounded, settle
+from shufflenet.arch.spec import Row, Spec, SpecError
 
 
 class RowInPlace(NamedTuple):

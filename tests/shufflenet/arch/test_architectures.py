@@ -10,9 +10,9 @@ import torch
 import flopcount
 from flopcount.conventions import CONVENTIONS, price, price_by_kind
 from shufflenet import SpecError, build, load, network, solve
-from shufflenet.network import Network
-from shufflenet.quantities import in_proportion
-from tests.architectures import TWINS, filled, given, in_their_order, leaves, theirs
+from shufflenet.arch.network import Network
+from shufflenet.arch.quantities import in_proportion
+from tests.shufflenet.arch.architectures import TWINS, filled, given, in_their_order, leaves, theirs
 
 # Costs: of convolutions, of linear maps, and the parameters of all.
 FIGURES = {

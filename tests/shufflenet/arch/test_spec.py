@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shufflenet.spec import Row, Spec, SpecError, is_label
+from shufflenet.arch.spec import Row, Spec, SpecError, is_label
 
 IMAGE = Row("Image", "image", output=(224, 224), channels=(3,))
 CONV = Row("Conv1", "conv", kernel=3, channels=(24,))

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from flopcount.conventions import price
 from flopcount.layers import Conv, Linear, Pool, Shuffle, leaves
 from shufflenet import Network, SpecError, load, network
-from shufflenet.quantities import QuantityError
-from shufflenet.reader import bundled, loads
-from shufflenet.spec import Spec
-from tests.spec_strategies import CONV, IMAGE, document
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.spec import Spec
+from shufflenet.arch.spec_reader import bundled, loads
+from tests.shufflenet.arch.spec_strategies import CONV, IMAGE, document
 
 TABLE_1 = load("shufflenet")
 

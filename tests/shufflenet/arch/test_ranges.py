@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shufflenet.quantities import QuantityError
-from shufflenet.ranges import read_bottlenecks, read_group_numbers, read_scales, read_sizes
+from shufflenet.arch.quantities import QuantityError
+from shufflenet.arch.ranges import read_bottlenecks, read_group_numbers, read_scales, read_sizes
 
 
 @given(least=st.integers(1, 1024), more=st.integers(0, 1023), step=st.integers(1, 50))

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shufflenet
-from shufflenet.reader import bundled, load, loads
-from shufflenet.spec import Spec, SpecError
-from tests.spec_strategies import CONV, IMAGE, document, mutated, tables, within
+from shufflenet.arch.spec import Spec, SpecError
+from shufflenet.arch.spec_reader import bundled, load, loads
+from tests.shufflenet.arch.spec_strategies import CONV, IMAGE, document, mutated, tables, within
 
 NAMES = ["arch2", "noshuffle", "shallow", "shufflenet"]
 # More digits than Python prints; TOML's decimal ints are limited to fewer, its hex ones are not.

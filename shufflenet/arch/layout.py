@@ -15,7 +15,7 @@ from flopcount.entries import Shape
 from flopcount.integers import Count
 from flopcount.layers import Layer, below, constraints, output
 from flopcount.layers.rules import Equal, Rule
-from shufflenet.spec import Row, Spec, SpecError
+from shufflenet.arch.spec import Row, Spec, SpecError
 from shufflenet.units import Place, Unit, UnitError, made, stage_unit, unit
 
 #: The cardinality of a ResNeXt unit where nothing else is said (Source: Sec. 4.2).

@@ -1,0 +1,1 @@
+"""Networks as rows of data: read, written, scaled, and laid out as layer trees."""
