@@ -22,10 +22,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from shufflenet.bench.record_files import record_json
 from shufflenet.cli.bench import bench
-from shufflenet.timing.record_files import record_json
 from shufflenet.timing.runtimes import RUNTIMES
-from tests.bench_records import record
 from tests.command import (
     EXAMPLES,
     ROOT,
@@ -36,7 +35,8 @@ from tests.command import (
     run,
     run_together,
 )
-from tests.test_timing_workers import ends, fakes
+from tests.shufflenet.bench.bench_records import record
+from tests.shufflenet.bench.test_process import ends, fakes
 
 TINY = (EXAMPLES / "tiny.toml").read_text()
 QUICK = ("--time", "0.01", "--repeat", "2", "--size", "32", "--timeout", "240")
@@ -44,8 +44,8 @@ ALL = "eager,fakes:CRASHES,fakes:REFUSES,fakes:WRONG,fakes:CUT,fakes:LOUD,fakes:
 # What a worker would answer, at once; times are longer the more a network costs.
 INSTANT = """
 import shufflenet.cli.bench
-from shufflenet.timing.samples import Turn, Warmth
-from shufflenet.timing.subjects import read_subject, tally_of
+from shufflenet.bench.timings import Turn, Warmth
+from shufflenet.bench.subjects import read_subject, tally_of
 class Instant:
     def __init__(self, job, timeout):
         self.ns = tally_of(read_subject(job.network), job.size)[0].macs

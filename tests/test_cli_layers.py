@@ -16,7 +16,7 @@ import pytest
 
 from shufflenet.timing.layer_files import layers_json, load_layers
 from tests.command import EXAMPLES, ROOT, Outcome, fails, needs_torch, run, run_together
-from tests.timing_machines import layer, made_record
+from tests.shufflenet.bench.machines import layer, made_record
 
 TINY = (EXAMPLES / "tiny.toml").read_text()
 NET = """

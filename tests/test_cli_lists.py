@@ -19,7 +19,7 @@ from shufflenet.timing.layer_files import layers_json
 from shufflenet.timing.model_files import model_json
 from shufflenet.units import UNITS
 from tests.command import EXAMPLES, ROOT, Outcome, python, ran, run, run_together
-from tests.timing_machines import layer, made_model, made_record
+from tests.shufflenet.bench.machines import layer, made_model, made_record
 
 # in the order of the group's help
 NAMES = [
@@ -205,7 +205,7 @@ def executor():
 # Times are for other tests; here they would take theirs.
 INSTANT = """
 import shufflenet.cli.bench
-from shufflenet.timing.samples import Turn, Warmth
+from shufflenet.bench.timings import Turn, Warmth
 class Instant:
     def __init__(self, job, timeout): pass
     def load(self): return 0.0, 0.0
@@ -213,13 +213,13 @@ class Instant:
     def time(self, calls): return Turn([1_000_000] * calls, 1_000_000 * calls)
     def close(self): pass
 shufflenet.cli.bench.Process = Instant
-from shufflenet.timing import eager_layers, tasks
+from shufflenet.bench import eager_layers, tasks
 def at_once(blocks, effort, note):
     return [[[1_000] * effort.rounds for call in block] for block in blocks]
 tasks.calls_of = lambda tasks: [None for task in tasks]
 tasks.whole_call = lambda tree, shape: None
 eager_layers.in_rounds = at_once
-from shufflenet.timing import rounds
+from shufflenet.bench import rounds
 rounds.in_rounds = at_once
 """
 

@@ -113,7 +113,7 @@ TABLES = [
 # The rooms that run a network in a runtime, in a process of its own; and its layers, in eager.
 TIMED = [
     "shufflenet.timing.runtimes",
-    "shufflenet.timing.subjects",
+    "shufflenet.bench.subjects",
     "shufflenet.timing.eager_layers",
     "shufflenet.timing.layering",
 ]
@@ -181,10 +181,10 @@ FLOORS = [
         "shufflenet.arch.spec_writer",
     ],
     [
-        "shufflenet.timing.samples",
+        "shufflenet.bench.timings",
         "shufflenet.timing.machine",
-        "shufflenet.timing.changes",
-        "shufflenet.timing.fields",
+        "shufflenet.bench.compare",
+        "shufflenet.bench.json_fields",
         "shufflenet.timing.work",
         "shufflenet.timing.latency",
         "shufflenet.timing.model_files",
@@ -223,9 +223,9 @@ FLOORS = [
         "shufflenet.reasons",
         "shufflenet.auditing",
         "shufflenet.timing.runtimes",
-        "shufflenet.timing.records",
+        "shufflenet.bench.record",
         "shufflenet.timing.lookup",
-        "shufflenet.timing.rounds",
+        "shufflenet.bench.rounds",
         "shufflenet.timing.roofs",
         "shufflenet.timing.leaves",
         "shufflenet.timing.ambient",
@@ -242,8 +242,8 @@ FLOORS = [
         "shufflenet.timing.fitting",
         "shufflenet.timing.learning",
     ],
-    ["shufflenet.timing.subjects", "shufflenet.timing.trial", "shufflenet.timing.worker"],
-    ["shufflenet.timing.workers", "shufflenet.timing.benching", "shufflenet.timing.layering"],
+    ["shufflenet.bench.subjects", "shufflenet.bench.trial", "shufflenet.bench.worker"],
+    ["shufflenet.bench.process", "shufflenet.bench.run", "shufflenet.timing.layering"],
     [
         "shufflenet.audit_tables",
         "shufflenet.design.answers",
@@ -251,13 +251,13 @@ FLOORS = [
         "shufflenet.detection_tables",
         "shufflenet.papers",
         "shufflenet.plot_points",
-        "shufflenet.timing.paper",
-        "shufflenet.timing.planning",
-        "shufflenet.timing.record_files",
+        "shufflenet.bench.table8",
+        "shufflenet.bench.plan",
+        "shufflenet.bench.record_files",
         "shufflenet.timing.layer_tables",
         "shufflenet.timing.latency_tables",
     ],
-    ["shufflenet.plots", "shufflenet.roofline_plot", "shufflenet.timing.bench_tables"],
+    ["shufflenet.plots", "shufflenet.roofline_plot", "shufflenet.bench.tables"],
     ["shufflenet.cli"],
 ]
 

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from shufflenet.timing.fields import FieldError
+from shufflenet.bench.json_fields import FieldError
+from shufflenet.bench.rounds import Call, Effort, in_rounds
+from shufflenet.bench.timings import Summary
 from shufflenet.timing.layer_changes import since
 from shufflenet.timing.layer_files import layers_json, load_layers
 from shufflenet.timing.layer_records import LayerTime, by_kind, light
 from shufflenet.timing.layer_tables import layer_table
 from shufflenet.timing.leaves import Check, Totals
 from shufflenet.timing.roofs import judged, ridge
-from shufflenet.timing.rounds import Call, Effort, in_rounds
-from shufflenet.timing.samples import Summary
 from shufflenet.timing.work import places
-from tests.timing_machines import (
+from tests.shufflenet.bench.machines import (
     ROOF_CACHED,
     ROOF_MEMORY,
     ROOF_PEAK,

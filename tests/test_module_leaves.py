@@ -17,10 +17,10 @@ from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
 import flopcount
 from shufflenet import build, load, network
+from shufflenet.bench.rounds import Call
 from shufflenet.timing.eager_layers import inference, tree_leaves
 from shufflenet.timing.following import followed
 from shufflenet.timing.module_leaves import module_leaves
-from shufflenet.timing.rounds import Call
 from tests.module_leaf_checks import check_leaves, flat, kinds, leaves_of
 from tests.module_strategies import Function, Residual, Sample, modules
 
@@ -366,7 +366,7 @@ def test_parameters_that_are_tied_are_read_once():
 
 
 def test_an_exported_program_reads_as_the_module_that_it_was(tmp_path: Path):
-    from shufflenet.timing.subjects import living, read_subject
+    from shufflenet.bench.subjects import living, read_subject
 
     module = nn.Sequential(nn.Conv2d(3, 8, 3, groups=1), nn.Sequential(nn.ReLU(), nn.Flatten()))
     path = tmp_path / "net.pt2"

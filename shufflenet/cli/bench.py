@@ -10,23 +10,23 @@ from typing import NamedTuple
 import click
 
 from shufflenet.arch.quantities import QuantityError, read_fraction
+from shufflenet.bench.plan import Plan, plan, subjects
+from shufflenet.bench.process import Process
+from shufflenet.bench.record import Record
+from shufflenet.bench.record_files import Beside, RecordError, load_record, record_json
+from shufflenet.bench.rounds import Effort as Rounds
+from shufflenet.bench.run import Effort, batches
+from shufflenet.bench.run import bench as timed
+from shufflenet.bench.table8 import BASELINE, printed
+from shufflenet.bench.tables import bench_table
+from shufflenet.bench.trial import Job
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, check_writable, emit, say
 from shufflenet.cli.timed_layers import show_layers
 from shufflenet.targets import OwnCodeError, TargetError
-from shufflenet.timing.bench_tables import bench_table
-from shufflenet.timing.benching import Effort, batches
-from shufflenet.timing.benching import bench as timed
 from shufflenet.timing.lookup import Installed, UnknownRuntimeError, installed, versions
 from shufflenet.timing.machine import free_memory, load, this_machine, usable_cores
-from shufflenet.timing.paper import BASELINE, printed
-from shufflenet.timing.planning import Plan, plan, subjects
-from shufflenet.timing.record_files import Beside, RecordError, load_record, record_json
-from shufflenet.timing.records import Record
-from shufflenet.timing.rounds import Effort as Rounds
 from shufflenet.timing.runtimes import RUNTIMES
-from shufflenet.timing.trial import Job
-from shufflenet.timing.workers import Process
 
 _SIZES = ((224, 224), (480, 640), (720, 1280))
 _LONGEST = 86_400

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flopcount import report
+from shufflenet.bench.rounds import Effort
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, check_writable, emit, say, write_bytes
 from shufflenet.cli.timed_layers import spec_tree
@@ -18,7 +19,6 @@ from shufflenet.timing.latency_tables import checks_table
 from shufflenet.timing.lookup import versions
 from shufflenet.timing.machine import this_machine
 from shufflenet.timing.model_files import load_model, model_json
-from shufflenet.timing.rounds import Effort
 
 if TYPE_CHECKING:
     from shufflenet.timing.learning import Held

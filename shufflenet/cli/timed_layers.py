@@ -9,10 +9,10 @@ import click
 
 from flopcount.entries import Shape
 from flopcount.layers import Chain
+from shufflenet.bench.rounds import Effort
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, check_writable, emit, say
 from shufflenet.timing.layer_records import LayerRecord
-from shufflenet.timing.rounds import Effort
 
 
 def spec_tree(network: str, size: tuple[int, int] | None = None) -> tuple[Chain, Shape]:
@@ -20,8 +20,8 @@ def spec_tree(network: str, size: tuple[int, int] | None = None) -> tuple[Chain,
 
     Raises click's exception where it is no spec's.
     """
+    from shufflenet.bench.subjects import read_subject, tree_of
     from shufflenet.targets import TargetError
-    from shufflenet.timing.subjects import read_subject, tree_of
 
     try:
         return tree_of(read_subject(network), size)
@@ -36,9 +36,9 @@ def timed(network: str, size: tuple[int, int] | None, effort: Effort) -> LayerRe
     not installed.
     """
     options.need_torch("timing layers")
+    from shufflenet.bench.subjects import read_subject
     from shufflenet.targets import OwnCodeError, TargetError
     from shufflenet.timing import layering
-    from shufflenet.timing.subjects import read_subject
 
     def note(number: int) -> None:
         say(f"round {number} of {effort.rounds}")

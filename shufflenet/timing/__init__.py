@@ -1,1 +1,1 @@
-"""Time on this machine: runtimes, timings of them, layers against a roofline, and a model."""
+"""Rooms that are about to move."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from flopcount.entries import Shape
 from flopcount.layers import Layer
 from flopcount.layers import cost as layer_cost
+from shufflenet.bench.rounds import Call, Effort, in_rounds
+from shufflenet.bench.timings import Summary, summary
 from shufflenet.targets import seeded
 from shufflenet.timing.layer_records import LayerRecord, LayerTime
 from shufflenet.timing.leaves import Check, Cost, Leaf, Leaves, Totals
 from shufflenet.timing.machine import this_machine
 from shufflenet.timing.roofs import Copied, Dense, Roof
-from shufflenet.timing.rounds import Call, Effort, in_rounds
-from shufflenet.timing.samples import Summary, summary
 from shufflenet.timing.work import places
 
 if TYPE_CHECKING:

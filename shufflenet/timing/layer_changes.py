@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
-from shufflenet.timing.changes import Against, compared, differing
+from shufflenet.bench.compare import Against, compared, differing
+from shufflenet.bench.rounds import Effort
 from shufflenet.timing.layer_records import LayerRecord, LayerTime
-from shufflenet.timing.rounds import Effort
 
 #: A leaf among those of a network: path and kind, and how many alike stand before it.
 Key: TypeAlias = tuple[str, str, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flopcount.entries import Shape
-from shufflenet.timing.fields import (
+from shufflenet.bench.json_fields import (
     FieldError,
     before_json,
     check_version,
@@ -20,11 +20,11 @@ from shufflenet.timing.fields import (
     whole,
     wholes,
 )
+from shufflenet.bench.rounds import Effort
 from shufflenet.timing.layer_changes import Key, Since
 from shufflenet.timing.layer_records import KindTime, LayerRecord, LayerTime, by_kind, verdict
 from shufflenet.timing.leaves import Check, Cost, Totals
 from shufflenet.timing.roofs import Copied, Dense, Roof
-from shufflenet.timing.rounds import Effort
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 from flopcount.report import Cell, Table
-from shufflenet.timing.changes import FEWEST, Against
+from shufflenet.bench.compare import FEWEST, Against
 from shufflenet.timing.layer_changes import Since
 from shufflenet.timing.layer_records import (
     KindTime,

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from flopcount.tally import Tally
 from shufflenet.arch.quantities import Input
+from shufflenet.bench.rounds import Effort
+from shufflenet.bench.subjects import COLOURS, Subject, living, tree_of
 from shufflenet.counting import ValuesNeededError, counted_module, running, usual_dtype
 from shufflenet.targets import ModuleTarget, TargetError, own_code, runs_code
 from shufflenet.timing.eager_layers import inference, time_layers, tree_leaves
 from shufflenet.timing.layer_records import LayerRecord
-from shufflenet.timing.rounds import Effort
-from shufflenet.timing.subjects import COLOURS, Subject, living, tree_of
 
 #: The size of image (height, width) [px] of a module, which has none of its own.
 SIZE = (224, 224)

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 from flopcount.entries import Shape
 from flopcount.integers import product
-from shufflenet.timing.rounds import Call
+from shufflenet.bench.rounds import Call
 from shufflenet.timing.work import Place
 
 

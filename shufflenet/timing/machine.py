@@ -7,7 +7,7 @@ import platform
 import re
 from typing import NamedTuple
 
-from shufflenet.timing.changes import differing
+from shufflenet.bench.compare import differing
 
 
 class Machine(NamedTuple):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_structure
 
 from flopcount.counters.trace.records import tensors
-from shufflenet.timing.rounds import Call
+from shufflenet.bench.rounds import Call
 from shufflenet.timing.steps import Operand, Step
 
 

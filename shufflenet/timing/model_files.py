@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shufflenet.timing.fields import (
+from shufflenet.bench.json_fields import (
     FieldError,
     check_version,
     machine_json,

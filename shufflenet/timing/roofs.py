@@ -8,7 +8,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias
 
-from shufflenet.timing.samples import Summary
+from shufflenet.bench.timings import Summary
 
 _SECOND = 10**9
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from flopcount.entries import Shape
 from flopcount.layers import Branches, Identity, Layer, below
+from shufflenet.bench.rounds import Call
 from shufflenet.builder import build
 from shufflenet.modules import Parallel, join
 from shufflenet.quick import Held, in_order, step
-from shufflenet.timing.rounds import Call
 from shufflenet.timing.work import Place, Task, Work
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from time import perf_counter_ns, process_time_ns
 from typing import Any, NamedTuple
 
+from shufflenet.bench.subjects import module_of, read_subject
+from shufflenet.bench.timings import Turn, Warmth, warm_up
 from shufflenet.timing.agreement import check
 from shufflenet.timing.lookup import runtime
 from shufflenet.timing.runtimes import eager
-from shufflenet.timing.samples import Turn, Warmth, warm_up
-from shufflenet.timing.subjects import module_of, read_subject
 
 
 class Job(NamedTuple):

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from shufflenet.timing.bench_tables import bench_table
-from shufflenet.timing.paper import BASELINE, TABLE_8, printed
-from shufflenet.timing.record_files import Beside, RecordError, load_record, record_json
-from shufflenet.timing.records import against, conditions, speedup
-from tests.bench_records import HERE, cell, record
+from shufflenet.bench.record import against, conditions, speedup
+from shufflenet.bench.record_files import Beside, RecordError, load_record, record_json
+from shufflenet.bench.table8 import BASELINE, TABLE_8, printed
+from shufflenet.bench.tables import bench_table
+from tests.shufflenet.bench.bench_records import HERE, cell, record
 
 BASE = cell("base", 800, 900, 1000, macs=18_000)
 FAST = cell("fast", 90, 100, 110, macs=1000)

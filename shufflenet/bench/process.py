@@ -15,12 +15,12 @@ from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import IO, Any, Protocol
 
-from shufflenet.timing.samples import Turn, Warmth
-from shufflenet.timing.trial import Job
+from shufflenet.bench.timings import Turn, Warmth
+from shufflenet.bench.trial import Job
 
 #: What starts a worker; without the working folder on its path, whose files might be taken for
 #: the libraries that it imports.
-COMMAND = (sys.executable, "-P", "-m", "shufflenet.timing.worker")
+COMMAND = (sys.executable, "-P", "-m", "shufflenet.bench.worker")
 # Every library that counts its threads by one of these finds them counted.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # How many lines are kept of what a process says, and how much of each.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shufflenet.timing.samples import calls_in_turn, overlap, summary, turns, warm_up
+from shufflenet.bench.timings import calls_in_turn, overlap, summary, turns, warm_up
 
 times = st.lists(st.integers(1, 10**12), min_size=1, max_size=40)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from flopcount.integers import MAX
 from shufflenet.arch.quantities import rounded_half_up
-from shufflenet.timing.changes import Against
+from shufflenet.bench.compare import Against
+from shufflenet.bench.timings import Summary
 from shufflenet.timing.machine import Machine
-from shufflenet.timing.samples import Summary
 
 _DIGITS = 4
 

@@ -1,4 +1,4 @@
-"""A process that times one network in one runtime: ``python -m shufflenet.timing.worker``.
+"""A process that times one network in one runtime: ``python -m shufflenet.bench.worker``.
 
 It reads requests from its standard input and answers each on its standard output, one JSON object
 a line::
@@ -20,8 +20,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
+from shufflenet.bench.trial import Job, Trial, loaded
 from shufflenet.timing.agreement import WrongOutputError
-from shufflenet.timing.trial import Job, Trial, loaded
 
 
 def serve(requests: Iterable[str], replies: TextIO) -> None:

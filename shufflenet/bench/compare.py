@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from shufflenet.timing.samples import Summary, overlap
+from shufflenet.bench.timings import Summary, overlap
 
 #: What became of a time: beyond both spreads, or within what noise hides.
 Change: TypeAlias = Literal["slower", "faster", "noise"]

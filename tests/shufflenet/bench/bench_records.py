@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from shufflenet.bench.record import Cell, Record
+from shufflenet.bench.timings import Warmth
 from shufflenet.timing.machine import Machine
-from shufflenet.timing.records import Cell, Record
-from shufflenet.timing.samples import Warmth
 
 HERE = Machine("a cpu", 2, "a system", "3.11.7", {"torch": "2.9", "numpy": "2.0"})
 SMALL = (32, 32)

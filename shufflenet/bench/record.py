@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
-from shufflenet.timing.changes import Against, compared, differing
+from shufflenet.bench.compare import Against, compared, differing
+from shufflenet.bench.timings import Summary, Warmth, overlap, summary
 from shufflenet.timing.machine import Machine
-from shufflenet.timing.samples import Summary, Warmth, overlap, summary
 
 #: A cell by what it times: the network, the runtime, the size (height, width) [px].
 Key: TypeAlias = tuple[str, str, tuple[int, int]]

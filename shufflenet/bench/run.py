@@ -10,10 +10,10 @@ from dataclasses import replace
 from time import monotonic
 from typing import NamedTuple
 
-from shufflenet.timing.records import Cell
-from shufflenet.timing.samples import calls_in_turn, turns
-from shufflenet.timing.trial import Job
-from shufflenet.timing.workers import Worker, WorkerError
+from shufflenet.bench.process import Worker, WorkerError
+from shufflenet.bench.record import Cell
+from shufflenet.bench.timings import calls_in_turn, turns
+from shufflenet.bench.trial import Job
 
 # How long a warm-up may go on, in times of what a cell has for its measurement; and at least, and
 # at most [ns].

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from shufflenet.arch.spec import SpecError
+from shufflenet.bench import worker
+from shufflenet.bench.plan import plan, subjects
+from shufflenet.bench.subjects import module_of, read_subject, tally_of, tree_of
+from shufflenet.bench.table8 import BASELINE, TABLE_8
+from shufflenet.bench.timings import Warmth
+from shufflenet.bench.trial import Job, Trial, loaded
 from shufflenet.targets import TargetError
-from shufflenet.timing import worker
 from shufflenet.timing.agreement import WrongOutputError, difference
 from shufflenet.timing.lookup import UnknownRuntimeError, installed, runtime, versions
-from shufflenet.timing.paper import BASELINE, TABLE_8
-from shufflenet.timing.planning import plan, subjects
 from shufflenet.timing.runtimes import RUNTIMES
-from shufflenet.timing.samples import Warmth
-from shufflenet.timing.subjects import module_of, read_subject, tally_of, tree_of
 from shufflenet.timing.training import SEEN, UNSEEN, Variant
-from shufflenet.timing.trial import Job, Trial, loaded
 from tests.command import needs_torch
 
 SIZE = (224, 224)
@@ -111,7 +111,7 @@ def test_a_runtime_is_known_by_its_name():
     assert runtime("eager") is RUNTIMES["eager"]
     with pytest.raises(UnknownRuntimeError, match="unknown runtime 'nope': known are eager"):
         runtime("nope")
-    for name in ("nope_at_all:X", "shufflenet.timing:X", "not a module:X"):
+    for name in ("nope_at_all:X", "shufflenet.bench:X", "not a module:X"):
         with pytest.raises(UnknownRuntimeError, match=f"runtime '{name}'"):
             runtime(name)
 

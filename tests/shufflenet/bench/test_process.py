@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from shufflenet.timing.benching import Effort, Planned, batches, bench
-from shufflenet.timing.samples import Turn, Warmth
-from shufflenet.timing.trial import Job
-from shufflenet.timing.workers import COMMAND, Process, WorkerError
-from tests.bench_records import SMALL
+from shufflenet.bench.process import COMMAND, Process, WorkerError
+from shufflenet.bench.run import Effort, Planned, batches, bench
+from shufflenet.bench.timings import Turn, Warmth
+from shufflenet.bench.trial import Job
 from tests.command import needs_torch
+from tests.shufflenet.bench.bench_records import SMALL
 
 SHAPE = (1, 3, *SMALL)
 PROLOGUE = "import json, os, signal, sys, time\n"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from shufflenet.bench.run import Planned
+from shufflenet.bench.subjects import Subject, cut_before_classifier, read_subject, tally_of
+from shufflenet.bench.table8 import TABLE_8
 from shufflenet.targets import TargetError
-from shufflenet.timing.benching import Planned
-from shufflenet.timing.paper import TABLE_8
-from shufflenet.timing.subjects import Subject, cut_before_classifier, read_subject, tally_of
 
 
 class Plan(NamedTuple):

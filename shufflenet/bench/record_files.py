@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from shufflenet.timing.fields import (
+from shufflenet.bench.json_fields import (
     FieldError,
     before_json,
     check_version,
@@ -18,9 +18,9 @@ from shufflenet.timing.fields import (
     whole,
     wholes,
 )
-from shufflenet.timing.paper import Printed
-from shufflenet.timing.records import Cell, Record, against, conditions, speedup
-from shufflenet.timing.samples import Warmth
+from shufflenet.bench.record import Cell, Record, against, conditions, speedup
+from shufflenet.bench.table8 import Printed
+from shufflenet.bench.timings import Warmth
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1
