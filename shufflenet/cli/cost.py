@@ -12,12 +12,12 @@ from flopcount.conventions import price, price_entry
 from flopcount.report import Table
 from shufflenet.arch.network import network
 from shufflenet.arch.spec_reader import load
+from shufflenet.bench.latency.tables import prediction_text
 from shufflenet.cli import asked, options
 from shufflenet.cli.output import Form, emit
 from shufflenet.cli.proof import confirmed, verdict
 from shufflenet.figures import Priced, column_json, input_json, priced
 from shufflenet.timing.latency import Model
-from shufflenet.timing.latency_tables import prediction_text
 from shufflenet.timing.model_files import load_model, prediction_json
 
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import click
 
 from flopcount import report
+from shufflenet.bench.latency.tables import checks_table
 from shufflenet.bench.rounds import Effort
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, check_writable, emit, say, write_bytes
 from shufflenet.cli.timed_layers import spec_tree
 from shufflenet.timing.latency import said
-from shufflenet.timing.latency_tables import checks_table
 from shufflenet.timing.lookup import versions
 from shufflenet.timing.machine import this_machine
 from shufflenet.timing.model_files import load_model, model_json
 
 if TYPE_CHECKING:
-    from shufflenet.timing.learning import Held
+    from shufflenet.bench.latency.calibrate import Held
 
 # Rounds in which everything is timed: by default, and where it must be quick.
 _ROUNDS, _QUICK = 12, 4
@@ -70,7 +70,7 @@ def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     """
     options.need_torch("latency")
     check_writable(path)
-    from shufflenet.timing.learning import learn
+    from shufflenet.bench.latency.calibrate import learn
 
     effort = Effort(threads, _QUICK if quick else _ROUNDS, seed)
     with redirect_stdout(sys.stderr):
@@ -105,13 +105,13 @@ def check(model: str, networks: tuple[str, ...], quick: bool, form: Form, path: 
     options.need_torch("latency")
     if path is not None:
         check_writable(path)
-    from shufflenet.timing import learning
+    from shufflenet.bench.latency import calibrate
 
-    others = _named(networks) if networks else learning.held()
+    others = _named(networks) if networks else calibrate.held()
     effort = Effort(found.threads, _QUICK if quick else _ROUNDS)
     with redirect_stdout(sys.stderr):
         now = this_machine(versions())
-        checked = learning.check(found, others, effort, _told(effort))
+        checked = calibrate.check(found, others, effort, _told(effort))
     title = f"{model}: held against networks on this machine"
     emit(form, path, lambda: checks_table(checked, title, now), lambda: model_json(checked))
     return 0
@@ -119,7 +119,7 @@ def check(model: str, networks: tuple[str, ...], quick: bool, form: Form, path: 
 
 def _named(networks: tuple[str, ...]) -> list[Held]:
     """The networks of texts. Raises click's exception where one is no spec's."""
-    from shufflenet.timing.learning import Held
+    from shufflenet.bench.latency.calibrate import Held
 
     return [Held(text, *spec_tree(text)) for text in networks]
 

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from flopcount.tally import Tally
 from shufflenet import load, network
 from shufflenet.arch.network import Network
+from shufflenet.bench.latency.calibrate import place_of
+from shufflenet.bench.latency.fit import Example, fit
+from shufflenet.bench.latency.training_set import drawn_works
 from shufflenet.bench.rounds import Effort
 from shufflenet.bench.timings import Summary
-from shufflenet.timing.fitting import Example, fit
 from shufflenet.timing.latency import FEATURES, Check, Facts, Model, kind
 from shufflenet.timing.layer_records import LayerRecord, LayerTime
-from shufflenet.timing.learning import place_of
 from shufflenet.timing.leaves import Cost
 from shufflenet.timing.machine import Machine
 from shufflenet.timing.roofs import Copied, Dense, Roof
-from shufflenet.timing.training import drawn_works
 from shufflenet.timing.work import Place, places
 
 MACHINE = Machine("made up", 2, "none", "3.11", {"torch": "2.0"})

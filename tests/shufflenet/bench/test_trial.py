@@ -11,6 +11,7 @@ import pytest
 
 from shufflenet.arch.spec import SpecError
 from shufflenet.bench import worker
+from shufflenet.bench.latency.training_set import SEEN, UNSEEN, Variant
 from shufflenet.bench.plan import plan, subjects
 from shufflenet.bench.subjects import module_of, read_subject, tally_of, tree_of
 from shufflenet.bench.table8 import BASELINE, TABLE_8
@@ -20,7 +21,6 @@ from shufflenet.targets import TargetError
 from shufflenet.timing.agreement import WrongOutputError, difference
 from shufflenet.timing.lookup import UnknownRuntimeError, installed, runtime, versions
 from shufflenet.timing.runtimes import RUNTIMES
-from shufflenet.timing.training import SEEN, UNSEEN, Variant
 from tests.command import needs_torch
 
 SIZE = (224, 224)

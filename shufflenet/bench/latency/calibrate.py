@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from flopcount.entries import Entry, Shape
 from flopcount.layers import Branches, Layer, cost, joined
+from shufflenet.bench.latency.fit import Example, fit, scaled
+from shufflenet.bench.latency.training_set import SEEN, UNSEEN, Variant, drawn_works
 from shufflenet.bench.rounds import Effort, in_rounds
 from shufflenet.bench.timings import Summary, summary
 from shufflenet.timing.eager_layers import inference
-from shufflenet.timing.fitting import Example, fit, scaled
 from shufflenet.timing.latency import Check, Model
 from shufflenet.timing.machine import Machine
-from shufflenet.timing.training import SEEN, UNSEEN, Variant, drawn_works
 from shufflenet.timing.work import Place, Task, Work, places
 
 

@@ -1,0 +1,1 @@
+"""A latency model calibrated on this machine."""
