@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from shufflenet.bench.layers.record import LayerRecord, LayerTime, by_kind, verdict
+from shufflenet.bench.layers.roofline import Roof
 from shufflenet.plots import COLOURS, KINDS, STYLE, axes_of
-from shufflenet.timing.layer_records import LayerRecord, LayerTime, by_kind, verdict
-from shufflenet.timing.roofs import Roof
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from shufflenet.timing.layer_files import layers_json, load_layers
+from shufflenet.bench.layers.record_files import layers_json, load_layers
 from tests.command import EXAMPLES, ROOT, Outcome, fails, needs_torch, run, run_together
 from tests.shufflenet.bench.machines import layer, made_record
 

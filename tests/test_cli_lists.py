@@ -15,7 +15,7 @@ import pytest
 
 from flopcount.conventions import CONVENTIONS
 from shufflenet import __version__
-from shufflenet.timing.layer_files import layers_json
+from shufflenet.bench.layers.record_files import layers_json
 from shufflenet.timing.model_files import model_json
 from shufflenet.units import UNITS
 from tests.command import EXAMPLES, ROOT, Outcome, python, ran, run, run_together

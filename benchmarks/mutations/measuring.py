@@ -87,14 +87,18 @@ _TIMES = (
         "in_rounds",
         "drawn.shuffle(order)",
         "pass",
-        ("test_layer_times::test_blocks_come_in_an_order_that_is_drawn_anew_for_every_round",),
+        (
+            "shufflenet/bench/layers/test_record::test_blocks_come_in_an_order_that_is_drawn_anew_for_every_round",
+        ),
     ),
     Mutation(
         "written_input_not_restored",
         "_afresh.prepare",
         "part.copy_(source)",
         "pass",
-        ("test_module_leaves_alone::test_a_call_finds_the_values_that_it_writes_on_as_they_were",),
+        (
+            "shufflenet/bench/layers/test_module_leaves_alone::test_a_call_finds_the_values_that_it_writes_on_as_they_were",
+        ),
     ),
     Mutation(
         "pool_of_the_last_step",
@@ -102,7 +106,7 @@ _TIMES = (
         "max(size, most.get(kind, 0))",
         "size",
         (
-            "test_module_leaves_alone::test_a_layer_that_fails_is_no_leaf_and_what_it_did_before_stays",
+            "shufflenet/bench/layers/test_module_leaves_alone::test_a_layer_that_fails_is_no_leaf_and_what_it_did_before_stays",
         ),
     ),
     Mutation(
@@ -110,7 +114,9 @@ _TIMES = (
         "judged",
         "moving >= computing",
         "moving > computing",
-        ("test_layer_times::test_what_bounds_a_layer_is_the_slower_of_peak_and_bandwidth",),
+        (
+            "shufflenet/bench/layers/test_record::test_what_bounds_a_layer_is_the_slower_of_peak_and_bandwidth",
+        ),
     ),
     Mutation(
         "kinds_in_the_order_of_the_network",
@@ -118,7 +124,7 @@ _TIMES = (
         "sorted(times, key=lambda kind: -kind.ns)",
         "times",
         (
-            "test_layer_times::test_what_takes_longest_comes_first_wherever_it_stands_in_the_network",
+            "shufflenet/bench/layers/test_record::test_what_takes_longest_comes_first_wherever_it_stands_in_the_network",
         ),
     ),
 )

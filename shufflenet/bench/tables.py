@@ -8,9 +8,9 @@ from fractions import Fraction
 from flopcount.report import Cell as Shown
 from flopcount.report import Table
 from shufflenet.bench.compare import FEWEST
+from shufflenet.bench.layers.tables import BESIDE, change_cells
 from shufflenet.bench.record import Cell, Record, against, conditions, speedup
 from shufflenet.bench.record_files import ALONE, Beside
-from shufflenet.timing.layer_tables import BESIDE, change_cells
 
 _HEADERS = (
     *("Size", "Runtime", "Network", "Multiply-adds [MAC]", "Time [ms]", "Quartiles [ms]"),

@@ -172,9 +172,9 @@ def roofline(network: str | None, record: str | None, path: str) -> int:
     shufflenet:scale=0.5,groups=3. It is timed in PyTorch eager on one thread, with the roofs. A
     callable of yours is code, and it is RUN.
     """
+    from shufflenet.bench.layers.record_files import load_layers
     from shufflenet.bench.rounds import Effort
     from shufflenet.cli.timed_layers import timed
-    from shufflenet.timing.layer_files import load_layers
 
     if (network is None) == (record is None):
         raise click.UsageError("give either a NETWORK, to be timed now, or a --record")

@@ -9,10 +9,10 @@ import click
 
 from flopcount.entries import Shape
 from flopcount.layers import Chain
+from shufflenet.bench.layers.record import LayerRecord
 from shufflenet.bench.rounds import Effort
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, check_writable, emit, say
-from shufflenet.timing.layer_records import LayerRecord
 
 
 def spec_tree(network: str, size: tuple[int, int] | None = None) -> tuple[Chain, Shape]:
@@ -36,9 +36,9 @@ def timed(network: str, size: tuple[int, int] | None, effort: Effort) -> LayerRe
     not installed.
     """
     options.need_torch("timing layers")
+    from shufflenet.bench.layers import run
     from shufflenet.bench.subjects import read_subject
     from shufflenet.targets import OwnCodeError, TargetError
-    from shufflenet.timing import layering
 
     def note(number: int) -> None:
         say(f"round {number} of {effort.rounds}")
@@ -46,7 +46,7 @@ def timed(network: str, size: tuple[int, int] | None, effort: Effort) -> LayerRe
     try:
         # What the code prints must not be taken for the result.
         with redirect_stdout(sys.stderr):
-            return layering.timed(read_subject(network), size, effort, note)
+            return run.timed(read_subject(network), size, effort, note)
     except OwnCodeError as error:
         say(error.told.rstrip())
         raise click.ClickException(str(error)) from error
@@ -66,9 +66,9 @@ def show_layers(
 
     ``earlier`` is the file of a record that they are set beside.
     """
-    from shufflenet.timing.layer_changes import since
-    from shufflenet.timing.layer_files import layers_json, load_layers
-    from shufflenet.timing.layer_tables import layer_table
+    from shufflenet.bench.layers.compare import since
+    from shufflenet.bench.layers.record_files import layers_json, load_layers
+    from shufflenet.bench.layers.tables import layer_table
 
     if path is not None:
         check_writable(path)

@@ -11,9 +11,9 @@ from flopcount.entries import Entry, Shape
 from flopcount.layers import Branches, Layer, cost, joined
 from shufflenet.bench.latency.fit import Example, fit, scaled
 from shufflenet.bench.latency.training_set import SEEN, UNSEEN, Variant, drawn_works
+from shufflenet.bench.layers.time_layers import inference
 from shufflenet.bench.rounds import Effort, in_rounds
 from shufflenet.bench.timings import Summary, summary
-from shufflenet.timing.eager_layers import inference
 from shufflenet.timing.latency import Check, Model
 from shufflenet.timing.machine import Machine
 from shufflenet.timing.work import Place, Task, Work, places
@@ -38,7 +38,7 @@ class _Seen(NamedTuple):
     @classmethod
     def of(cls, variant: Variant) -> _Seen:
         """A network by its variant."""
-        from shufflenet.timing.tasks import tasks_of
+        from shufflenet.bench.layers.spec_leaves import tasks_of
 
         network = variant.network()
         own = places(network.tree, network.tally(memory=False))
@@ -64,7 +64,7 @@ def learn(
 
     All is timed in the same rounds; ``note`` is told the number of each.
     """
-    from shufflenet.timing.tasks import calls_of, whole_call
+    from shufflenet.bench.layers.spec_leaves import calls_of, whole_call
 
     known = [_Seen.of(variant) for variant in seen]
     drawn = [[alone(work) for work in works] for works in drawn_works(effort.seed)]
@@ -94,7 +94,7 @@ def check(
 
     Raises LatencyError, before any is timed, for a kind that the model knows no time of.
     """
-    from shufflenet.timing.tasks import whole_call
+    from shufflenet.bench.layers.spec_leaves import whole_call
 
     predicted = [_prediction(model, one) for one in others]
     with inference(effort.threads, effort.seed):

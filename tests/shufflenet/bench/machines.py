@@ -10,13 +10,13 @@ from shufflenet.arch.network import Network
 from shufflenet.bench.latency.calibrate import place_of
 from shufflenet.bench.latency.fit import Example, fit
 from shufflenet.bench.latency.training_set import drawn_works
+from shufflenet.bench.layers.leaves import Cost
+from shufflenet.bench.layers.record import LayerRecord, LayerTime
+from shufflenet.bench.layers.roofline import Copied, Dense, Roof
 from shufflenet.bench.rounds import Effort
 from shufflenet.bench.timings import Summary
 from shufflenet.timing.latency import FEATURES, Check, Facts, Model, kind
-from shufflenet.timing.layer_records import LayerRecord, LayerTime
-from shufflenet.timing.leaves import Cost
 from shufflenet.timing.machine import Machine
-from shufflenet.timing.roofs import Copied, Dense, Roof
 from shufflenet.timing.work import Place, places
 
 MACHINE = Machine("made up", 2, "none", "3.11", {"torch": "2.0"})

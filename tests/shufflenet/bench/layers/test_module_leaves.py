@@ -17,12 +17,12 @@ from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
 import flopcount
 from shufflenet import build, load, network
+from shufflenet.bench.layers.follow import followed
+from shufflenet.bench.layers.module_leaves import module_leaves
+from shufflenet.bench.layers.time_layers import inference, tree_leaves
 from shufflenet.bench.rounds import Call
-from shufflenet.timing.eager_layers import inference, tree_leaves
-from shufflenet.timing.following import followed
-from shufflenet.timing.module_leaves import module_leaves
-from tests.module_leaf_checks import check_leaves, flat, kinds, leaves_of
 from tests.module_strategies import Function, Residual, Sample, modules
+from tests.shufflenet.bench.layers.module_leaf_checks import check_leaves, flat, kinds, leaves_of
 
 #: Networks of torchvision's, the larger ones cut down, with the side of an image that each takes.
 TORCHVISION: dict[str, tuple[dict[str, Any], int]] = {

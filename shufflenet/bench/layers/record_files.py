@@ -20,11 +20,11 @@ from shufflenet.bench.json_fields import (
     whole,
     wholes,
 )
+from shufflenet.bench.layers.compare import Key, Since
+from shufflenet.bench.layers.leaves import Check, Cost, Totals
+from shufflenet.bench.layers.record import KindTime, LayerRecord, LayerTime, by_kind, verdict
+from shufflenet.bench.layers.roofline import Copied, Dense, Roof
 from shufflenet.bench.rounds import Effort
-from shufflenet.timing.layer_changes import Key, Since
-from shufflenet.timing.layer_records import KindTime, LayerRecord, LayerTime, by_kind, verdict
-from shufflenet.timing.leaves import Check, Cost, Totals
-from shufflenet.timing.roofs import Copied, Dense, Roof
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 import flopcount
+from shufflenet.bench.layers.calls import Ambient
+from shufflenet.bench.layers.follow import followed
+from shufflenet.bench.layers.module_leaves import module_leaves
+from shufflenet.bench.layers.time_layers import inference
 from shufflenet.targets import TargetError
-from shufflenet.timing.ambient import Ambient
-from shufflenet.timing.eager_layers import inference
-from shufflenet.timing.following import followed
-from shufflenet.timing.module_leaves import module_leaves
-from tests.module_leaf_checks import check_leaves, flat, kinds, leaves_of
 from tests.module_strategies import Function
+from tests.shufflenet.bench.layers.module_leaf_checks import check_leaves, flat, kinds, leaves_of
 
 
 class Sees(nn.Module):

@@ -20,17 +20,17 @@ from flopcount.layers import (
 )
 from shufflenet.arch.network import network
 from shufflenet.arch.spec_reader import bundled, load
-from shufflenet.timing.eager_layers import tree_leaves
+from shufflenet.bench.layers.time_layers import tree_leaves
 from shufflenet.timing.work import Task, places
 
 torch = pytest.importorskip("torch")
 
-from shufflenet.timing import tasks  # noqa: E402
+from shufflenet.bench.layers import spec_leaves  # noqa: E402
 
 
 def tasks_by_path(tree: Layer, shape: Shape) -> dict[str, Task]:
     found = places(tree, cost.count(tree, shape, memory=False))
-    own = tasks.tasks_of(tree, shape, found)
+    own = spec_leaves.tasks_of(tree, shape, found)
     return {place.entry.path: task for place, task in zip(found, own, strict=True)}
 
 
@@ -87,7 +87,7 @@ def test_every_leaf_of_every_network_is_a_task(name: str):
 def test_a_call_does_what_the_leaf_does_and_its_input_stays_within_bounds_however_often():
     found = tasks_by_path(TREE, Shape(1, 8, 6, 6))
     with torch.inference_mode():
-        calls = tasks.calls_of(list(found.values()))
+        calls = spec_leaves.calls_of(list(found.values()))
         for _ in range(200):
             for call in calls:
                 call.prepare()
@@ -99,11 +99,11 @@ def test_a_call_does_what_the_leaf_does_and_its_input_stays_within_bounds_howeve
 def test_a_call_writes_on_its_input_only_where_the_network_does():
     with torch.inference_mode():
         for path, task in tasks_by_path(TREE, Shape(1, 8, 6, 6)).items():
-            module = tasks.module_of(task.work)
+            module = spec_leaves.module_of(task.work)
             inputs = [torch.randn(tuple(shape)) for shape in task.work.inputs]
             given = [x.clone() for x in inputs]
             expected = module(*inputs)
-            out, _ = tasks.doing(task, module, given)()
+            out, _ = spec_leaves.doing(task, module, given)()
             assert torch.allclose(out, expected, atol=1e-6), path
             for x, before, own in zip(given, inputs, task.held, strict=True):
                 assert own or torch.equal(x, before), path
@@ -115,7 +115,7 @@ def test_a_whole_network_runs_the_quick_way_when_it_is_timed(monkeypatch: pytest
     ran: list[int] = []
     known = modules.in_order
     monkeypatch.setattr(modules, "in_order", lambda *given: (ran.append(1), known(*given))[1])
-    call = tasks.whole_call(TREE, Shape(1, 8, 6, 6))
+    call = spec_leaves.whole_call(TREE, Shape(1, 8, 6, 6))
     with torch.inference_mode():
         call.prepare()
         call.run()

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from flopcount.tally import Tally
 from shufflenet.arch.quantities import Input
+from shufflenet.bench.layers.record import LayerRecord
+from shufflenet.bench.layers.time_layers import inference, time_layers, tree_leaves
 from shufflenet.bench.rounds import Effort
 from shufflenet.bench.subjects import COLOURS, Subject, living, tree_of
 from shufflenet.counting import ValuesNeededError, counted_module, running, usual_dtype
 from shufflenet.targets import ModuleTarget, TargetError, own_code, runs_code
-from shufflenet.timing.eager_layers import inference, time_layers, tree_leaves
-from shufflenet.timing.layer_records import LayerRecord
 
 #: The size of image (height, width) [px] of a module, which has none of its own.
 SIZE = (224, 224)
@@ -40,7 +40,7 @@ def _of_module(
 ) -> LayerRecord:
     import torch
 
-    from shufflenet.timing.module_leaves import module_leaves
+    from shufflenet.bench.layers.module_leaves import module_leaves
 
     target, shape = living(subject), (1, COLOURS, *size)
     _check_devices(target)

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_structure
 
 from flopcount.counters.trace.records import tensors
+from shufflenet.bench.layers.calls import Operand, Step
 from shufflenet.bench.rounds import Call
-from shufflenet.timing.steps import Operand, Step
 
 
 class AloneError(ValueError):

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from flopcount.counters.operator_kinds import NEEDS_VALUES
 from flopcount.counters.trace.records import tensors
-from shufflenet.timing.steps import Operand, Step
+from shufflenet.bench.layers.calls import Operand, Step
 
 
 class Ran:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from shufflenet.bench.json_fields import FieldError
+from shufflenet.bench.layers.compare import since
+from shufflenet.bench.layers.leaves import Check, Totals
+from shufflenet.bench.layers.record import LayerTime, by_kind, light
+from shufflenet.bench.layers.record_files import layers_json, load_layers
+from shufflenet.bench.layers.roofline import judged, ridge
+from shufflenet.bench.layers.tables import layer_table
 from shufflenet.bench.rounds import Call, Effort, in_rounds
 from shufflenet.bench.timings import Summary
-from shufflenet.timing.layer_changes import since
-from shufflenet.timing.layer_files import layers_json, load_layers
-from shufflenet.timing.layer_records import LayerTime, by_kind, light
-from shufflenet.timing.layer_tables import layer_table
-from shufflenet.timing.leaves import Check, Totals
-from shufflenet.timing.roofs import judged, ridge
 from shufflenet.timing.work import places
 from tests.shufflenet.bench.machines import (
     ROOF_CACHED,
@@ -244,7 +244,7 @@ def test_a_network_is_timed_leaf_by_leaf_in_eager():
     pytest.importorskip("torch")
     import torch
 
-    from shufflenet.timing.eager_layers import time_layers, tree_leaves
+    from shufflenet.bench.layers.time_layers import time_layers, tree_leaves
 
     before = torch.get_num_threads()
     net, tally = small(scale="0.25", size=(64, 64))

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+from shufflenet.bench.layers.leaves import Check, Cost
+from shufflenet.bench.layers.roofline import Judged, Roof, judged
 from shufflenet.bench.rounds import Effort
 from shufflenet.bench.timings import Summary
-from shufflenet.timing.leaves import Check, Cost
 from shufflenet.timing.machine import Machine
-from shufflenet.timing.roofs import Judged, Roof, judged
 
 
 class LayerTime(NamedTuple):

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from flopcount.entries import Shape
 from flopcount.layers import Layer
 from flopcount.layers import cost as layer_cost
+from shufflenet.bench.layers.leaves import Check, Cost, Leaf, Leaves, Totals
+from shufflenet.bench.layers.record import LayerRecord, LayerTime
+from shufflenet.bench.layers.roofline import Copied, Dense, Roof
 from shufflenet.bench.rounds import Call, Effort, in_rounds
 from shufflenet.bench.timings import Summary, summary
 from shufflenet.targets import seeded
-from shufflenet.timing.layer_records import LayerRecord, LayerTime
-from shufflenet.timing.leaves import Check, Cost, Leaf, Leaves, Totals
 from shufflenet.timing.machine import this_machine
-from shufflenet.timing.roofs import Copied, Dense, Roof
 from shufflenet.timing.work import places
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def tree_leaves(tree: Layer, shape: Shape, name: str, seed: int = 0) -> Leaves:
 
     Image and weights are drawn from the seed. Raises BuildError where it cannot be built.
     """
-    from shufflenet.timing.tasks import calls_of, tasks_of, whole_call
+    from shufflenet.bench.layers.spec_leaves import calls_of, tasks_of, whole_call
 
     tally = layer_cost.count(tree, shape, memory=False)
     own = places(tree, tally)
@@ -129,7 +129,7 @@ def _smallest() -> Call:
     import torch
     from torch import nn
 
-    from shufflenet.timing.tasks import written
+    from shufflenet.bench.layers.spec_leaves import written
 
     x, relu = torch.rand(1), nn.ReLU()
     return written(lambda: relu(x), [x])
@@ -140,7 +140,7 @@ def _dense() -> list[tuple[str, int, Call]]:
     import torch
     from torch import nn
 
-    from shufflenet.timing.tasks import written
+    from shufflenet.bench.layers.spec_leaves import written
 
     def call(run: Callable[..., object], *inputs: Tensor) -> Call:
         return written(lambda: run(*inputs), inputs)

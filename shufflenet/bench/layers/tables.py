@@ -7,17 +7,10 @@ from fractions import Fraction
 
 from flopcount.report import Cell, Table
 from shufflenet.bench.compare import FEWEST, Against
-from shufflenet.timing.layer_changes import Since
-from shufflenet.timing.layer_records import (
-    KindTime,
-    LayerRecord,
-    LayerTime,
-    by_kind,
-    light,
-    verdict,
-)
-from shufflenet.timing.leaves import Check
-from shufflenet.timing.roofs import Roof, ridge
+from shufflenet.bench.layers.compare import Since
+from shufflenet.bench.layers.leaves import Check
+from shufflenet.bench.layers.record import KindTime, LayerRecord, LayerTime, by_kind, light, verdict
+from shufflenet.bench.layers.roofline import Roof, ridge
 
 _HEADERS = (
     *("Layer", "Kind", "Output", "Multiply-adds [MAC]", "Moved [B]", "Time [us]"),

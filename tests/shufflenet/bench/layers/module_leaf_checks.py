@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import flopcount
-from shufflenet.timing.eager_layers import inference
-from shufflenet.timing.following import Found, followed
-from shufflenet.timing.leaves import Leaves
-from shufflenet.timing.module_leaves import module_leaves, shuffled
+from shufflenet.bench.layers.follow import Found, followed
+from shufflenet.bench.layers.leaves import Leaves
+from shufflenet.bench.layers.module_leaves import module_leaves, shuffled
+from shufflenet.bench.layers.time_layers import inference
 
 
 def flat(found: Any) -> Iterator[Tensor]:

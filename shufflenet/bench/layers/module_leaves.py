@@ -16,14 +16,14 @@ from flopcount.counters.operator_kinds import operator_of
 from flopcount.counters.trace import DataDependentError, count
 from flopcount.entries import Entry
 from flopcount.tally import Tally
+from shufflenet.bench.layers.buffers import AloneError, Pool, step_call
+from shufflenet.bench.layers.calls import Step, in_turn, shuffles
+from shufflenet.bench.layers.follow import Found, followed, is_torchs
+from shufflenet.bench.layers.leaves import Check, Cost, Leaf, Leaves, Totals
 from shufflenet.bench.rounds import Call
 from shufflenet.error_lines import reason
 from shufflenet.quick import unwatched
 from shufflenet.targets import OwnCodeError, TargetError, own_code
-from shufflenet.timing.following import Found, followed, is_torchs
-from shufflenet.timing.leaves import Check, Cost, Leaf, Leaves, Totals
-from shufflenet.timing.memory import AloneError, Pool, step_call
-from shufflenet.timing.steps import Step, in_turn, shuffles
 from shufflenet.timing.work import kernel_name, named
 
 #: The path of what a module does between those within it.

@@ -1,0 +1,1 @@
+"""Layers timed one by one, beside a roofline."""
