@@ -152,7 +152,7 @@ _SEARCH = (
         "_edge",
         "len(widths) > 1 and widths[j] == widths.max()",
         "widths[j] == widths.max()",
-        ("test_cli_space::test_a_stage_at_the_edge_of_the_space_is_named",),
+        ("shufflenet/cli/test_space::test_a_stage_at_the_edge_of_the_space_is_named",),
     ),
     Mutation(
         "last_equal_entry_left_out",

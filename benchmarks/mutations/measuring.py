@@ -209,7 +209,7 @@ _PEOPLE = (
         "one.clear()",
         "pass",
         (
-            "test_cli_output::test_where_one_of_several_files_cannot_be_written_none_is_and_nothing_is_left",
+            "shufflenet/cli/test_output::test_where_one_of_several_files_cannot_be_written_none_is_and_nothing_is_left",
         ),
     ),
     Mutation(
@@ -217,28 +217,28 @@ _PEOPLE = (
         "_stage",
         "os.fsync(stream.fileno())",
         "pass",
-        ("test_cli_output::test_files_are_on_the_disk_before_the_first_gets_its_name",),
+        ("shufflenet/cli/test_output::test_files_are_on_the_disk_before_the_first_gets_its_name",),
     ),
     Mutation(
         "output_loses_its_mode",
         "_stage",
         "os.chmod(name, stat.S_IMODE(mode))",
         "pass",
-        ("test_cli_output::test_an_existing_file_keeps_its_mode",),
+        ("shufflenet/cli/test_output::test_an_existing_file_keeps_its_mode",),
     ),
     Mutation(
         "replaced_file_not_put_back",
         "place",
         "os.unlink(target) if before is None else os.replace(before, target)",
         "os.unlink(target)",
-        ("test_cli_export::test_files_land_together_or_not_at_all",),
+        ("shufflenet/cli/test_export::test_files_land_together_or_not_at_all",),
     ),
     Mutation(
         "value_in_a_list_twice",
         "listed.read_all",
         "len(set(values)) != len(values)",
         "False",
-        ("test_cli_errors", "test_cli_compare"),
+        ("shufflenet/cli/test_errors", "shufflenet/cli/test_compare"),
     ),
 )
 

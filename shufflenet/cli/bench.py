@@ -20,9 +20,9 @@ from shufflenet.bench.run import bench as timed
 from shufflenet.bench.table8 import BASELINE, printed
 from shufflenet.bench.tables import bench_table
 from shufflenet.bench.trial import Job
-from shufflenet.cli import options
+from shufflenet.cli import options, param_types
+from shufflenet.cli.bench_layers import show_layers
 from shufflenet.cli.output import Form, check_writable, emit, say
-from shufflenet.cli.timed_layers import show_layers
 from shufflenet.targets import OwnCodeError, TargetError
 from shufflenet.timing.lookup import Installed, UnknownRuntimeError, installed, versions
 from shufflenet.timing.machine import free_memory, load, this_machine, usable_cores
@@ -46,8 +46,10 @@ def _seconds(text: str) -> float:
     return float(number)
 
 
-SECONDS = options.Exactly("seconds", _seconds)
-RUNTIME = options.Exactly("name,...", options.listed(options.read_name), lambda: list(RUNTIMES))
+SECONDS = param_types.Exactly("seconds", _seconds)
+RUNTIME = param_types.Exactly(
+    "name,...", param_types.listed(param_types.read_name), lambda: list(RUNTIMES)
+)
 
 
 class _Asked(NamedTuple):

@@ -13,8 +13,8 @@ from shufflenet.arch.formulas import formula, latex
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
+from shufflenet.cli.confirming import confirmed, verdict
 from shufflenet.cli.output import Form, emit, say
-from shufflenet.cli.proof import confirmed, verdict
 from shufflenet.figures import Priced, input_json, priced
 from shufflenet.units import Unit, UnitError, stage_unit
 

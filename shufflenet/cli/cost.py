@@ -13,9 +13,9 @@ from flopcount.report import Table
 from shufflenet.arch.network import network
 from shufflenet.arch.spec_reader import load
 from shufflenet.bench.latency.tables import prediction_text
-from shufflenet.cli import asked, options
+from shufflenet.cli import options, target_options
+from shufflenet.cli.confirming import confirmed, verdict
 from shufflenet.cli.output import Form, emit
-from shufflenet.cli.proof import confirmed, verdict
 from shufflenet.figures import Priced, column_json, input_json, priced
 from shufflenet.timing.latency import Model
 from shufflenet.timing.model_files import load_model, prediction_json
@@ -61,7 +61,7 @@ def cost(
         raise click.UsageError("--widths and --scale exclude each other")
     proof = confirm and options.wants_proof(confirm)
     net = network(load(spec), groups, scale=scale, **choices)
-    item = priced(net, asked.convention(convention))
+    item = priced(net, target_options.convention(convention))
     predicted = None if latency is None else _predicted(item, latency)
     if proof:
         (item,) = confirmed([item])

@@ -11,7 +11,7 @@ from flopcount.conventions import Convention, price
 from flopcount.report import Cell, Table
 from shufflenet.arch.quantities import Input
 from shufflenet.breakdowns import WHOLE, By, Part, parts, priceable
-from shufflenet.cli import asked, options
+from shufflenet.cli import options, target_options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.counting import Counted, Execution
 
@@ -108,11 +108,11 @@ def count(
     """
     if depth is not None and by not in (None, "module"):
         raise click.UsageError(f"--depth is of the tree of modules: it does not go with --by {by}")
-    chosen = asked.convention(convention)
-    item = asked.network(target, arguments, inputs, execution, backward)
+    chosen = target_options.convention(convention)
+    item = target_options.network(target, arguments, inputs, execution, backward)
     if by is None:
         by = "module" if item.tally.by_module().children else "kind"
-    with asked.priced(target):
+    with target_options.priced(target):
         cost = price(priceable(item.tally), chosen)
         gates = tuple(_gates(item, cost, chosen, limits))
         result = _Result(item, chosen, cost, by, parts(item.tally, by, chosen, depth), gates)
@@ -193,7 +193,7 @@ def _notes(result: _Result) -> Iterator[str]:
 
         share = percent(tally.coverage.numerator, tally.coverage.denominator)
         yield f"uncounted, and in no figure: {item.uncounted}; {share} of what ran is counted"
-    yield from asked.caveats(item, chosen)
+    yield from target_options.caveats(item, chosen)
     if tally.uncalled:
         names = [name or WHOLE for name in tally.uncalled]
         shown = ", ".join(names[:_LISTED])
@@ -209,7 +209,7 @@ def _figures(result: _Result) -> dict[str, Any]:
     by: tuple[By, By] = ("kind", "operator")
     kinds, operators = (parts(tally, name, chosen) for name in by)
     return {
-        **asked.described(item),
+        **target_options.described(item),
         "convention": chosen.name,
         "unit": chosen.unit,
         "macs": result.cost,
@@ -229,7 +229,7 @@ def _figures(result: _Result) -> dict[str, Any]:
             {"option": g.option, "limit": g.limit, "figure": g.figure, "broken": g.broken}
             for g in result.gates
         ],
-        "notes": asked.caveats(item, chosen),
+        "notes": target_options.caveats(item, chosen),
         "modules": [
             {**_part(part, "path"), "layer": part.layer, "own_macs": part.own}
             for part in parts(tally, "module", chosen, depth=_EVERY)

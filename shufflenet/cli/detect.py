@@ -10,7 +10,7 @@ from shufflenet.arch.network import network
 from shufflenet.arch.quantities import QuantityError, read_size
 from shufflenet.arch.spec_reader import load
 from shufflenet.claim_files import load_claims
-from shufflenet.cli import options
+from shufflenet.cli import options, param_types
 from shufflenet.cli.output import Form, emit
 from shufflenet.detection_tables import detection_json, detection_table, reported
 from shufflenet.targets import seeded
@@ -38,7 +38,7 @@ def _side(text: str) -> int:
 @options.scale_option
 @click.option(
     "--sizes",
-    type=options.Exactly("px,...", options.listed(_side)),
+    type=param_types.Exactly("px,...", param_types.listed(_side)),
     default="300,600",
     show_default=True,
     help="Shorter sides to resize the image to; the longer one is at most 1000.",

@@ -13,8 +13,8 @@ from flopcount import report
 from shufflenet.bench.latency.tables import checks_table
 from shufflenet.bench.rounds import Effort
 from shufflenet.cli import options
+from shufflenet.cli.bench_layers import spec_tree
 from shufflenet.cli.output import Form, check_writable, emit, say, write_bytes
-from shufflenet.cli.timed_layers import spec_tree
 from shufflenet.timing.latency import said
 from shufflenet.timing.lookup import versions
 from shufflenet.timing.machine import this_machine

@@ -174,7 +174,7 @@ def roofline(network: str | None, record: str | None, path: str) -> int:
     """
     from shufflenet.bench.layers.record_files import load_layers
     from shufflenet.bench.rounds import Effort
-    from shufflenet.cli.timed_layers import timed
+    from shufflenet.cli.bench_layers import timed
 
     if (network is None) == (record is None):
         raise click.UsageError("give either a NETWORK, to be timed now, or a --record")

@@ -9,7 +9,7 @@ import click
 from flopcount.report import Cell, Signed, Table
 from shufflenet.arch.quantities import Input
 from shufflenet.breakdowns import WHOLE, priceable
-from shufflenet.cli import asked, options
+from shufflenet.cli import options, target_options
 from shufflenet.cli.output import Form, emit
 from shufflenet.counting import Counted, Execution
 
@@ -52,12 +52,12 @@ def reconcile(
     """
     from flopcount.conventions.reconcile import reconcile as explain
 
-    a, b = asked.convention(first), asked.convention(second)
-    item = asked.network(target, arguments, inputs, execution, backward)
-    with asked.priced(target):
+    a, b = target_options.convention(first), target_options.convention(second)
+    item = target_options.network(target, arguments, inputs, execution, backward)
+    with target_options.priced(target):
         found = explain(priceable(item.tally), a, b, largest=largest)
     said = [f"in no figure: {item.uncounted}"] if item.uncounted else []
-    found = found._replace(notes=(*found.notes, *said, *asked.caveats(item, a, b)))
+    found = found._replace(notes=(*found.notes, *said, *target_options.caveats(item, a, b)))
     emit(form, path, lambda: _table(item, found), lambda: _figures(item, found))
     return 0
 
@@ -86,7 +86,7 @@ def _table(item: Counted, found: Any) -> Table:
 
 def _figures(item: Counted, found: Any) -> dict[str, Any]:
     return {
-        **asked.described(item),
+        **target_options.described(item),
         "conventions": [
             {"name": found.a, "unit": found.unit_a, "total": found.total_a},
             {"name": found.b, "unit": found.unit_b, "total": found.total_b},

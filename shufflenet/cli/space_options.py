@@ -11,7 +11,7 @@ import click
 from shufflenet.arch import ranges
 from shufflenet.arch.quantities import MAX_REPEATS, MAX_WIDTH, QuantityError
 from shufflenet.cli import options
-from shufflenet.cli.options import Exactly
+from shufflenet.cli.param_types import Exactly
 from shufflenet.design.problem import FIGURES, USUAL, Bound, Figure, Goal
 from shufflenet.design.request import Request
 from shufflenet.design.words import WORDS, read_end, read_goal, read_near, read_objective

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shufflenet.cli import options
-from shufflenet.cli.options import Exactly, listed
 from shufflenet.cli.output import say
+from shufflenet.cli.param_types import Exactly, listed
 from shufflenet.cli.space_options import (
     Grouped,
     bound_options,

@@ -12,8 +12,8 @@ from flopcount.report import Table
 from shufflenet.arch.network import network
 from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
+from shufflenet.cli.confirming import confirmed, verdict
 from shufflenet.cli.output import Form, emit
-from shufflenet.cli.proof import confirmed, verdict
 from shufflenet.figures import Priced, column_json, input_json, priced, rows_json
 
 
