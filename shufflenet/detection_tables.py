@@ -9,7 +9,7 @@ from flopcount.report import Cell, Table
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec_reader import load
 from shufflenet.claims import Claim, Sheet
-from shufflenet.tables import scale_title
+from shufflenet.cost.tables import scale_title
 
 if TYPE_CHECKING:
     from shufflenet.detection import DetectionCost

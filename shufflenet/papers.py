@@ -19,8 +19,8 @@ from shufflenet.audit_tables import (
 )
 from shufflenet.auditing import Audit, Finding, audit, costs_beside
 from shufflenet.claims import REPORTED, Claim, ClaimError, Sheet
-from shufflenet.figures import priced
-from shufflenet.tables import table_one
+from shufflenet.cost.priced import priced
+from shufflenet.cost.tables import table_one
 
 # Where the paper prints nothing.
 _NOTHING = "-"

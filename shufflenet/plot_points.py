@@ -12,7 +12,7 @@ from flopcount.layers import Conv, leaves
 from shufflenet.auditing import Audit, Finding, costs_beside
 from shufflenet.candidates import network_under
 from shufflenet.claims import Claim, Sheet, Subject
-from shufflenet.figures import Priced
+from shufflenet.cost.priced import Priced
 
 #: The tables of the paper whose models have an error and a complexity.
 ERROR_TABLES = ("2", "3", "4", "5", "6")

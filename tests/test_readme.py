@@ -17,7 +17,7 @@ import pytest
 from shufflenet.arch.spec_reader import loads
 from shufflenet.auditing import Audit, Verdict, audit
 from shufflenet.claim_files import load_claims
-from shufflenet.tables import percent
+from shufflenet.cost.tables import percent
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -135,7 +135,7 @@ _LATENCY = (
         "scaled",
         "2 * fs * measured + predicted",
         "2 * fs * measured",
-        ("test_latency::test_scaling_the_costs_scales_every_one_of_them",),
+        ("shufflenet/cost/test_latency_model::test_scaling_the_costs_scales_every_one_of_them",),
     ),
     Mutation(
         "costs_may_be_negative",
@@ -143,8 +143,8 @@ _LATENCY = (
         "free & (tried <= 0)",
         "free & (tried < -1e9)",
         (
-            "test_latency::test_non_negative_least_squares_find_what_made_the_target",
-            "test_latency::test_every_cost_is_a_whole_number_of_femtoseconds_and_none_is_negative",
+            "shufflenet/cost/test_latency_model::test_non_negative_least_squares_find_what_made_the_target",
+            "shufflenet/cost/test_latency_model::test_every_cost_is_a_whole_number_of_femtoseconds_and_none_is_negative",
         ),
     ),
     Mutation(
@@ -152,14 +152,16 @@ _LATENCY = (
         "Model._time",
         "(fs + FEMTO // 2) // FEMTO",
         "fs // FEMTO",
-        ("test_latency::test_the_time_of_a_network_is_that_of_its_leaves_added_up",),
+        (
+            "shufflenet/cost/test_latency_model::test_the_time_of_a_network_is_that_of_its_leaves_added_up",
+        ),
     ),
     Mutation(
         "median_error_of_the_upper_half",
         "Model.median_error",
         "errors[last // 2] + errors[len(errors) // 2]",
         "errors[len(errors) // 2] + errors[len(errors) // 2]",
-        ("test_latency::test_the_errors_are_told_with_every_prediction",),
+        ("shufflenet/cost/test_latency_model::test_the_errors_are_told_with_every_prediction",),
     ),
     Mutation(
         "size_named_with_a_comma",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from shufflenet.bench.timings import Summary, overlap
 
@@ -33,8 +32,3 @@ def compared(now: Summary, before: Summary, *, disturbed: bool = False) -> Again
     if disturbed or overlap(now, before) or min(now.runs, before.runs) < FEWEST:
         return Against(before, ratio, "noise")
     return Against(before, ratio, "slower" if now.median > before.median else "faster")
-
-
-def differing(pairs: Iterable[tuple[str, Any, Any]]) -> list[str]:
-    """In words, which values are others than before; each behind its name, the old one first."""
-    return [f"{name} {before} -> {now}" for name, before, now in pairs if before != now]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
-from shufflenet.bench.compare import Against, compared, differing
+from shufflenet.bench.compare import Against, compared
 from shufflenet.bench.timings import Summary, Warmth, overlap, summary
-from shufflenet.timing.machine import Machine
+from shufflenet.cost.machine import Machine, differing
 
 #: A cell by what it times: the network, the runtime, the size (height, width) [px].
 Key: TypeAlias = tuple[str, str, tuple[int, int]]

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from shufflenet.bench.json_fields import (
+from shufflenet.bench.json_fields import before_json
+from shufflenet.bench.record import Cell, Record, against, conditions, speedup
+from shufflenet.bench.table8 import Printed
+from shufflenet.bench.timings import Warmth
+from shufflenet.cost.json_fields import (
     FieldError,
-    before_json,
     check_version,
     machine_json,
     parsed,
@@ -18,9 +21,6 @@ from shufflenet.bench.json_fields import (
     whole,
     wholes,
 )
-from shufflenet.bench.record import Cell, Record, against, conditions, speedup
-from shufflenet.bench.table8 import Printed
-from shufflenet.bench.timings import Warmth
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1

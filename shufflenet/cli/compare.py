@@ -15,7 +15,7 @@ from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
 from shufflenet.cli.confirming import confirmed, verdict
 from shufflenet.cli.output import Form, emit, say
-from shufflenet.figures import Priced, input_json, priced
+from shufflenet.cost.priced import Priced, input_json, priced
 from shufflenet.units import Unit, UnitError, stage_unit
 
 _DEFAULT = "shufflenet,resnet,resnext,xception,vgg"
@@ -184,7 +184,7 @@ def _unit(line: _Line) -> dict[str, Any]:
 
 def _table(lines: list[_Line]) -> Table:
     from flopcount.report import Signed
-    from shufflenet.tables import (
+    from shufflenet.cost.tables import (
         comparison_notes,
         percent,
         unit_name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shufflenet.cli.output import say
-from shufflenet.figures import Priced
+from shufflenet.cost.priced import Priced
 
 
 def confirmed(items: Iterable[Priced]) -> list[Priced]:

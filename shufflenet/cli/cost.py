@@ -16,9 +16,9 @@ from shufflenet.bench.latency.tables import prediction_text
 from shufflenet.cli import options, target_options
 from shufflenet.cli.confirming import confirmed, verdict
 from shufflenet.cli.output import Form, emit
-from shufflenet.figures import Priced, column_json, input_json, priced
-from shufflenet.timing.latency import Model
-from shufflenet.timing.model_files import load_model, prediction_json
+from shufflenet.cost.latency_files import load_model, prediction_json
+from shufflenet.cost.latency_model import Model
+from shufflenet.cost.priced import Priced, column_json, input_json, priced
 
 
 @click.command(
@@ -82,7 +82,7 @@ def _predicted(item: Priced, path: str) -> _Predicted:
 
 
 def _table(item: Priced, layers: bool, predicted: _Predicted | None) -> Table:
-    from shufflenet.tables import breakdown, layer_by_layer, scale_title, widths_text
+    from shufflenet.cost.tables import breakdown, layer_by_layer, scale_title, widths_text
 
     net = item.network
     title = f"{scale_title(net)}, g = {net.groups}, widths {widths_text(net)}"

@@ -10,9 +10,9 @@ import click
 from flopcount.conventions import Convention, price
 from flopcount.report import Cell, Table
 from shufflenet.arch.quantities import Input
-from shufflenet.breakdowns import WHOLE, By, Part, parts, priceable
 from shufflenet.cli import options, target_options
 from shufflenet.cli.output import Form, emit, say
+from shufflenet.cost.breakdown import WHOLE, By, Part, parts, priceable
 from shufflenet.counting import Counted, Execution
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _gates(
 
 
 def _table(result: _Result) -> Table:
-    from shufflenet.tables import percent, unit_name
+    from shufflenet.cost.tables import percent, unit_name
 
     item, cost = result.item, result.cost
     rows: list[tuple[Cell, ...]] = []
@@ -189,7 +189,7 @@ def _notes(result: _Result) -> Iterator[str]:
     if result.by == "module":
         yield "a module's figures are those with all that is below it"
     if tally.uncounted:
-        from shufflenet.tables import percent
+        from shufflenet.cost.tables import percent
 
         share = percent(tally.coverage.numerator, tally.coverage.denominator)
         yield f"uncounted, and in no figure: {item.uncounted}; {share} of what ran is counted"

@@ -70,7 +70,7 @@ def _figures(item: Unit, agreed: bool | None) -> dict[str, Any]:
 
 def _table(chosen: list[Unit], agreed: list[bool | None]) -> Table:
     from flopcount.report import Math
-    from shufflenet.tables import verdict_text
+    from shufflenet.cost.tables import verdict_text
 
     rows = tuple(
         (item.name, Math(formulas.formula(item), formulas.latex(item)), verdict_text(ok))

@@ -15,10 +15,10 @@ from shufflenet.bench.rounds import Effort
 from shufflenet.cli import options
 from shufflenet.cli.bench_layers import spec_tree
 from shufflenet.cli.output import Form, check_writable, emit, say, write_bytes
-from shufflenet.timing.latency import said
+from shufflenet.cost.latency_files import load_model, model_json
+from shufflenet.cost.latency_model import said
+from shufflenet.cost.machine import this_machine
 from shufflenet.timing.lookup import versions
-from shufflenet.timing.machine import this_machine
-from shufflenet.timing.model_files import load_model, model_json
 
 if TYPE_CHECKING:
     from shufflenet.bench.latency.calibrate import Held

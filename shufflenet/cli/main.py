@@ -17,10 +17,10 @@ from shufflenet._version import __version__
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
-from shufflenet.bench.json_fields import FieldError
 from shufflenet.cli import options
 from shufflenet.cli.output import OutputError, say
-from shufflenet.timing.latency import LatencyError
+from shufflenet.cost.json_fields import FieldError
+from shufflenet.cost.latency_model import LatencyError
 from shufflenet.units import UnitError
 
 BAD_INPUT = (

@@ -16,7 +16,7 @@ from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
 from shufflenet.cli.output import check_writable, say, write_bytes
-from shufflenet.figures import priced
+from shufflenet.cost.priced import priced
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,9 +84,9 @@ def cost(
     item = priced(network(load(spec), groups, scale=scale, **choices), named(convention))
 
     def draw() -> Figure:
+        from shufflenet.cost.tables import scale_title
         from shufflenet.plot_points import parts
         from shufflenet.plots import cost_plot
-        from shufflenet.tables import scale_title
 
         net = item.network
         # A network that is printed at one scale only has no "1x" in its name.

@@ -8,9 +8,9 @@ import click
 
 from flopcount.report import Cell, Signed, Table
 from shufflenet.arch.quantities import Input
-from shufflenet.breakdowns import WHOLE, priceable
 from shufflenet.cli import options, target_options
 from shufflenet.cli.output import Form, emit
+from shufflenet.cost.breakdown import WHOLE, priceable
 from shufflenet.counting import Counted, Execution
 
 

@@ -26,13 +26,13 @@ from shufflenet.cli.space_options import (
     space_options,
     wanted_options,
 )
+from shufflenet.cost.priced import Priced, column_json, input_json, priced
 from shufflenet.design.answers import Answer, answer, answers_json
 from shufflenet.design.problem import Outcome, Problem
 from shufflenet.design.problem_files import read_request
 from shufflenet.design.request import Request
 from shufflenet.design.tables import answers_table
 from shufflenet.design.words import bound_text, goal_text
-from shufflenet.figures import Priced, column_json, input_json, priced
 
 #: How many points of a front are shown where nothing else is said.
 POINTS = 20
@@ -356,7 +356,7 @@ def _solution(column: _Found) -> dict[str, Any]:
 
 def _table(columns: list[_Found]) -> Table:
     from flopcount.report import Signed
-    from shufflenet.tables import table_one
+    from shufflenet.cost.tables import table_one
 
     first = columns[0]
     title = f"{first.item.network.spec.title}: widths for {first.answer.budget:,}"

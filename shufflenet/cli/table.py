@@ -14,7 +14,7 @@ from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
 from shufflenet.cli.confirming import confirmed, verdict
 from shufflenet.cli.output import Form, emit
-from shufflenet.figures import Priced, column_json, input_json, priced, rows_json
+from shufflenet.cost.priced import Priced, column_json, input_json, priced, rows_json
 
 
 @click.command(
@@ -81,7 +81,7 @@ def _figures(columns: list[Priced]) -> dict[str, Any]:
 
 
 def _table(columns: list[Priced]) -> Table:
-    from shufflenet.tables import hint_notes, scale_title, table_one
+    from shufflenet.cost.tables import hint_notes, scale_title, table_one
 
     first = columns[0]
     return table_one(

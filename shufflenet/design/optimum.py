@@ -12,6 +12,7 @@ from shufflenet.arch.network import Network
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
+from shufflenet.cost.latency_model import Model
 from shufflenet.design.asking import Asked
 from shufflenet.design.chain import Chain, chain
 from shufflenet.design.enumerating import Work
@@ -21,7 +22,6 @@ from shufflenet.design.parts import cut, frames
 from shufflenet.design.problem import Found, Outcome, Problem, Space
 from shufflenet.design.ranking import Field, Hit, Key
 from shufflenet.design.relaxing import nothing_fits, nothing_legal
-from shufflenet.timing.latency import Model
 
 
 def optimise(

@@ -26,7 +26,7 @@ from shufflenet.arch.quantities import (
     in_proportion,
 )
 from shufflenet.arch.spec import Spec
-from shufflenet.timing.latency import Model
+from shufflenet.cost.latency_model import Model
 
 #: What a bound or a goal may be about. ``macs`` is the cost under the problem's convention;
 #: ``params`` [params]; ``memory`` the peak of activations [B]; ``moved`` the bytes moved [B];

@@ -15,8 +15,8 @@ from shufflenet.arch.layout import CARDINALITY, stage_rows, stem_row
 from shufflenet.arch.quantities import QuantityError, in_proportion
 from shufflenet.arch.spec import Spec, SpecError
 from shufflenet.arch.spec_reader import load
+from shufflenet.cost.latency_files import load_model
 from shufflenet.design.problem import Bound, Goal, Problem, Space
-from shufflenet.timing.model_files import load_model
 from shufflenet.units import UnitError, stage_unit
 
 Widths: TypeAlias = tuple[int, ...]

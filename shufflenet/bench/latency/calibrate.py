@@ -14,9 +14,9 @@ from shufflenet.bench.latency.training_set import SEEN, UNSEEN, Variant, drawn_w
 from shufflenet.bench.layers.time_layers import inference
 from shufflenet.bench.rounds import Effort, in_rounds
 from shufflenet.bench.timings import Summary, summary
-from shufflenet.timing.latency import Check, Model
-from shufflenet.timing.machine import Machine
-from shufflenet.timing.work import Place, Task, Work, places
+from shufflenet.cost.latency_model import Check, Model
+from shufflenet.cost.leaf_kinds import Place, Task, Work, places
+from shufflenet.cost.machine import Machine
 
 
 class Held(NamedTuple):

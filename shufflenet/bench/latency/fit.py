@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from shufflenet.timing.latency import FEATURES, FEMTO, Facts, features, kind
-from shufflenet.timing.work import Place
+from shufflenet.cost.latency_model import FEATURES, FEMTO, Facts, features, kind
+from shufflenet.cost.leaf_kinds import Place
 
 # Errors below this share of a time weigh as squares, larger ones less and less: a leaf that was
 # disturbed must not bend the fit.

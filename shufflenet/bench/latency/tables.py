@@ -7,8 +7,8 @@ from fractions import Fraction
 from statistics import median
 
 from flopcount.report import Table
-from shufflenet.timing.latency import Model, said
-from shufflenet.timing.machine import Machine
+from shufflenet.cost.latency_model import Model, said
+from shufflenet.cost.machine import Machine
 
 
 def checks_table(model: Model, title: str, now: Machine | None = None) -> Table:

@@ -32,7 +32,7 @@ from flopcount.layers import (
 )
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec_reader import load
-from shufflenet.timing.work import Doer, Work
+from shufflenet.cost.leaf_kinds import Doer, Work
 
 
 class Variant(NamedTuple):

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
-from shufflenet.bench.compare import Against, compared, differing
+from shufflenet.bench.compare import Against, compared
 from shufflenet.bench.layers.record import LayerRecord, LayerTime
 from shufflenet.bench.rounds import Effort
+from shufflenet.cost.machine import differing
 
 #: A leaf among those of a network: path and kind, and how many alike stand before it.
 Key: TypeAlias = tuple[str, str, int]

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 from flopcount.entries import Shape
 from flopcount.integers import product
 from shufflenet.bench.rounds import Call
-from shufflenet.timing.work import Place
+from shufflenet.cost.leaf_kinds import Place
 
 
 class Cost(NamedTuple):

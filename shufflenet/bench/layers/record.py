@@ -10,7 +10,7 @@ from shufflenet.bench.layers.leaves import Check, Cost
 from shufflenet.bench.layers.roofline import Judged, Roof, judged
 from shufflenet.bench.rounds import Effort
 from shufflenet.bench.timings import Summary
-from shufflenet.timing.machine import Machine
+from shufflenet.cost.machine import Machine
 
 
 class LayerTime(NamedTuple):

@@ -5,26 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from flopcount.entries import Shape
-from shufflenet.bench.json_fields import (
-    FieldError,
-    before_json,
-    check_version,
-    machine_json,
-    parsed,
-    ratio_json,
-    read_machine,
-    read_times,
-    tables,
-    take,
-    times_json,
-    whole,
-    wholes,
-)
+from shufflenet.bench.json_fields import before_json, read_times, times_json
 from shufflenet.bench.layers.compare import Key, Since
 from shufflenet.bench.layers.leaves import Check, Cost, Totals
 from shufflenet.bench.layers.record import KindTime, LayerRecord, LayerTime, by_kind, verdict
 from shufflenet.bench.layers.roofline import Copied, Dense, Roof
 from shufflenet.bench.rounds import Effort
+from shufflenet.cost.json_fields import (
+    FieldError,
+    check_version,
+    machine_json,
+    parsed,
+    ratio_json,
+    read_machine,
+    tables,
+    take,
+    whole,
+    wholes,
+)
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1

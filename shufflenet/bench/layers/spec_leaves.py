@@ -11,9 +11,9 @@ from flopcount.entries import Shape
 from flopcount.layers import Branches, Identity, Layer, below
 from shufflenet.bench.rounds import Call
 from shufflenet.builder import build
+from shufflenet.cost.leaf_kinds import Place, Task, Work
 from shufflenet.modules import Parallel, join
 from shufflenet.quick import Held, in_order, step
-from shufflenet.timing.work import Place, Task, Work
 
 
 def tasks_of(tree: Layer, shape: Shape, places: Sequence[Place]) -> list[Task]:

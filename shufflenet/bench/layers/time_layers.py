@@ -15,9 +15,9 @@ from shufflenet.bench.layers.record import LayerRecord, LayerTime
 from shufflenet.bench.layers.roofline import Copied, Dense, Roof
 from shufflenet.bench.rounds import Call, Effort, in_rounds
 from shufflenet.bench.timings import Summary, summary
+from shufflenet.cost.leaf_kinds import places
+from shufflenet.cost.machine import this_machine
 from shufflenet.targets import seeded
-from shufflenet.timing.machine import this_machine
-from shufflenet.timing.work import places
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ from typing import Any
 
 from shufflenet.bench.record import Cell, Record
 from shufflenet.bench.timings import Warmth
-from shufflenet.timing.machine import Machine
+from shufflenet.cost.machine import Machine
 
 HERE = Machine("a cpu", 2, "a system", "3.11.7", {"torch": "2.9", "numpy": "2.0"})
 SMALL = (32, 32)

@@ -15,9 +15,9 @@ from shufflenet.bench.layers.record import LayerRecord, LayerTime
 from shufflenet.bench.layers.roofline import Copied, Dense, Roof
 from shufflenet.bench.rounds import Effort
 from shufflenet.bench.timings import Summary
-from shufflenet.timing.latency import FEATURES, Check, Facts, Model, kind
-from shufflenet.timing.machine import Machine
-from shufflenet.timing.work import Place, places
+from shufflenet.cost.latency_model import FEATURES, Check, Facts, Model, kind
+from shufflenet.cost.leaf_kinds import Place, places
+from shufflenet.cost.machine import Machine
 
 MACHINE = Machine("made up", 2, "none", "3.11", {"torch": "2.0"})
 #: 10 GMAC/s; 100 GB/s of a small copy, 20 GB/s of a large one; a call of 5 us.

@@ -9,7 +9,7 @@ import pytest
 from flopcount.conventions import PartOfSampleError, convention, price
 from flopcount.entries import Entry, Shape
 from flopcount.tally import Tally
-from shufflenet.breakdowns import parts
+from shufflenet.cost.breakdown import parts
 from tests.command import EXAMPLES, fails, needs_torch, ran, run
 
 OWN = """

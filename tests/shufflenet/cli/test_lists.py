@@ -16,7 +16,7 @@ import pytest
 from flopcount.conventions import CONVENTIONS
 from shufflenet import __version__
 from shufflenet.bench.layers.record_files import layers_json
-from shufflenet.timing.model_files import model_json
+from shufflenet.cost.latency_files import model_json
 from shufflenet.units import UNITS
 from tests.command import EXAMPLES, ROOT, Outcome, python, ran, run, run_together
 from tests.shufflenet.bench.machines import layer, made_model, made_record

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from shufflenet.bench.json_fields import FieldError
 from shufflenet.bench.layers.compare import since
 from shufflenet.bench.layers.leaves import Check, Totals
 from shufflenet.bench.layers.record import LayerTime, by_kind, light
@@ -19,7 +18,8 @@ from shufflenet.bench.layers.roofline import judged, ridge
 from shufflenet.bench.layers.tables import layer_table
 from shufflenet.bench.rounds import Call, Effort, in_rounds
 from shufflenet.bench.timings import Summary
-from shufflenet.timing.work import places
+from shufflenet.cost.json_fields import FieldError
+from shufflenet.cost.leaf_kinds import places
 from tests.shufflenet.bench.machines import (
     ROOF_CACHED,
     ROOF_MEMORY,

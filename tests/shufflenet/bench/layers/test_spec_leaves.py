@@ -21,7 +21,7 @@ from flopcount.layers import (
 from shufflenet.arch.network import network
 from shufflenet.arch.spec_reader import bundled, load
 from shufflenet.bench.layers.time_layers import tree_leaves
-from shufflenet.timing.work import Task, places
+from shufflenet.cost.leaf_kinds import Task, places
 
 torch = pytest.importorskip("torch")
 

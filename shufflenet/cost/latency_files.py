@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shufflenet.bench.json_fields import (
+from shufflenet.cost.json_fields import (
     FieldError,
     check_version,
     machine_json,
@@ -15,7 +15,7 @@ from shufflenet.bench.json_fields import (
     take,
     whole,
 )
-from shufflenet.timing.latency import KINDS, Check, Model, features
+from shufflenet.cost.latency_model import KINDS, Check, Model, features
 
 #: The version of a model's file; one of another version is refused.
 VERSION = 1

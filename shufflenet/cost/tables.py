@@ -9,7 +9,7 @@ from flopcount.report import Cell, Table
 from shufflenet.arch.network import Network, RowInPlace, network
 from shufflenet.arch.quantities import as_printed
 from shufflenet.arch.scaling import NothingLegalError, shown
-from shufflenet.figures import Priced
+from shufflenet.cost.priced import Priced
 
 
 def unit_name(convention: Convention) -> str:

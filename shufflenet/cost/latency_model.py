@@ -16,8 +16,8 @@ from flopcount.entries import Entry
 from flopcount.integers import Count, exact, is_array, lift, product, smallest, total
 from flopcount.layers import Conv, Function, Layer
 from flopcount.tally import Tally
-from shufflenet.timing.machine import Machine
-from shufflenet.timing.work import Doer, Place, kind_name, places
+from shufflenet.cost.leaf_kinds import Doer, Place, kind_name, places
+from shufflenet.cost.machine import Machine
 
 #: Femtoseconds in a nanosecond.
 FEMTO = 10**6

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
-from typing import NamedTuple
-
-from shufflenet.bench.compare import differing
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 
 class Machine(NamedTuple):
@@ -73,3 +72,8 @@ def _found(path: str, pattern: str) -> str:
     with open(path, encoding="utf-8", errors="replace") as stream:
         match = re.search(pattern, stream.read())
     return match[1].strip() if match else ""
+
+
+def differing(pairs: Iterable[tuple[str, Any, Any]]) -> list[str]:
+    """In words, which values are others than before; each behind its name, the old one first."""
+    return [f"{name} {before} -> {now}" for name, before, now in pairs if before != now]

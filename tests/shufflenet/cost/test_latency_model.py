@@ -19,15 +19,15 @@ from flopcount.layers import Chain, Conv, Norm, Shuffle
 from flopcount.layers import cost as layer_cost
 from shufflenet import QuantityError, load, network
 from shufflenet.arch.quantities import read_duration
-from shufflenet.bench.json_fields import FieldError
 from shufflenet.bench.latency.fit import fit, non_negative, scaled
 from shufflenet.bench.latency.training_set import SEEN, UNSEEN, drawn_works
 from shufflenet.cli.latency import latency
+from shufflenet.cost.json_fields import FieldError
+from shufflenet.cost.latency_files import load_model, model_json
+from shufflenet.cost.latency_model import KINDS, LatencyError, said
 from shufflenet.design.optimum import optimise
 from shufflenet.design.problem import Bound, Goal, Problem, Space
 from shufflenet.design.problem_files import load_problem
-from shufflenet.timing.latency import KINDS, LatencyError, said
-from shufflenet.timing.model_files import load_model, model_json
 from tests.command import fails, run_together
 from tests.shufflenet.bench.machines import by_hand, cost_of, examples, leaves_of, made_model, small
 

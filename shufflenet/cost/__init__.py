@@ -1,0 +1,1 @@
+"""Counted and priced networks, as records and tables, and predicted latency."""
