@@ -18,9 +18,7 @@ from shufflenet.arch.spec_reader import load
 
 if TYPE_CHECKING:
     from shufflenet.auditing import audit as audit
-    from shufflenet.builder import build as build
     from shufflenet.claim_files import load_claims as load_claims
-    from shufflenet.confirmation import confirm as confirm
     from shufflenet.design.optimum import optimise as optimise
     from shufflenet.design.problem import Bound as Bound
     from shufflenet.design.problem import Goal as Goal
@@ -32,7 +30,9 @@ if TYPE_CHECKING:
     from shufflenet.design.sweeping import Sweep as Sweep
     from shufflenet.detection import detection_cost as detection_cost
     from shufflenet.detection import detector as detector
-    from shufflenet.folded import fold as fold
+    from shufflenet.nn.builder import build as build
+    from shufflenet.nn.confirm import confirm as confirm
+    from shufflenet.nn.fold import fold as fold
     from shufflenet.solver import solve as solve
 
 __all__ = [
@@ -69,11 +69,11 @@ _LATE = {
     **dict.fromkeys(("Bound", "Goal", "Outcome", "Problem", "Space"), "design.problem"),
     "Sweep": "design.sweeping",
     "audit": "auditing",
-    "build": "builder",
-    "confirm": "confirmation",
+    "build": "nn.builder",
+    "confirm": "nn.confirm",
     "detection_cost": "detection",
     "detector": "detection",
-    "fold": "folded",
+    "fold": "nn.fold",
     "load_claims": "claim_files",
     "load_problem": "design.problem_files",
     "optimise": "design.optimum",

@@ -11,7 +11,7 @@ from flopcount.tally import Tally
 from shufflenet import NothingLegalError, SpecError, load, network, solve
 from shufflenet.arch.spec import Row, Spec
 from shufflenet.arch.spec_reader import loads
-from shufflenet.confirmation import confirm_formula
+from shufflenet.nn.confirm import confirm_formula
 from shufflenet.units import Place, Unit, UnitError, made, unit
 
 HEAD = (Row("GlobalPool", "global_pool"), Row("FC", "fc", channels=(10,)))

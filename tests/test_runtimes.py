@@ -34,8 +34,8 @@ torch = pytest.importorskip("torch")
 import numpy as np  # noqa: E402
 from torch import nn  # noqa: E402
 
+from shufflenet.nn.init import drawn  # noqa: E402
 from shufflenet.timing.graphs import exported, quiet, unpadded  # noqa: E402
-from shufflenet.timing.weights import drawn  # noqa: E402
 
 HERE = [name for name, runtime in RUNTIMES.items() if not runtime.missing()]
 each_here = pytest.mark.parametrize("name", HERE)
@@ -192,7 +192,7 @@ BUSY = """
 import json, os, sys, tempfile
 import numpy as np
 from shufflenet.timing.runtimes import RUNTIMES
-from shufflenet.timing.weights import drawn
+from shufflenet.nn.init import drawn
 sys.path.append(sys.argv[3])
 from runtime_networks import one_stage
 

@@ -169,14 +169,16 @@ _BUILT = (
         "_module",
         "nn.AvgPool2d(kernel, stride, padding, ceil)",
         "nn.AvgPool2d(kernel, stride, padding)",
-        ("test_builder::test_a_pool_rounds_its_size_as_its_layer_says",),
+        ("shufflenet/nn/test_builder::test_a_pool_rounds_its_size_as_its_layer_says",),
     ),
     Mutation(
         "initialised_by_fan_in",
         "_initialise",
         "'fan_out'",
         "'fan_in'",
-        ("test_builder::test_convolutions_start_with_the_deviation_of_he_by_fan_out",),
+        (
+            "shufflenet/nn/test_builder::test_convolutions_start_with_the_deviation_of_he_by_fan_out",
+        ),
     ),
     Mutation(
         "shuffle_turned_round",
@@ -184,7 +186,7 @@ _BUILT = (
         "x.view(n, g, k, h, w)",
         "x.view(n, k, g, h, w)",
         (
-            "test_builder::test_the_channel_shuffle_is_the_permutation_of_channels_by_index_and_torchs_own",
+            "shufflenet/nn/test_builder::test_the_channel_shuffle_is_the_permutation_of_channels_by_index_and_torchs_own",
         ),
     ),
     Mutation(
@@ -192,49 +194,55 @@ _BUILT = (
         "Add.joined",
         "own and alike",
         "alike",
-        ("test_quick::test_every_legal_network_gives_in_inference_what_the_plain_way_gives",),
+        (
+            "shufflenet/nn/test_fast_inference::test_every_legal_network_gives_in_inference_what_the_plain_way_gives",
+        ),
     ),
     Mutation(
         "group_product_of_a_batch",
         "_is_product",
         "x.shape[0] == 1",
         "x.shape[0] >= 1",
-        ("test_quick::test_every_legal_network_gives_in_inference_what_the_plain_way_gives",),
+        (
+            "shufflenet/nn/test_fast_inference::test_every_legal_network_gives_in_inference_what_the_plain_way_gives",
+        ),
     ),
     Mutation(
         "global_hooks_not_asked_for",
         "alone",
         "not _has_any_global_hook()",
         "True",
-        ("test_quick::test_a_hook_on_all_modules_sees_every_leaf",),
+        ("shufflenet/nn/test_fast_inference::test_a_hook_on_all_modules_sees_every_leaf",),
     ),
     Mutation(
         "folded_without_epsilon",
         "_folded",
         "norm.eps",
         "0.0",
-        ("test_folded::test_every_bundled_network_gives_folded_what_it_gave",),
+        ("shufflenet/nn/test_fold::test_every_bundled_network_gives_folded_what_it_gave",),
     ),
     Mutation(
         "hooked_norm_folded",
         "_pairs",
         "fixed and _free(conv) and _free(norm)",
         "fixed and _free(conv)",
-        ("test_folded::test_a_layer_that_is_hooked_stays_as_it_is",),
+        ("shufflenet/nn/test_fold::test_a_layer_that_is_hooked_stays_as_it_is",),
     ),
     Mutation(
         "torch_not_compared_at_leaves",
         "_leaf",
         "not a == b == c or (what == 'macs' and a != half)",
         "not a == b == c",
-        ("test_confirmation::test_torchs_counter_off_at_one_leaf_is_found_wherever_it_is",),
+        (
+            "shufflenet/nn/test_confirm::test_torchs_counter_off_at_one_leaf_is_found_wherever_it_is",
+        ),
     ),
     Mutation(
         "whole_not_compared_with_torch",
         "_differences",
         "claimed.macs == counted.macs == traced.macs == whole",
         "claimed.macs == counted.macs == traced.macs",
-        ("test_confirmation::test_a_whole_that_is_not_the_sum_of_the_leaves_is_found",),
+        ("shufflenet/nn/test_confirm::test_a_whole_that_is_not_the_sum_of_the_leaves_is_found",),
     ),
 )
 

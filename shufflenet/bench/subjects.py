@@ -111,7 +111,7 @@ def module_of(subject: Subject, size: tuple[int, int], seed: int) -> nn.Module:
     """
     found = resolve(subject.target, subject.arguments, real=True)
     if isinstance(found, SpecTarget):
-        from shufflenet.timing.weights import drawn
+        from shufflenet.nn.init import drawn
 
         return drawn(_at(subject, found.network, size), seed)
     return _check_module(subject, found).module.eval()

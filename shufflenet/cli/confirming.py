@@ -10,7 +10,7 @@ from shufflenet.cost.priced import Priced
 
 def confirmed(items: Iterable[Priced]) -> list[Priced]:
     """The items with what the witnesses say; every difference goes to standard error."""
-    from shufflenet.confirmation import confirm
+    from shufflenet.nn.confirm import confirm
 
     checked = []
     for item in items:

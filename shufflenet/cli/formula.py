@@ -51,7 +51,7 @@ def formula(
 
 
 def _proved(item: Unit) -> bool:
-    from shufflenet.confirmation import confirm_formula
+    from shufflenet.nn.confirm import confirm_formula
 
     differences = confirm_formula(item)
     for difference in differences:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from shufflenet.arch.network import changed
 from shufflenet.error_lines import lines, reason
+from shufflenet.nn.init import drawn
 from shufflenet.targets import (
     ModuleTarget,
     OnnxTarget,
@@ -29,7 +30,6 @@ from shufflenet.timing.runtimes import Runtime
 from shufflenet.timing.runtimes.eager import one_tensor
 from shufflenet.timing.runtimes.failing import RuntimeFailedError, told
 from shufflenet.timing.runtimes.files import Files
-from shufflenet.timing.weights import drawn
 
 _UNLOADABLE = (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError)
 _UNFIT = (RuntimeError, TypeError, ValueError, LookupError, AssertionError, AttributeError)

@@ -23,7 +23,7 @@ from shufflenet.bench.layers.leaves import Check, Cost, Leaf, Leaves, Totals
 from shufflenet.bench.rounds import Call
 from shufflenet.cost.leaf_kinds import kernel_name, named
 from shufflenet.error_lines import reason
-from shufflenet.quick import unwatched
+from shufflenet.nn.fast_inference import unwatched
 from shufflenet.targets import OwnCodeError, TargetError, own_code
 
 #: The path of what a module does between those within it.

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from flopcount.entries import Shape
 from flopcount.layers import Branches, Identity, Layer, below
 from shufflenet.bench.rounds import Call
-from shufflenet.builder import build
 from shufflenet.cost.leaf_kinds import Place, Task, Work
-from shufflenet.modules import Parallel, join
-from shufflenet.quick import Held, in_order, step
+from shufflenet.nn.builder import build
+from shufflenet.nn.fast_inference import Held, in_order, step
+from shufflenet.nn.modules import Parallel, join
 
 
 def tasks_of(tree: Layer, shape: Shape, places: Sequence[Place]) -> list[Task]:

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from flopcount import Shape, price
 from flopcount.counters.hooks import UncountedError, count
 from flopcount.layers import cost
-from shufflenet.builder import build
+from shufflenet.nn.builder import build
 from tests.cases import BROKEN, CASES, trees
 
 DEVICES = pytest.mark.parametrize("device", ["meta", "cpu", None])

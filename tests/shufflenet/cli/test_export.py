@@ -22,8 +22,8 @@ pytest.importorskip("onnxscript")
 import numpy as np  # noqa: E402
 from torch import nn  # noqa: E402
 
-from shufflenet.builder import build  # noqa: E402
-from shufflenet.timing.weights import drawn  # noqa: E402
+from shufflenet.nn.builder import build  # noqa: E402
+from shufflenet.nn.init import drawn  # noqa: E402
 
 SMALL = ("export", "shufflenet", "--groups", "3", "--scale", "0.25", "--size", "32x48")
 TO = ("--to", "onnx", "-o")

@@ -463,7 +463,7 @@ def test_a_network_is_saved_as_a_spec_that_other_commands_take(folder: Path):
 
 
 _MISCOUNT = """
-from shufflenet import confirmation
+from shufflenet.nn import confirm as confirmation
 right = confirmation.torch_flops
 confirmation.torch_flops = lambda module, shape: right(module, shape) | {"fc.linear": 0}
 """

@@ -19,7 +19,7 @@ from flopcount.entries import VIEWS
 from flopcount.tally import Tally
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec_reader import load
-from shufflenet.builder import build
+from shufflenet.nn.builder import build
 from tests.module_strategies import Branches, Residual, modules
 from tests.strategies import networks
 

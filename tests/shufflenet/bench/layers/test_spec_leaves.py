@@ -110,7 +110,7 @@ def test_a_call_writes_on_its_input_only_where_the_network_does():
 
 
 def test_a_whole_network_runs_the_quick_way_when_it_is_timed(monkeypatch: pytest.MonkeyPatch):
-    from shufflenet import modules
+    from shufflenet.nn import modules
 
     ran: list[int] = []
     known = modules.in_order

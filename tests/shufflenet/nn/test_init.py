@@ -16,8 +16,8 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from shufflenet.builder import build  # noqa: E402
-from shufflenet.timing.weights import drawn  # noqa: E402
+from shufflenet.nn.builder import build  # noqa: E402
+from shufflenet.nn.init import drawn  # noqa: E402
 
 #: Deep ones of every way to be deep: shuffled, residual, depthwise, squeezed and excited, dense.
 DEEP = {

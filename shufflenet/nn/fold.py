@@ -16,8 +16,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from shufflenet.modules import Built
-from shufflenet.quick import unwatched
+from shufflenet.nn.fast_inference import unwatched
+from shufflenet.nn.modules import Built
 
 
 class FoldError(ValueError):

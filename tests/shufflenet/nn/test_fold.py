@@ -16,11 +16,11 @@ from flopcount.layers import Branches, Chain, Conv, Layer, Norm, cost
 from flopcount.tally import Tally
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec_reader import load
-from shufflenet.builder import build
-from shufflenet.confirmation import compare, torch_flops
-from shufflenet.folded import FoldError, fold
-from shufflenet.modules import Built
-from tests.live import ONE_SIZE, image, lively, off, plain, quick, smaller
+from shufflenet.nn.builder import build
+from shufflenet.nn.confirm import compare, torch_flops
+from shufflenet.nn.fold import FoldError, fold
+from shufflenet.nn.modules import Built
+from tests.shufflenet.nn.live import ONE_SIZE, image, lively, off, plain, quick, smaller
 from tests.strategies import COLUMNS, networks, one_of_each
 
 #: What rounding may change, as a share of the largest output.

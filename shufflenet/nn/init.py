@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from shufflenet.arch.network import Network
-from shufflenet.builder import build
+from shufflenet.nn.builder import build
 from shufflenet.targets import seeded
 
 

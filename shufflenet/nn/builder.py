@@ -35,10 +35,10 @@ from flopcount.layers import (
     Slice,
     below,
 )
-from shufflenet import folded
 from shufflenet.arch.network import Network
 from shufflenet.arch.spec import SpecError
-from shufflenet.modules import (
+from shufflenet.nn import fold as fold_module
+from shufflenet.nn.modules import (
     Add,
     Built,
     Channels,
@@ -66,7 +66,7 @@ def build(
     ``device`` is torch's default device unless given. The leaves have the paths of the layer
     tree. Convolutions start with He's normal initialisation (fan out), classifiers with a normal
     one of deviation 0.01, batch norms as the identity. With ``fold`` it is in eval mode, and its
-    batch norms are folded into the convolutions before them (`shufflenet.folded.fold`). Raises
+    batch norms are folded into the convolutions before them (`shufflenet.nn.fold.fold`). Raises
     BuildError where a layer's name is one that every module has (``train``), or is not one alone.
     """
     tree = network.tree if isinstance(network, Network) else network
@@ -79,7 +79,7 @@ def build(
     if isinstance(tree, Chain):
         module = Built(OrderedDict(module.named_children()))
     _initialise(module)
-    return folded.fold(module.eval()) if fold else module
+    return fold_module.fold(module.eval()) if fold else module
 
 
 def _module(layer: Layer, path: str) -> nn.Module:

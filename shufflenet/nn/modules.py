@@ -1,7 +1,7 @@
 """The modules that torch has none of, which a network is built of besides torch's own.
 
 Each is plain: it trains, exports and compiles. What else it can do where nobody watches is said by
-``quickly`` (`shufflenet.quick`).
+``quickly`` (`shufflenet.nn.fast_inference`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from shufflenet.quick import STEPS, Held, alone, as_found, in_order, methods, step, unwatched
+from shufflenet.nn.fast_inference import (
+    STEPS,
+    Held,
+    alone,
+    as_found,
+    in_order,
+    methods,
+    step,
+    unwatched,
+)
 
 
 class Built(nn.Sequential):

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from flopcount.counters import hooks
 from flopcount.tally import Tally
 from shufflenet.arch.network import Network
-from shufflenet.builder import build
+from shufflenet.nn.builder import build
 from tests.strategies import networks
 
 SMALL = settings(deadline=None, max_examples=25)

@@ -18,11 +18,11 @@ from flopcount.counters import trace
 from flopcount.layers import Act, Branches, Chain, Conv, Identity, Layer, Norm, Pool, leaves
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec_reader import load
-from shufflenet.builder import build
-from shufflenet.confirmation import confirm, torch_flops
-from shufflenet.modules import Add, Built, ChannelShuffle, Parallel
-from shufflenet.quick import alone
-from tests.live import image, lively, off, plain, quick, smaller
+from shufflenet.nn.builder import build
+from shufflenet.nn.confirm import confirm, torch_flops
+from shufflenet.nn.fast_inference import alone
+from shufflenet.nn.modules import Add, Built, ChannelShuffle, Parallel
+from tests.shufflenet.nn.live import image, lively, off, plain, quick, smaller
 from tests.strategies import COLUMNS, networks, one_of_each
 
 #: What rounding may change, as a share of the largest output: products are summed in other orders.

@@ -12,12 +12,12 @@ from torch import nn
 from flopcount.counters import hooks, trace
 from flopcount.entries import Entry, Parameter, Shape
 from flopcount.tally import Tally
-from shufflenet import confirmation
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec import Row
 from shufflenet.arch.spec_reader import load
-from shufflenet.builder import build
-from shufflenet.confirmation import Difference, compare, confirm, torch_flops
+from shufflenet.nn import confirm as confirm_module
+from shufflenet.nn.builder import build
+from shufflenet.nn.confirm import Difference, compare, confirm, torch_flops
 from tests.strategies import COLUMNS, head, image, one_of_each, own_spec, stage
 
 #: A leaf that multiplies, and one that does not.
@@ -442,7 +442,7 @@ def test_the_trace_asked_is_that_of_the_module_built(
     def wrong(module: nn.Module, **how: Any) -> Tally:
         return changed(count(module, **how), CONV, adding(weight=1))
 
-    monkeypatch.setattr(confirmation.trace, "count", wrong)
+    monkeypatch.setattr(confirm_module.trace, "count", wrong)
     right = witnesses.at(CONV).weight
     assert confirm(small).differences == (
         Difference(CONV, "weight", right, right, right + 1, None),

@@ -21,7 +21,7 @@ from flopcount.layers import constraints
 from flopcount.tally import Tally
 from shufflenet.arch.formulas import derive
 from shufflenet.arch.network import Network
-from shufflenet.builder import build
+from shufflenet.nn.builder import build
 from shufflenet.units import Place, Unit, UnitError, made
 
 

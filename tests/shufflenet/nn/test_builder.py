@@ -19,7 +19,7 @@ from flopcount.layers import Act, Branches, Chain, Conv, Identity, Layer, Pool, 
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec import Row
 from shufflenet.arch.spec_reader import load
-from shufflenet.builder import BuildError, ChannelShuffle, build
+from shufflenet.nn.builder import BuildError, ChannelShuffle, build
 from tests.strategies import COLUMNS, head, image, networks, one_of_each, own_spec, stage
 
 #: Parameters (convolutions, batch norms, classifier) of Table 1's five columns.
