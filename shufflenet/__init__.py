@@ -17,8 +17,6 @@ from shufflenet.arch.spec import Row, Spec, SpecError
 from shufflenet.arch.spec_reader import load
 
 if TYPE_CHECKING:
-    from shufflenet.auditing import audit as audit
-    from shufflenet.claim_files import load_claims as load_claims
     from shufflenet.design.optimum import optimise as optimise
     from shufflenet.design.problem import Bound as Bound
     from shufflenet.design.problem import Goal as Goal
@@ -28,11 +26,13 @@ if TYPE_CHECKING:
     from shufflenet.design.problem_files import load_problem as load_problem
     from shufflenet.design.sweep_runs import write_sweep as write_sweep
     from shufflenet.design.sweeping import Sweep as Sweep
-    from shufflenet.detection import detection_cost as detection_cost
-    from shufflenet.detection import detector as detector
     from shufflenet.nn.builder import build as build
     from shufflenet.nn.confirm import confirm as confirm
     from shufflenet.nn.fold import fold as fold
+    from shufflenet.paper.audit import audit as audit
+    from shufflenet.paper.claim_files import load_claims as load_claims
+    from shufflenet.paper.detection import detection_cost as detection_cost
+    from shufflenet.paper.detection import detector as detector
     from shufflenet.solver import solve as solve
 
 __all__ = [
@@ -68,13 +68,13 @@ __all__ = [
 _LATE = {
     **dict.fromkeys(("Bound", "Goal", "Outcome", "Problem", "Space"), "design.problem"),
     "Sweep": "design.sweeping",
-    "audit": "auditing",
+    "audit": "paper.audit",
     "build": "nn.builder",
     "confirm": "nn.confirm",
-    "detection_cost": "detection",
-    "detector": "detection",
+    "detection_cost": "paper.detection",
+    "detector": "paper.detection",
     "fold": "nn.fold",
-    "load_claims": "claim_files",
+    "load_claims": "paper.claim_files",
     "load_problem": "design.problem_files",
     "optimise": "design.optimum",
     "solve": "solver",

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from flopcount.conventions import Convention, price, price_entry
 from flopcount.conventions import convention as named
 from flopcount.layers import Conv, leaves
-from shufflenet.auditing import Audit, Finding, costs_beside
-from shufflenet.candidates import network_under
-from shufflenet.claims import Claim, Sheet, Subject
 from shufflenet.cost.priced import Priced
+from shufflenet.paper.audit import Audit, Finding, costs_beside
+from shufflenet.paper.candidates import network_under
+from shufflenet.paper.claims import Claim, Sheet, Subject
 
 #: The tables of the paper whose models have an error and a complexity.
 ERROR_TABLES = ("2", "3", "4", "5", "6")

@@ -12,12 +12,12 @@ import pytest
 
 from flopcount.conventions import CONVENTIONS, convention
 from shufflenet import load, network
-from shufflenet.auditing import audit
-from shufflenet.claim_files import load_claims
 from shufflenet.cost.priced import priced
+from shufflenet.paper.audit import audit
+from shufflenet.paper.claim_files import load_claims
 from shufflenet.plot_points import ALONE, ErrorPoint, Part, WidthPoint, error_points, parts
 from shufflenet.plots import COLOURS, cost_plot, drawn, error_plot, width_plot
-from tests.test_paper import by_hand
+from tests.shufflenet.paper.test_paper import by_hand
 
 pytest.importorskip("matplotlib")
 

@@ -15,9 +15,9 @@ from typing import get_args
 import pytest
 
 from shufflenet.arch.spec_reader import loads
-from shufflenet.auditing import Audit, Verdict, audit
-from shufflenet.claim_files import load_claims
 from shufflenet.cost.tables import percent
+from shufflenet.paper.audit import Audit, Verdict, audit
+from shufflenet.paper.claim_files import load_claims
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -252,28 +252,32 @@ _CLAIMS = (
         "_faults",
         "subject is not None and subject.budget is not None and (says != 'channels')",
         "False",
-        ("test_claims",),
+        ("shufflenet/paper/test_claims",),
     ),
     Mutation(
         "figure_claimed_twice",
         "_settled",
         "draft.claim.key in drafts",
         "False",
-        ("test_claims",),
+        ("shufflenet/paper/test_claims",),
     ),
     Mutation(
         "figure_rounded_half_down",
         "prints_as",
         "(value / place + Fraction(1, 2)).__floor__() * place",
         "-(-value / place + Fraction(1, 2)).__floor__() * place",
-        ("test_auditing::test_a_figure_is_rounded_half_up_to_the_digits_that_are_printed",),
+        (
+            "shufflenet/paper/test_audit::test_a_figure_is_rounded_half_up_to_the_digits_that_are_printed",
+        ),
     ),
     Mutation(
         "nearest_candidate_by_its_best_figure",
         "Finding.nearest",
         "max(abs(value - target) for value in c.figures)",
         "min(abs(value - target) for value in c.figures)",
-        ("test_auditing::test_the_nearest_candidate_is_the_one_whose_farthest_figure_is_nearest",),
+        (
+            "shufflenet/paper/test_audit::test_the_nearest_candidate_is_the_one_whose_farthest_figure_is_nearest",
+        ),
     ),
     Mutation(
         "image_of_the_paper_replaced",
@@ -281,8 +285,8 @@ _CLAIMS = (
         "subject.image is not None and hypothesis.image != BASELINE.image",
         "False",
         (
-            "test_auditing::test_a_hypothesis_that_does_not_apply_is_not_tried",
-            "test_auditing::test_the_verdicts_are_those_that_were_looked_at",
+            "shufflenet/paper/test_audit::test_a_hypothesis_that_does_not_apply_is_not_tried",
+            "shufflenet/paper/test_audit::test_the_verdicts_are_those_that_were_looked_at",
         ),
     ),
     Mutation(
@@ -290,14 +294,16 @@ _CLAIMS = (
         "halves",
         "stride > STRIDE",
         "stride >= STRIDE",
-        ("test_detection::test_a_network_is_cut_where_its_stride_passes_16",),
+        ("shufflenet/paper/test_detection::test_a_network_is_cut_where_its_stride_passes_16",),
     ),
     Mutation(
         "heads_of_other_costs_allowed",
         "detection_cost",
         "odd",
         "False",
-        ("test_detection::test_a_head_that_does_not_cost_the_same_for_each_region_is_refused",),
+        (
+            "shufflenet/paper/test_detection::test_a_head_that_does_not_cost_the_same_for_each_region_is_refused",
+        ),
     ),
 )
 

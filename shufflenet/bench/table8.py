@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from shufflenet.claim_files import load_claims
+from shufflenet.paper.claim_files import load_claims
 
 #: What the paper sets its networks against: AlexNet as it is run today, on any size of image.
 BASELINE = "alexnet_one_tower"

@@ -6,12 +6,12 @@ from typing import get_args
 
 import click
 
-from shufflenet.audit_tables import audit_json, audit_table
-from shufflenet.auditing import Verdict
-from shufflenet.auditing import audit as audited
-from shufflenet.claim_files import load_claims
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit
+from shufflenet.paper.audit import Verdict
+from shufflenet.paper.audit import audit as audited
+from shufflenet.paper.audit_tables import audit_json, audit_table
+from shufflenet.paper.claim_files import load_claims
 
 
 @click.command(

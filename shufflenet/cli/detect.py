@@ -9,10 +9,10 @@ import click
 from shufflenet.arch.network import network
 from shufflenet.arch.quantities import QuantityError, read_size
 from shufflenet.arch.spec_reader import load
-from shufflenet.claim_files import load_claims
 from shufflenet.cli import options, param_types
 from shufflenet.cli.output import Form, emit
-from shufflenet.detection_tables import detection_json, detection_table, reported
+from shufflenet.paper.claim_files import load_claims
+from shufflenet.paper.detection_tables import detection_json, detection_table, reported
 from shufflenet.targets import seeded
 
 # Each region costs the same, so that few need to be run, whatever number is priced.
@@ -77,7 +77,7 @@ def detect(
     """
     options.need_torch("detect")
     net = network(load(spec), groups, scale=scale)
-    from shufflenet.detection import DetectionError, detection_cost, detector
+    from shufflenet.paper.detection import DetectionError, detection_cost, detector
 
     try:
         with seeded():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from shufflenet.claim_files import load_claims
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit
-from shufflenet.papers import paper_json, paper_table, read_page
+from shufflenet.paper.claim_files import load_claims
+from shufflenet.paper.paper_tables import paper_json, paper_table, read_page
 
 
 @click.command(

@@ -52,8 +52,8 @@ def errors(path: str) -> int:
     """
 
     def draw() -> Figure:
-        from shufflenet.auditing import audit
-        from shufflenet.claim_files import load_claims
+        from shufflenet.paper.audit import audit
+        from shufflenet.paper.claim_files import load_claims
         from shufflenet.plot_points import error_points
         from shufflenet.plots import error_plot
 

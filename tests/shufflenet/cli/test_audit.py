@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shufflenet.claim_files import load_claims
-from shufflenet.hypotheses import AXES
+from shufflenet.paper.claim_files import load_claims
+from shufflenet.paper.hypotheses import AXES
 from tests.command import fails, ran, run, run_together
 
 VERDICTS = ["exact", "under", "nominal", "disagree", "reported"]

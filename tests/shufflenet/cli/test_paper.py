@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from shufflenet.claim_files import load_claims
-from shufflenet.claims import Sheet
+from shufflenet.paper.claim_files import load_claims
+from shufflenet.paper.claims import Sheet
 from tests.command import Outcome, columns_of_latex, fails, ran, run, run_together
-from tests.test_paper import by_hand
+from tests.shufflenet.paper.test_paper import by_hand
 
 TABLES = [str(number) for number in range(1, 9)]
 FORMATS = ["table", "markdown", "latex", "csv", "json"]
@@ -182,7 +182,7 @@ def test_every_footnote_is_used_and_every_mark_has_one(number: str):
 def test_a_derived_figure_that_is_false_would_be_marked():
     from dataclasses import replace
 
-    from shufflenet.papers import paper_table, read_page
+    from shufflenet.paper.paper_tables import paper_table, read_page
 
     sheet = SHEETS["3"]
     wrong = tuple(

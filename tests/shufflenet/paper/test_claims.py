@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from shufflenet import SpecError, load
-from shufflenet.auditing import audit
-from shufflenet.claim_files import load_claims
-from shufflenet.claims import DERIVED, REPORTED, Claim, ClaimError, Sheet, Subject
+from shufflenet.paper.audit import audit
+from shufflenet.paper.claim_files import load_claims
+from shufflenet.paper.claims import DERIVED, REPORTED, Claim, ClaimError, Sheet, Subject
 from tests.command import ROOT
 
 SHEETS = load_claims()

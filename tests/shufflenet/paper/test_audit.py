@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shufflenet import SpecError
-from shufflenet.audit_tables import decimal_text
-from shufflenet.auditing import (
+from shufflenet.paper.audit import (
     Audit,
     Candidate,
     Finding,
@@ -24,12 +23,13 @@ from shufflenet.auditing import (
     costs_beside,
     prints_as,
 )
-from shufflenet.candidates import network_under, refusal
-from shufflenet.claim_files import load_claims
-from shufflenet.claims import Claim, ClaimError, Sheet, Subject
-from shufflenet.hypotheses import AXES, BASELINE, MOST_DEPARTURES, Hypothesis, hypotheses
-from shufflenet.reasons import bare
-from tests.test_paper import by_hand
+from shufflenet.paper.audit_tables import decimal_text
+from shufflenet.paper.candidates import network_under, refusal
+from shufflenet.paper.claim_files import load_claims
+from shufflenet.paper.claims import Claim, ClaimError, Sheet, Subject
+from shufflenet.paper.hypotheses import AXES, BASELINE, MOST_DEPARTURES, Hypothesis, hypotheses
+from shufflenet.paper.reasons import bare
+from tests.shufflenet.paper.test_paper import by_hand
 
 SHEETS = load_claims()
 FOUND = audit(SHEETS)

@@ -13,17 +13,18 @@ import pytest
 import torch
 
 import flopcount
-from shufflenet import Network, detection, load, network
+from shufflenet import Network, load, network
 from shufflenet.arch.spec_reader import bundled, loads
-from shufflenet.claim_files import load_claims
-from shufflenet.detection import (
+from shufflenet.paper import detection
+from shufflenet.paper.claim_files import load_claims
+from shufflenet.paper.detection import (
     DetectionCost,
     DetectionError,
     detection_cost,
     detector,
     halves,
 )
-from shufflenet.detection_tables import reported
+from shufflenet.paper.detection_tables import reported
 from tests.command import ROOT, Outcome, fails, run, run_together
 
 CLASSES = 3

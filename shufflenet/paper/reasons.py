@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from shufflenet.arch.scaling import shown
-from shufflenet.candidates import network_under
-from shufflenet.claims import DERIVED, MEANINGS, Claim, Subject
-from shufflenet.hypotheses import Hypothesis
+from shufflenet.paper.candidates import network_under
+from shufflenet.paper.claims import DERIVED, MEANINGS, Claim, Subject
+from shufflenet.paper.hypotheses import Hypothesis
 
 _ROW = "one figure is printed for the whole row"
 _UNPRINTED = "its widths are not printed"

@@ -9,7 +9,10 @@ from flopcount.conventions import convention
 from flopcount.report import Cell, Table
 from shufflenet.arch.network import network
 from shufflenet.arch.spec_reader import load
-from shufflenet.audit_tables import (
+from shufflenet.cost.priced import priced
+from shufflenet.cost.tables import table_one
+from shufflenet.paper.audit import Audit, Finding, audit, costs_beside
+from shufflenet.paper.audit_tables import (
     VERDICTS,
     finding_json,
     hypothesis_json,
@@ -17,10 +20,7 @@ from shufflenet.audit_tables import (
     ours,
     printed_text,
 )
-from shufflenet.auditing import Audit, Finding, audit, costs_beside
-from shufflenet.claims import REPORTED, Claim, ClaimError, Sheet
-from shufflenet.cost.priced import priced
-from shufflenet.cost.tables import table_one
+from shufflenet.paper.claims import REPORTED, Claim, ClaimError, Sheet
 
 # Where the paper prints nothing.
 _NOTHING = "-"

@@ -1,7 +1,7 @@
-"""What a paper claims: its printed figures as records. `shufflenet.claim_files` reads them.
+"""What a paper claims: its printed figures as records. `shufflenet.paper.claim_files` reads them.
 
 A claim says where its figure stands, the figure as it is printed, and of which network it is. It
-knows nothing of what arithmetic makes of it; that is `shufflenet.auditing`.
+knows nothing of what arithmetic makes of it; that is `shufflenet.paper.audit`.
 """
 
 from __future__ import annotations

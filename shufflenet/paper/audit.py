@@ -1,6 +1,6 @@
 """The audit: every printed figure against what arithmetic gives, and under which hypothesis.
 
-For each claim the declared hypotheses are tried in their order (`shufflenet.hypotheses`), and the
+For each claim the declared hypotheses are tried in their order (`shufflenet.paper.hypotheses`), and the
 first that gives the printed digits is the verdict. No claim has a hypothesis of its own.
 """
 
@@ -12,10 +12,10 @@ from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias, assert_never
 
 from shufflenet.arch.spec import SpecError
-from shufflenet.candidates import figure, refusal
-from shufflenet.claims import DERIVED, REPORTED, Claim, ClaimError, Says, Sheet
-from shufflenet.hypotheses import BASELINE, Digits, Hypothesis, hypotheses
-from shufflenet.reasons import bare, costs_printed, remarks, why
+from shufflenet.paper.candidates import figure, refusal
+from shufflenet.paper.claims import DERIVED, REPORTED, Claim, ClaimError, Says, Sheet
+from shufflenet.paper.hypotheses import BASELINE, Digits, Hypothesis, hypotheses
+from shufflenet.paper.reasons import bare, costs_printed, remarks, why
 from shufflenet.units import UnitError
 
 #: ``exact``: to the printed digits under the baseline; ``under``: under a named hypothesis;

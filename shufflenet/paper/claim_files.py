@@ -23,7 +23,7 @@ from shufflenet.arch.quantities import (
     read_size,
 )
 from shufflenet.arch.spec_reader import bundled, folder
-from shufflenet.claims import DERIVED, Claim, ClaimError, Says, Sheet, Subject
+from shufflenet.paper.claims import DERIVED, Claim, ClaimError, Says, Sheet, Subject
 
 _SHEET_KEYS = ("table", "title", "source", "stub", "claims")
 _CLAIM_KEYS = (

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from flopcount.report import Cell, Table
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec_reader import load
-from shufflenet.claims import Claim, Sheet
 from shufflenet.cost.tables import scale_title
+from shufflenet.paper.claims import Claim, Sheet
 
 if TYPE_CHECKING:
-    from shufflenet.detection import DetectionCost
+    from shufflenet.paper.detection import DetectionCost
 
 _TABLE = "7"
 
@@ -81,7 +81,7 @@ def _run(cost: DetectionCost) -> str:
 
 
 def _notes(net: Network, cost: DetectionCost) -> Iterable[str]:
-    from shufflenet.detection import halves
+    from shufflenet.paper.detection import halves
 
     cut = halves(net)
     ahead, behind = ([name for name, _ in half.children] for half in (cut.features, cut.head))

@@ -22,8 +22,8 @@ from shufflenet.arch.quantities import MAX_WIDTH, in_proportion
 from shufflenet.arch.scaling import NothingLegalError, first_broken
 from shufflenet.arch.spec import Spec, SpecError
 from shufflenet.arch.spec_reader import load
-from shufflenet.claims import Claim, Subject
-from shufflenet.hypotheses import BASELINE, Counted, Hypothesis, hypotheses
+from shufflenet.paper.claims import Claim, Subject
+from shufflenet.paper.hypotheses import BASELINE, Counted, Hypothesis, hypotheses
 from shufflenet.units import Place, made, stage_unit
 
 _MILLION = 1_000_000

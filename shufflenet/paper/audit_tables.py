@@ -8,9 +8,9 @@ from fractions import Fraction
 from typing import Any, assert_never, get_args
 
 from flopcount.report import Cell, Table
-from shufflenet.auditing import PLANTED, Audit, Candidate, Finding, Verdict
-from shufflenet.claims import MEANINGS, Claim
-from shufflenet.hypotheses import AXES, MOST_DEPARTURES, Hypothesis
+from shufflenet.paper.audit import PLANTED, Audit, Candidate, Finding, Verdict
+from shufflenet.paper.claims import MEANINGS, Claim
+from shufflenet.paper.hypotheses import AXES, MOST_DEPARTURES, Hypothesis
 
 #: Every verdict in words, in the order of the score.
 VERDICTS: dict[Verdict, str] = {
