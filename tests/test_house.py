@@ -127,7 +127,7 @@ ONLY = {
     "onnx": ["flopcount.counters.onnx"],
     "torchvision": ["shufflenet.paper.detection", "shufflenet.targets"],
     "timm": ["shufflenet.targets"],
-    "matplotlib": ["shufflenet.plots", "shufflenet.roofline_plot", "shufflenet.cli.plot"],
+    "matplotlib": ["shufflenet.plots.figures", "shufflenet.plots.roofline", "shufflenet.cli.plot"],
     "pyarrow": ["shufflenet.design.rendering"],
     **{name: [f"shufflenet.timing.runtimes.{room}"] for name, room in PLUGGED.items()},
 }
@@ -250,14 +250,14 @@ FLOORS = [
         "shufflenet.design.tables",
         "shufflenet.paper.detection_tables",
         "shufflenet.paper.paper_tables",
-        "shufflenet.plot_points",
+        "shufflenet.plots.points",
         "shufflenet.bench.table8",
         "shufflenet.bench.plan",
         "shufflenet.bench.record_files",
         "shufflenet.bench.layers.tables",
         "shufflenet.bench.latency.tables",
     ],
-    ["shufflenet.plots", "shufflenet.roofline_plot", "shufflenet.bench.tables"],
+    ["shufflenet.plots.figures", "shufflenet.plots.roofline", "shufflenet.bench.tables"],
     ["shufflenet.cli"],
 ]
 
@@ -388,8 +388,8 @@ PLANTED = {
     "numpy, early": ("flopcount.integers", "try:\n    import numpy as np\nexcept E:\n    pass"),
     "numpy, in a class": ("shufflenet.arch.scaling", "class A:\n    import numpy"),
     "sympy, early": ("shufflenet.arch.formulas", "import sympy"),
-    "matplotlib": ("shufflenet.plot_points", "def f():\n    import matplotlib"),
-    "matplotlib, early": ("shufflenet.plots", "from matplotlib.figure import Figure"),
+    "matplotlib": ("shufflenet.plots.points", "def f():\n    import matplotlib"),
+    "matplotlib, early": ("shufflenet.plots.figures", "from matplotlib.figure import Figure"),
     "a runtime": ("shufflenet.timing.exporting", "def f():\n    import openvino"),
     "another's runtime": (
         "shufflenet.timing.runtimes.litert",

@@ -196,14 +196,16 @@ _PEOPLE = (
         "error_points",
         "points.setdefault((point.family, point.macs, point.error), point)",
         "points.setdefault((point.family, point.macs), point)",
-        ("test_plots::test_two_errors_of_one_family_at_one_cost_are_two_points",),
+        (
+            "shufflenet/plots/test_figures::test_two_errors_of_one_family_at_one_cost_are_two_points",
+        ),
     ),
     Mutation(
         "grouped_convolution_is_depthwise",
         "_kind",
         "leaf.groups == leaf.c_in",
         "leaf.groups > 1",
-        ("test_plots::test_the_kinds_of_a_shufflenet_are_told_apart",),
+        ("shufflenet/plots/test_figures::test_the_kinds_of_a_shufflenet_are_told_apart",),
     ),
     Mutation(
         "staged_file_left_behind",

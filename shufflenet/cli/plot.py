@@ -54,8 +54,8 @@ def errors(path: str) -> int:
     def draw() -> Figure:
         from shufflenet.paper.audit import audit
         from shufflenet.paper.claim_files import load_claims
-        from shufflenet.plot_points import error_points
-        from shufflenet.plots import error_plot
+        from shufflenet.plots.figures import error_plot
+        from shufflenet.plots.points import error_points
 
         sheets = load_claims()
         return error_plot(error_points(sheets, audit(sheets)))
@@ -85,8 +85,8 @@ def cost(
 
     def draw() -> Figure:
         from shufflenet.cost.tables import scale_title
-        from shufflenet.plot_points import parts
-        from shufflenet.plots import cost_plot
+        from shufflenet.plots.figures import cost_plot
+        from shufflenet.plots.points import parts
 
         net = item.network
         # A network that is printed at one scale only has no "1x" in its name.
@@ -123,7 +123,7 @@ def widths(
     **choices: Any,
 ) -> int:
     """The widths that one budget allows, against the number of groups: solved, and proven best."""
-    from shufflenet.plot_points import width_point
+    from shufflenet.plots.points import width_point
     from shufflenet.solver import solve
 
     loaded = load(spec)
@@ -141,7 +141,7 @@ def widths(
         return code
 
     def draw() -> Figure:
-        from shufflenet.plots import width_plot
+        from shufflenet.plots.figures import width_plot
 
         stages = [row.layer for row in stage_rows(loaded)]
         unit = "MAC" if named(convention).unit == "macs" else "FLOP"
@@ -182,7 +182,7 @@ def roofline(network: str | None, record: str | None, path: str) -> int:
     found = load_layers(record) if record is not None else timed(str(network), None, Effort())
 
     def draw() -> Figure:
-        from shufflenet.roofline_plot import roofline_plot
+        from shufflenet.plots.roofline import roofline_plot
 
         size = "x".join(map(str, found.shape[2:]))
         return roofline_plot(found, f"{found.network} at {size}: PyTorch eager")
@@ -192,7 +192,7 @@ def roofline(network: str | None, record: str | None, path: str) -> int:
 
 def _draw(path: str, draw: Callable[[], Figure]) -> int:
     """Draw and write a picture; what cannot be drawn becomes click's exception."""
-    from shufflenet.plots import EndingError, MissingPlotsError, drawn, ending
+    from shufflenet.plots.figures import EndingError, MissingPlotsError, drawn, ending
 
     try:
         form = ending(path)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flopcount.conventions import Convention
 from flopcount.conventions import convention as named
-from shufflenet.plot_points import ALONE, COUNTED, ErrorPoint, Part, WidthPoint, unit_axis
+from shufflenet.plots.points import ALONE, COUNTED, ErrorPoint, Part, WidthPoint, unit_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

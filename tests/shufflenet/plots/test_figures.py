@@ -15,8 +15,8 @@ from shufflenet import load, network
 from shufflenet.cost.priced import priced
 from shufflenet.paper.audit import audit
 from shufflenet.paper.claim_files import load_claims
-from shufflenet.plot_points import ALONE, ErrorPoint, Part, WidthPoint, error_points, parts
-from shufflenet.plots import COLOURS, cost_plot, drawn, error_plot, width_plot
+from shufflenet.plots.figures import COLOURS, cost_plot, drawn, error_plot, width_plot
+from shufflenet.plots.points import ALONE, ErrorPoint, Part, WidthPoint, error_points, parts
 from tests.shufflenet.paper.test_paper import by_hand
 
 pytest.importorskip("matplotlib")

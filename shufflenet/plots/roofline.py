@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from shufflenet.bench.layers.record import LayerRecord, LayerTime, by_kind, verdict
 from shufflenet.bench.layers.roofline import Roof
-from shufflenet.plots import COLOURS, KINDS, STYLE, axes_of
+from shufflenet.plots.figures import COLOURS, KINDS, STYLE, axes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

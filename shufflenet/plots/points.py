@@ -1,4 +1,4 @@
-"""What the pictures show, as records: `shufflenet.plots` draws them."""
+"""What the pictures show, as records: `shufflenet.plots.figures` draws them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Pictures of costs, frontiers and rooflines."""
