@@ -69,9 +69,9 @@ MADE_OF_TORCH = [
     "shufflenet.nn.confirm",
     "shufflenet.paper.detection",
     "shufflenet.programs",
-    "shufflenet.timing.graphs",
+    "shufflenet.runtimes.graphs",
     "shufflenet.nn.init",
-    "shufflenet.timing.exporting",
+    "shufflenet.runtimes.export",
     "shufflenet.bench.layers.calls",
     "shufflenet.bench.layers.calls",
     "shufflenet.bench.layers.follow",
@@ -112,7 +112,7 @@ TABLES = [
 ]
 # The rooms that run a network in a runtime, in a process of its own; and its layers, in eager.
 TIMED = [
-    "shufflenet.timing.runtimes",
+    "shufflenet.runtimes",
     "shufflenet.bench.subjects",
     "shufflenet.bench.layers.time_layers",
     "shufflenet.bench.layers.run",
@@ -129,7 +129,7 @@ ONLY = {
     "timm": ["shufflenet.targets"],
     "matplotlib": ["shufflenet.plots.figures", "shufflenet.plots.roofline", "shufflenet.cli.plot"],
     "pyarrow": ["shufflenet.design.rendering"],
-    **{name: [f"shufflenet.timing.runtimes.{room}"] for name, room in PLUGGED.items()},
+    **{name: [f"shufflenet.runtimes.{room}"] for name, room in PLUGGED.items()},
 }
 # What is costly is imported where it is used; but these rooms are made of it.
 LATE = {
@@ -206,14 +206,14 @@ FLOORS = [
         "shufflenet.cost.breakdown",
         "shufflenet.programs",
         "shufflenet.targets",
-        "shufflenet.timing.agreement",
-        "shufflenet.timing.runtimes",
-        "shufflenet.timing.graphs",
+        "shufflenet.runtimes.agreement",
+        "shufflenet.runtimes",
+        "shufflenet.runtimes.graphs",
         "shufflenet.nn.init",
     ],
     [
         "shufflenet.nn.confirm",
-        "shufflenet.timing.exporting",
+        "shufflenet.runtimes.export",
         "shufflenet.counting",
         "shufflenet.paper.detection",
         "shufflenet.paper.claims",
@@ -222,9 +222,9 @@ FLOORS = [
         "shufflenet.paper.candidates",
         "shufflenet.paper.reasons",
         "shufflenet.paper.audit",
-        "shufflenet.timing.runtimes",
+        "shufflenet.runtimes",
         "shufflenet.bench.record",
-        "shufflenet.timing.lookup",
+        "shufflenet.runtimes.lookup",
         "shufflenet.bench.rounds",
         "shufflenet.bench.layers.roofline",
         "shufflenet.bench.layers.leaves",
@@ -390,12 +390,12 @@ PLANTED = {
     "sympy, early": ("shufflenet.arch.formulas", "import sympy"),
     "matplotlib": ("shufflenet.plots.points", "def f():\n    import matplotlib"),
     "matplotlib, early": ("shufflenet.plots.figures", "from matplotlib.figure import Figure"),
-    "a runtime": ("shufflenet.timing.exporting", "def f():\n    import openvino"),
+    "a runtime": ("shufflenet.runtimes.export", "def f():\n    import openvino"),
     "another's runtime": (
-        "shufflenet.timing.runtimes.litert",
+        "shufflenet.runtimes.litert",
         "def f():\n    from executorch.runtime import Runtime",
     ),
-    "a runtime, early": ("shufflenet.timing.runtimes.ncnn", "import pnnx"),
+    "a runtime, early": ("shufflenet.runtimes.ncnn", "import pnnx"),
     "a floor up": ("flopcount.tally", "from flopcount.layers import Conv"),
     "two floors up": ("shufflenet.units", "from shufflenet.solver import solve"),
 }

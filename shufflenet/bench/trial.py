@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from shufflenet.bench.subjects import module_of, read_subject
 from shufflenet.bench.timings import Turn, Warmth, warm_up
-from shufflenet.timing.agreement import check
-from shufflenet.timing.lookup import runtime
-from shufflenet.timing.runtimes import eager
+from shufflenet.runtimes import eager
+from shufflenet.runtimes.agreement import check
+from shufflenet.runtimes.lookup import runtime
 
 
 class Job(NamedTuple):

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 from shufflenet.bench.trial import Job, Trial, loaded
-from shufflenet.timing.agreement import WrongOutputError
+from shufflenet.runtimes.agreement import WrongOutputError
 
 
 def serve(requests: Iterable[str], replies: TextIO) -> None:

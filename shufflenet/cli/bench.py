@@ -24,9 +24,9 @@ from shufflenet.cli import options, param_types
 from shufflenet.cli.bench_layers import show_layers
 from shufflenet.cli.output import Form, check_writable, emit, say
 from shufflenet.cost.machine import free_memory, load, this_machine, usable_cores
+from shufflenet.runtimes import RUNTIMES
+from shufflenet.runtimes.lookup import Installed, UnknownRuntimeError, installed, versions
 from shufflenet.targets import OwnCodeError, TargetError
-from shufflenet.timing.lookup import Installed, UnknownRuntimeError, installed, versions
-from shufflenet.timing.runtimes import RUNTIMES
 
 _SIZES = ((224, 224), (480, 640), (720, 1280))
 _LONGEST = 86_400

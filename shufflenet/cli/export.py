@@ -14,10 +14,10 @@ import click
 from shufflenet.cli import options
 from shufflenet.cli.output import check_files, folder_beside, place, say
 from shufflenet.extras import lacking
+from shufflenet.runtimes import FORMATS, Runtime
+from shufflenet.runtimes.agreement import WrongOutputError
+from shufflenet.runtimes.failing import RuntimeFailedError
 from shufflenet.targets import OwnCodeError, TargetError, read_arguments
-from shufflenet.timing.agreement import WrongOutputError
-from shufflenet.timing.runtimes import FORMATS, Runtime
-from shufflenet.timing.runtimes.failing import RuntimeFailedError
 
 
 @click.command(
@@ -105,8 +105,8 @@ def _paths(path: str, runtime: Runtime) -> list[str]:
 def _written(
     name: str, given: tuple[str, ...], runtime: Runtime, folder: str, choices: dict[str, Any]
 ) -> tuple[float, list[str]]:
-    from shufflenet.timing.exporting import Choices, original
-    from shufflenet.timing.exporting import export as exported
+    from shufflenet.runtimes.export import Choices, original
+    from shufflenet.runtimes.export import export as exported
 
     assert runtime.files is not None
     stem = os.path.join(folder, "network")

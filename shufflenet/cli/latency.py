@@ -18,7 +18,7 @@ from shufflenet.cli.output import Form, check_writable, emit, say, write_bytes
 from shufflenet.cost.latency_files import load_model, model_json
 from shufflenet.cost.latency_model import said
 from shufflenet.cost.machine import this_machine
-from shufflenet.timing.lookup import versions
+from shufflenet.runtimes.lookup import versions
 
 if TYPE_CHECKING:
     from shufflenet.bench.latency.calibrate import Held

@@ -395,7 +395,7 @@ def test_a_batch_holds_the_runtimes_of_one_size_as_far_as_memory_allows():
 
 RUNTIMES = """
 import os, signal, time
-from shufflenet.timing.runtimes import Runtime, eager
+from shufflenet.runtimes import Runtime, eager
 
 def crash(module, shape, threads, folder):
     return lambda image: os.kill(os.getpid(), signal.SIGSEGV)

@@ -17,10 +17,10 @@ from shufflenet.bench.subjects import module_of, read_subject, tally_of, tree_of
 from shufflenet.bench.table8 import BASELINE, TABLE_8
 from shufflenet.bench.timings import Warmth
 from shufflenet.bench.trial import Job, Trial, loaded
+from shufflenet.runtimes import RUNTIMES
+from shufflenet.runtimes.agreement import WrongOutputError, difference
+from shufflenet.runtimes.lookup import UnknownRuntimeError, installed, runtime, versions
 from shufflenet.targets import TargetError
-from shufflenet.timing.agreement import WrongOutputError, difference
-from shufflenet.timing.lookup import UnknownRuntimeError, installed, runtime, versions
-from shufflenet.timing.runtimes import RUNTIMES
 from tests.command import needs_torch
 
 SIZE = (224, 224)
@@ -119,7 +119,7 @@ def test_a_runtime_is_known_by_its_name():
 def test_what_is_missing_is_said_by_the_runtime(monkeypatch: pytest.MonkeyPatch):
     gone = RUNTIMES["eager"]._replace(missing=lambda: "gone is not installed")
     monkeypatch.setattr(
-        "shufflenet.timing.lookup.RUNTIMES", {"eager": RUNTIMES["eager"], "x": gone}
+        "shufflenet.runtimes.lookup.RUNTIMES", {"eager": RUNTIMES["eager"], "x": gone}
     )
     assert installed(("x",)) == ((), {"x": "gone is not installed"})
     assert installed().absent == {"x": "gone is not installed"}
@@ -213,14 +213,14 @@ def test_a_wrong_output_is_answered_and_never_timed(tmp_path, monkeypatch: pytes
         return lambda image: call(image) * 1.5
 
     wrong = eager._replace(load=off, tolerance=0.1)
-    monkeypatch.setattr("shufflenet.timing.lookup.RUNTIMES", {"eager": wrong})
+    monkeypatch.setattr("shufflenet.runtimes.lookup.RUNTIMES", {"eager": wrong})
     (answer,) = answers(asked(tmp_path))
     assert answer == {
         "wrong": "the output differs from eager's by 5.0e-01 of its largest value, and 1.0e-01 is"
         " allowed"
     }
     monkeypatch.setattr(
-        "shufflenet.timing.lookup.RUNTIMES", {"eager": wrong._replace(tolerance=0.6)}
+        "shufflenet.runtimes.lookup.RUNTIMES", {"eager": wrong._replace(tolerance=0.6)}
     )
     assert loaded(Job(**asked(tmp_path)["job"])).difference == pytest.approx(0.5, abs=1e-6)
 

@@ -24,7 +24,7 @@ from click.testing import CliRunner
 
 from shufflenet.bench.record_files import record_json
 from shufflenet.cli.bench import bench
-from shufflenet.timing.runtimes import RUNTIMES
+from shufflenet.runtimes import RUNTIMES
 from tests.command import (
     EXAMPLES,
     ROOT,

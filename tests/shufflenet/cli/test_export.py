@@ -220,7 +220,7 @@ def test_a_module_that_is_not_exported_says_why(folder: Path):
 
 def test_a_wrong_output_is_not_put_in_place(folder: Path):
     before = """
-from shufflenet.timing.runtimes import FORMATS
+from shufflenet.runtimes import FORMATS
 right = FORMATS["onnx"].files
 def read(*args):
     call = right.read(*args)
@@ -236,7 +236,7 @@ FORMATS["onnx"] = FORMATS["onnx"]._replace(files=right._replace(read=read))
 
 def test_a_converter_that_fails_is_told_in_a_line(folder: Path):
     before = """
-from shufflenet.timing.runtimes import FORMATS
+from shufflenet.runtimes import FORMATS
 def write(*args):
     raise KeyError("no such operator")
 FORMATS["onnx"] = FORMATS["onnx"]._replace(files=FORMATS["onnx"].files._replace(write=write))

@@ -8,8 +8,8 @@ import pytest
 
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec_reader import load
-from shufflenet.timing.agreement import WrongOutputError, check
-from shufflenet.timing.runtimes import RUNTIMES
+from shufflenet.runtimes import RUNTIMES
+from shufflenet.runtimes.agreement import WrongOutputError, check
 from tests.design_oracle import repeated
 
 torch = pytest.importorskip("torch")

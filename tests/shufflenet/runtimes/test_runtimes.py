@@ -22,11 +22,11 @@ from hypothesis import HealthCheck, given, settings
 from shufflenet import extras
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec_reader import load
-from shufflenet.timing.agreement import WrongOutputError, check, difference
-from shufflenet.timing.runtimes import FORMATS, RUNTIMES
-from shufflenet.timing.runtimes.failing import RuntimeFailedError
+from shufflenet.runtimes import FORMATS, RUNTIMES
+from shufflenet.runtimes.agreement import WrongOutputError, check, difference
+from shufflenet.runtimes.failing import RuntimeFailedError
 from tests.command import ROOT, python
-from tests.runtime_networks import half_network, one_stage
+from tests.shufflenet.runtimes.runtime_networks import half_network, one_stage
 from tests.strategies import networks, one_of_each
 
 torch = pytest.importorskip("torch")
@@ -35,7 +35,7 @@ import numpy as np  # noqa: E402
 from torch import nn  # noqa: E402
 
 from shufflenet.nn.init import drawn  # noqa: E402
-from shufflenet.timing.graphs import exported, quiet, unpadded  # noqa: E402
+from shufflenet.runtimes.graphs import exported, quiet, unpadded  # noqa: E402
 
 HERE = [name for name, runtime in RUNTIMES.items() if not runtime.missing()]
 each_here = pytest.mark.parametrize("name", HERE)
@@ -191,7 +191,7 @@ def test_the_module_handed_in_stays_as_it_is(name: str, tmp_path: Path):
 BUSY = """
 import json, os, sys, tempfile
 import numpy as np
-from shufflenet.timing.runtimes import RUNTIMES
+from shufflenet.runtimes import RUNTIMES
 from shufflenet.nn.init import drawn
 sys.path.append(sys.argv[3])
 from runtime_networks import one_stage
@@ -299,7 +299,7 @@ def test_the_extra_installs_all_that_a_runtime_imports(name: str, monkeypatch: p
 
 
 def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch):
-    compiled = import_module("shufflenet.timing.runtimes.compiled")
+    compiled = import_module("shufflenet.runtimes.compiled")
     monkeypatch.setattr(extras, "find_spec", lambda package: True)
     monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
     assert RUNTIMES["compile"].missing() == (
@@ -323,7 +323,7 @@ def test_each_format_is_of_the_runtime_that_takes_it():
 def test_the_list_of_runtimes_loads_none_of_them():
     code = """
 import sys
-import shufflenet.timing.runtimes as r
+import shufflenet.runtimes as r
 [runtime.missing() for runtime in r.RUNTIMES.values()]
 names = ["torch", "numpy", "onnxruntime", "openvino", "ncnn", "pnnx", "executorch", "litert_torch"]
 print([name for name in names if name in sys.modules])

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from shufflenet.extras import lacking
-from shufflenet.timing.runtimes.failing import told
-from shufflenet.timing.runtimes.files import Files
+from shufflenet.runtimes.failing import told
+from shufflenet.runtimes.files import Files
 
 
 def missing() -> str:
@@ -17,7 +17,7 @@ def missing() -> str:
 
 def write(module: Any, shape: tuple[int, ...], stem: str) -> None:
     """Write a ``.pte`` file. Raises RuntimeFailedError where it cannot lower the module."""
-    from shufflenet.timing.graphs import exported, quiet, unpadded
+    from shufflenet.runtimes.graphs import exported, quiet, unpadded
 
     program = unpadded(exported(module, shape))
     with quiet():
@@ -36,7 +36,7 @@ def read(stem: str, shape: tuple[int, ...], threads: int) -> Callable[[Any], Any
     """The file as a function of one array. Raises RuntimeFailedError where it cannot be run."""
     import torch
 
-    from shufflenet.timing.graphs import quiet
+    from shufflenet.runtimes.graphs import quiet
 
     with quiet():
         from executorch.extension.pybindings import portable_lib

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from shufflenet.timing.runtimes import (
+from shufflenet.runtimes import (
     channels_last,
     compiled,
     eager,
@@ -15,7 +15,7 @@ from shufflenet.timing.runtimes import (
     onnxruntime,
     openvino,
 )
-from shufflenet.timing.runtimes.files import Files
+from shufflenet.runtimes.files import Files
 
 
 class Runtime(NamedTuple):

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from importlib import import_module, metadata
 from typing import NamedTuple
 
+from shufflenet.runtimes import RUNTIMES, Runtime
 from shufflenet.targets import own_code
-from shufflenet.timing.runtimes import RUNTIMES, Runtime
 
 # What has a say in how fast a network runs, as far as it is installed.
 _DISTRIBUTIONS = (

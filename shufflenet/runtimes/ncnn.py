@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from shufflenet.extras import lacking
-from shufflenet.timing.runtimes.failing import RuntimeFailedError, told
-from shufflenet.timing.runtimes.files import Files
+from shufflenet.runtimes.failing import RuntimeFailedError, told
+from shufflenet.runtimes.files import Files
 
 
 def missing() -> str:
@@ -24,7 +24,7 @@ def write(module: Any, shape: tuple[int, ...], stem: str) -> None:
     import pnnx
     import torch
 
-    from shufflenet.timing.graphs import quiet
+    from shufflenet.runtimes.graphs import quiet
 
     # pnnx takes one image: ncnn has no batches.
     image = torch.zeros((1, *shape[1:]))

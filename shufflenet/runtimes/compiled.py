@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shufflenet.extras import lacking
-from shufflenet.timing.runtimes.failing import told
+from shufflenet.runtimes.failing import told
 
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 

@@ -17,6 +17,11 @@ from torch import Tensor, nn
 from shufflenet.arch.network import changed
 from shufflenet.error_lines import lines, reason
 from shufflenet.nn.init import drawn
+from shufflenet.runtimes import Runtime
+from shufflenet.runtimes.agreement import WrongOutputError, check
+from shufflenet.runtimes.eager import one_tensor
+from shufflenet.runtimes.failing import RuntimeFailedError, told
+from shufflenet.runtimes.files import Files
 from shufflenet.targets import (
     ModuleTarget,
     OnnxTarget,
@@ -25,11 +30,6 @@ from shufflenet.targets import (
     own_code,
     resolve,
 )
-from shufflenet.timing.agreement import WrongOutputError, check
-from shufflenet.timing.runtimes import Runtime
-from shufflenet.timing.runtimes.eager import one_tensor
-from shufflenet.timing.runtimes.failing import RuntimeFailedError, told
-from shufflenet.timing.runtimes.files import Files
 
 _UNLOADABLE = (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError)
 _UNFIT = (RuntimeError, TypeError, ValueError, LookupError, AssertionError, AttributeError)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from shufflenet.extras import lacking
-from shufflenet.timing.agreement import WrongOutputError
+from shufflenet.runtimes.agreement import WrongOutputError
 
 if TYPE_CHECKING:
     from torch import Tensor

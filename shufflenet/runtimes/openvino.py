@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from shufflenet.extras import lacking
-from shufflenet.timing.runtimes.failing import told
-from shufflenet.timing.runtimes.files import Files
+from shufflenet.runtimes.failing import told
+from shufflenet.runtimes.files import Files
 
 
 def missing() -> str:
@@ -20,7 +20,7 @@ def write(module: Any, shape: tuple[int, ...], stem: str) -> None:
     import openvino
     from openvino.frontend import OpConversionFailure
 
-    from shufflenet.timing.graphs import exported, quiet
+    from shufflenet.runtimes.graphs import exported, quiet
 
     program = exported(module, shape)
     with quiet(), told("OpenVINO", OpConversionFailure, RuntimeError):

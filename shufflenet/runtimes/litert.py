@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from shufflenet.extras import lacking
-from shufflenet.timing.runtimes.failing import told
-from shufflenet.timing.runtimes.files import Files
+from shufflenet.runtimes.failing import told
+from shufflenet.runtimes.files import Files
 
 
 def missing() -> str:
@@ -21,7 +21,7 @@ def write(module: Any, shape: tuple[int, ...], stem: str) -> None:
 
     import torch
 
-    from shufflenet.timing.graphs import quiet
+    from shufflenet.runtimes.graphs import quiet
 
     with quiet():
         import litert_torch
@@ -34,7 +34,7 @@ def write(module: Any, shape: tuple[int, ...], stem: str) -> None:
 
 def read(stem: str, shape: tuple[int, ...], threads: int) -> Callable[[Any], Any]:
     """The file as a function of one array. Raises RuntimeFailedError where it cannot be run."""
-    from shufflenet.timing.graphs import quiet
+    from shufflenet.runtimes.graphs import quiet
 
     with quiet():
         from ai_edge_litert.interpreter import Interpreter
