@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from shufflenet import build, load, network
 from shufflenet.design.optimum import optimise
-from shufflenet.design.problem import Bound, Goal, Outcome, Problem
+from shufflenet.solver.problem import Bound, Goal, Outcome, Problem
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 

@@ -30,7 +30,7 @@ from flopcount.integers import lift
 from flopcount.layers import cost
 from shufflenet import build, load, network, solve
 from shufflenet.arch.layout import Frame
-from shufflenet.sweep import prices
+from shufflenet.solver.width_columns import prices
 
 ROUNDS = 21
 COLUMN = 16_384

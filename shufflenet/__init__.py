@@ -18,12 +18,6 @@ from shufflenet.arch.spec_reader import load
 
 if TYPE_CHECKING:
     from shufflenet.design.optimum import optimise as optimise
-    from shufflenet.design.problem import Bound as Bound
-    from shufflenet.design.problem import Goal as Goal
-    from shufflenet.design.problem import Outcome as Outcome
-    from shufflenet.design.problem import Problem as Problem
-    from shufflenet.design.problem import Space as Space
-    from shufflenet.design.problem_files import load_problem as load_problem
     from shufflenet.design.sweep_runs import write_sweep as write_sweep
     from shufflenet.design.sweeping import Sweep as Sweep
     from shufflenet.nn.builder import build as build
@@ -33,7 +27,13 @@ if TYPE_CHECKING:
     from shufflenet.paper.claim_files import load_claims as load_claims
     from shufflenet.paper.detection import detection_cost as detection_cost
     from shufflenet.paper.detection import detector as detector
-    from shufflenet.solver import solve as solve
+    from shufflenet.solver.budget import solve as solve
+    from shufflenet.solver.problem import Bound as Bound
+    from shufflenet.solver.problem import Goal as Goal
+    from shufflenet.solver.problem import Outcome as Outcome
+    from shufflenet.solver.problem import Problem as Problem
+    from shufflenet.solver.problem import Space as Space
+    from shufflenet.solver.problem_files import load_problem as load_problem
 
 __all__ = [
     "Bound",
@@ -66,7 +66,7 @@ __all__ = [
 
 # A room loaded late must not have its function's name: importing it would hide the function.
 _LATE = {
-    **dict.fromkeys(("Bound", "Goal", "Outcome", "Problem", "Space"), "design.problem"),
+    **dict.fromkeys(("Bound", "Goal", "Outcome", "Problem", "Space"), "solver.problem"),
     "Sweep": "design.sweeping",
     "audit": "paper.audit",
     "build": "nn.builder",
@@ -75,9 +75,9 @@ _LATE = {
     "detector": "paper.detection",
     "fold": "nn.fold",
     "load_claims": "paper.claim_files",
-    "load_problem": "design.problem_files",
+    "load_problem": "solver.problem_files",
     "optimise": "design.optimum",
-    "solve": "solver",
+    "solve": "solver.budget",
     "write_sweep": "design.sweep_runs",
 }
 

@@ -20,7 +20,7 @@ from shufflenet.arch.layout import Frame, stage_rows, stem_row
 from shufflenet.arch.network import Network, assemble
 from shufflenet.arch.scaling import NothingLegalError, settle
 from shufflenet.arch.spec import Row, Spec, SpecError
-from shufflenet.design.problem import Bound, Goal, Problem, Space
+from shufflenet.solver.problem import Bound, Goal, Problem, Space
 
 #: What each convention charges for one multiply-add of each kind; anything else is free.
 CHARGES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shufflenet.arch.layout import stage_rows
 from shufflenet.arch.network import Network
 from shufflenet.arch.spec_reader import load
-from shufflenet.design.problem import Bound, Goal, Problem, Space
+from shufflenet.solver.problem import Bound, Goal, Problem, Space
 from tests.paper_designs import Design, Room, Wish
 
 

@@ -6,9 +6,9 @@ from concurrent.futures import Executor
 from typing import Any
 
 from shufflenet.arch.spec_reader import load
-from shufflenet.design.problem import Space
 from shufflenet.design.sweep_runs import stream
 from shufflenet.design.sweeping import Priced, Sweep
+from shufflenet.solver.problem import Space
 
 SPEC = load("shufflenet")
 SMALL = Space(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shufflenet.arch.spec_reader import load
 from shufflenet.design import boxes, dominance, enumerating, front, multipliers, ranking, search
 from shufflenet.design.optimum import optimise
-from shufflenet.design.problem import Goal, Problem, Space
+from shufflenet.solver.problem import Goal, Problem, Space
 from tests.design_strategies import FRAMES, Case, cases, own_cases
 from tests.test_design_optimum import check, examples
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec_reader import load
-from shufflenet.design.problem import Bound, Goal, Outcome, Problem, Space
-from shufflenet.solver import solve
+from shufflenet.solver.budget import solve
+from shufflenet.solver.problem import Bound, Goal, Outcome, Problem, Space
 from tests.design_oracle import (
     ONE,
     Best,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec_reader import load
-from shufflenet.design import Bound, Goal, Problem, Space
 from shufflenet.design.optimum import optimise
+from shufflenet.solver import Bound, Goal, Problem, Space
 from tests.design_oracle import Point, figure, inside
 from tests.design_strategies import FRAMES
 

@@ -133,7 +133,7 @@ ONLY = {
 }
 # What is costly is imported where it is used; but these rooms are made of it.
 LATE = {
-    "numpy": ["shufflenet.solver", "shufflenet.sweep", *TABLES],
+    "numpy": ["shufflenet.solver.budget", "shufflenet.solver.width_columns", *TABLES],
     "pyarrow": [],
     "sympy": [],
     "rich": [],
@@ -146,8 +146,11 @@ LATE = {
     "timm": [],
     **dict.fromkeys(("onnx", "flopcount.counters.onnx"), ONLY["onnx"]),
     **dict.fromkeys(TABLES, TABLES),
-    "shufflenet.solver": ["shufflenet.solver"],
-    "shufflenet.sweep": ["shufflenet.solver", "shufflenet.sweep"],
+    "shufflenet.solver.budget": ["shufflenet.solver.budget"],
+    "shufflenet.solver.width_columns": [
+        "shufflenet.solver.budget",
+        "shufflenet.solver.width_columns",
+    ],
 }
 # From the ground up: a room imports none of a later floor.
 FLOORS = [
@@ -190,15 +193,15 @@ FLOORS = [
         "shufflenet.cost.latency_files",
     ],
     [
-        "shufflenet.design.problem",
-        "shufflenet.design.words",
-        "shufflenet.design.request",
-        "shufflenet.design.problem_files",
+        "shufflenet.solver.problem",
+        "shufflenet.solver.parsing",
+        "shufflenet.solver.request",
+        "shufflenet.solver.problem_files",
         *TABLES,
         "shufflenet.design.sweep_files",
         "shufflenet.design.workers",
-        "shufflenet.sweep",
-        "shufflenet.solver",
+        "shufflenet.solver.width_columns",
+        "shufflenet.solver.budget",
         "shufflenet.nn.fast_inference",
         "shufflenet.nn.modules",
         "shufflenet.nn.fold",
@@ -246,8 +249,8 @@ FLOORS = [
     ["shufflenet.bench.process", "shufflenet.bench.run", "shufflenet.bench.layers.run"],
     [
         "shufflenet.paper.audit_tables",
-        "shufflenet.design.answers",
-        "shufflenet.design.tables",
+        "shufflenet.solver.answers",
+        "shufflenet.solver.tables",
         "shufflenet.paper.detection_tables",
         "shufflenet.paper.paper_tables",
         "shufflenet.plots.points",
@@ -397,7 +400,7 @@ PLANTED = {
     ),
     "a runtime, early": ("shufflenet.runtimes.ncnn", "import pnnx"),
     "a floor up": ("flopcount.tally", "from flopcount.layers import Conv"),
-    "two floors up": ("shufflenet.units", "from shufflenet.solver import solve"),
+    "two floors up": ("shufflenet.units", "from shufflenet.solver.budget import solve"),
 }
 
 
@@ -410,7 +413,7 @@ def test_the_rules_refuse_what_is_planted(room: str, source: str):
     ("room", "source"),
     [
         ("shufflenet.arch.formulas", "def f():\n    import sympy"),
-        ("shufflenet.solver", "import numpy as np"),
+        ("shufflenet.solver.budget", "import numpy as np"),
         ("flopcount.integers", "def f():\n    import numpy"),
         ("flopcount.counters.hooks", "import torch"),
         ("shufflenet.cli.cost", "def f():\n    from shufflenet.nn.confirm import confirm"),
@@ -528,7 +531,7 @@ def test_the_probe_sees_a_package_that_is_loaded(package: str):
 
 def test_a_design_space_is_described_without_numpy():
     program = (
-        "import sys, shufflenet.design as design\n"
+        "import sys, shufflenet.solver as design\n"
         "design.Problem, design.load_problem\n"
         "print('numpy' in sys.modules, {*design.__all__} <= {*dir(design)})\n"
         "print(all(getattr(design, name) for name in design.__all__))\n"
@@ -714,10 +717,10 @@ def test_the_late_names_of_the_packages_stay_functions_when_their_rooms_are_load
         (shufflenet, "detection_cost", "shufflenet.paper.detection"),
         (shufflenet, "detector", "shufflenet.paper.detection"),
         (shufflenet, "load_claims", "shufflenet.paper.claim_files"),
-        (shufflenet, "load_problem", "shufflenet.design.problem_files"),
+        (shufflenet, "load_problem", "shufflenet.solver.problem_files"),
         (shufflenet, "optimise", "shufflenet.design.optimum"),
         (shufflenet, "write_sweep", "shufflenet.design.sweep_runs"),
-        (shufflenet, "solve", "shufflenet.solver"),
+        (shufflenet, "solve", "shufflenet.solver.budget"),
     ]
     for package, name, room in late:
         function = getattr(import_module(room), name)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shufflenet.design.problem import Bound
 from shufflenet.design.rendering import csv_header, parquet_file
 from shufflenet.design.sweep_files import SweepFile, SweepFileError
 from shufflenet.design.sweep_runs import Progress, write_sweep
 from shufflenet.design.sweeping import Rows, Sweep
 from shufflenet.design.workers import WorkerError, executor_from, in_order
+from shufflenet.solver.problem import Bound
 from tests.disk import Disk
 from tests.sweep_cases import SMALL, as_csv, rows_of
 

@@ -22,10 +22,10 @@ from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import Spec, SpecError
 from shufflenet.arch.spec_reader import bundled, load
-from shufflenet.design.problem import Bound, Space
 from shufflenet.design.rendering import csv_rows
 from shufflenet.design.sweep_runs import stream
 from shufflenet.design.sweeping import Priced, Rows, Sweep
+from shufflenet.solver.problem import Bound, Space
 from tests.sweep_cases import SMALL, SPEC, rows_of
 
 

@@ -11,7 +11,7 @@ _WIDTHS = (
         "np.lexsort((stems, costs, misses))",
         "np.lexsort((costs, stems, misses))",
         (
-            "test_solver::test_of_two_that_miss_by_as_much_the_cheaper_comes_first_however_wide_its_stem",
+            "shufflenet/solver/test_budget::test_of_two_that_miss_by_as_much_the_cheaper_comes_first_however_wide_its_stem",
         ),
     ),
     Mutation(
@@ -20,7 +20,7 @@ _WIDTHS = (
         "costs <= task.budget",
         "costs < task.budget",
         (
-            "test_solver::test_at_most_takes_a_cost_that_meets_the_budget_and_leaves_one_that_passes_it_by_one",
+            "shufflenet/solver/test_budget::test_at_most_takes_a_cost_that_meets_the_budget_and_leaves_one_that_passes_it_by_one",
         ),
     ),
     Mutation(
@@ -29,7 +29,7 @@ _WIDTHS = (
         "int((misses == best).sum()) == 1",
         "True",
         (
-            "test_solver::test_of_two_that_miss_by_as_much_the_cheaper_comes_first_however_wide_its_stem",
+            "shufflenet/solver/test_budget::test_of_two_that_miss_by_as_much_the_cheaper_comes_first_however_wide_its_stem",
         ),
     ),
     Mutation(
@@ -38,8 +38,8 @@ _WIDTHS = (
         "costs[-1] > task.budget",
         "costs[-1] >= costs[0]",
         (
-            "test_solver::test_at_most_never_exceeds_and_the_next_width_does",
-            "test_solver::test_at_most_is_what_trying_every_width_one_by_one_finds",
+            "shufflenet/solver/test_budget::test_at_most_never_exceeds_and_the_next_width_does",
+            "shufflenet/solver/test_budget::test_at_most_is_what_trying_every_width_one_by_one_finds",
         ),
     ),
     Mutation(
@@ -47,7 +47,9 @@ _WIDTHS = (
         "prices",
         "int(result.max()) + int(np.max(cost)) > MAX",
         "False",
-        ("test_solver::test_budgets_near_the_largest_figure_end_in_an_exact_answer_or_a_refusal",),
+        (
+            "shufflenet/solver/test_budget::test_budgets_near_the_largest_figure_end_in_an_exact_answer_or_a_refusal",
+        ),
     ),
 )
 
@@ -166,7 +168,7 @@ _SEARCH = (
         "_Reader.spec",
         "os.path.join(os.path.dirname(file), name)",
         "name",
-        ("test_problem_files",),
+        ("shufflenet/solver/test_problem_files",),
     ),
 )
 

@@ -126,7 +126,7 @@ def _line(
     units_from: tuple[str, ...],
     choices: dict[str, Any],
 ) -> _Line:
-    from shufflenet.solver import solve
+    from shufflenet.solver.budget import solve
 
     answer = solve(
         budget=budget,

@@ -124,7 +124,7 @@ def widths(
 ) -> int:
     """The widths that one budget allows, against the number of groups: solved, and proven best."""
     from shufflenet.plots.points import width_point
-    from shufflenet.solver import solve
+    from shufflenet.solver.budget import solve
 
     loaded = load(spec)
     points = []

@@ -27,12 +27,12 @@ from shufflenet.cli.space_options import (
     wanted_options,
 )
 from shufflenet.cost.priced import Priced, column_json, input_json, priced
-from shufflenet.design.answers import Answer, answer, answers_json
-from shufflenet.design.problem import Outcome, Problem
-from shufflenet.design.problem_files import read_request
-from shufflenet.design.request import Request
-from shufflenet.design.tables import answers_table
-from shufflenet.design.words import bound_text, goal_text
+from shufflenet.solver.answers import Answer, answer, answers_json
+from shufflenet.solver.parsing import bound_text, goal_text
+from shufflenet.solver.problem import Outcome, Problem
+from shufflenet.solver.problem_files import read_request
+from shufflenet.solver.request import Request
+from shufflenet.solver.tables import answers_table
 
 #: How many points of a front are shown where nothing else is said.
 POINTS = 20
@@ -107,7 +107,7 @@ def _space_answers(
 def _optimum(problem: Problem) -> Outcome:
     """The proven answer. Raises click's exception where a proof would take too long."""
     from shufflenet.design.optimum import optimise
-    from shufflenet.design.problem import SpaceTooLargeError
+    from shufflenet.solver.problem import SpaceTooLargeError
 
     try:
         return optimise(problem, _told)
@@ -296,7 +296,7 @@ def _answers(
     loaded: Any, budget: int, groups: int, stem: Any, convention: str, choices: dict[str, Any]
 ) -> tuple[list[tuple[Any, bool]], int]:
     """The answer for a number of groups; beside it, where it misses, the best with any stem."""
-    from shufflenet.solver import solve
+    from shufflenet.solver.budget import solve
 
     try:
         answer = solve(loaded, budget, groups, stem=stem, convention=convention, **choices)

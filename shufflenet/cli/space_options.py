@@ -12,9 +12,9 @@ from shufflenet.arch import ranges
 from shufflenet.arch.quantities import MAX_REPEATS, MAX_WIDTH, QuantityError
 from shufflenet.cli import options
 from shufflenet.cli.param_types import Exactly
-from shufflenet.design.problem import FIGURES, USUAL, Bound, Figure, Goal
-from shufflenet.design.request import Request
-from shufflenet.design.words import WORDS, read_end, read_goal, read_near, read_objective
+from shufflenet.solver.parsing import WORDS, read_end, read_goal, read_near, read_objective
+from shufflenet.solver.problem import FIGURES, USUAL, Bound, Figure, Goal
+from shufflenet.solver.request import Request
 
 F = TypeVar("F", bound=Callable[..., Any])
 

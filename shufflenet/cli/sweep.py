@@ -23,8 +23,8 @@ from shufflenet.cli.space_options import (
     request,
     space_options,
 )
-from shufflenet.design.problem import Figure, Goal, Problem
-from shufflenet.design.words import read_figure
+from shufflenet.solver.parsing import read_figure
+from shufflenet.solver.problem import Figure, Goal, Problem
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -129,7 +129,7 @@ def sweep(
 
 def _problem(given: dict[str, Any], units_from: tuple[str, ...]) -> Problem:
     """The problem whose space and bounds are swept; what it wants most is left aside."""
-    from shufflenet.design.problem_files import read_request
+    from shufflenet.solver.problem_files import read_request
 
     asked = request(given)
     if "problem" in given:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from flopcount.conventions import Convention
 from flopcount.conventions import convention as named
 from shufflenet.cost.latency_model import Model
-from shufflenet.design.problem import Bound, Goal, Problem
 from shufflenet.design.ranking import MEMORY, Key, Limits
 from shufflenet.design.search import FAR, Term
+from shufflenet.solver.problem import Bound, Goal, Problem
 
 
 class Asked(NamedTuple):

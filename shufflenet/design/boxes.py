@@ -15,9 +15,9 @@ from typing import NamedTuple, TypeAlias
 
 from shufflenet.design.labels import Aims, Room, best_hits, grown
 from shufflenet.design.multipliers import Cut, Side, cut, sides
-from shufflenet.design.problem import SpaceTooLargeError
 from shufflenet.design.ranking import MEMORY, Field, Hit, Key, Limits
 from shufflenet.design.search import FAR, Windows
+from shufflenet.solver.problem import SpaceTooLargeError
 
 #: The two goals as they are ranked, the least best.
 Point: TypeAlias = tuple[int, int]

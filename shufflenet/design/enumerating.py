@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from shufflenet.design.parts import Column
-from shufflenet.design.problem import SpaceTooLargeError
 from shufflenet.design.search import FAR, Block, Search, Windows
+from shufflenet.solver.problem import SpaceTooLargeError
 
 # Entries of one column looked at together: at first, and at most.
 _FIRST_COLUMN = 2**14

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from shufflenet.design.boxes import pair_front
 from shufflenet.design.labels import Aims, Room, best_hits, figures, goals_of, grown
-from shufflenet.design.problem import SpaceTooLargeError
 from shufflenet.design.ranking import MEMORY, Field, Hit, Key, Limits
 from shufflenet.design.search import FAR, Block, Search
+from shufflenet.solver.problem import SpaceTooLargeError
 
 # Prefixes of one chain kept at once at most, and those of each width for a first, rough front.
 _MOST_KEPT = 2_000_000

@@ -19,9 +19,9 @@ from shufflenet.design.enumerating import Work
 from shufflenet.design.folding import Names
 from shufflenet.design.front import front
 from shufflenet.design.parts import cut, frames
-from shufflenet.design.problem import Found, Outcome, Problem, Space
 from shufflenet.design.ranking import Field, Hit, Key
 from shufflenet.design.relaxing import nothing_fits, nothing_legal
+from shufflenet.solver.problem import Found, Outcome, Problem, Space
 
 
 def optimise(

@@ -19,7 +19,7 @@ from shufflenet.arch.layout import Frame, stage_rows, stem_row, variable_rows
 from shufflenet.arch.quantities import MAX_WIDTH, QuantityError, in_proportion
 from shufflenet.arch.scaling import NothingLegalError, Rounded, settle
 from shufflenet.arch.spec import Row, SpecError
-from shufflenet.design.problem import Space
+from shufflenet.solver.problem import Space
 
 Column: TypeAlias = NDArray[np.int64]
 

@@ -20,9 +20,9 @@ from shufflenet.design.chain import Chain
 from shufflenet.design.folding import own_rules
 from shufflenet.design.front import front
 from shufflenet.design.parts import Part, cut, frames, repeated
-from shufflenet.design.problem import Bound, Goal, Problem, Sense, Space
 from shufflenet.design.ranking import Field, Hit, Key, Limits
 from shufflenet.design.search import FAR
+from shufflenet.solver.problem import Bound, Goal, Problem, Sense, Space
 
 # Digits of a ratio that are told.
 _DIGITS = 6

@@ -29,9 +29,9 @@ from shufflenet.design.chain import Chain, chain
 from shufflenet.design.enumerating import extend, prefixes
 from shufflenet.design.expanding import Expanded, Expansion, Settled, begun
 from shufflenet.design.parts import Column, cut, frames, repeated
-from shufflenet.design.problem import USUAL, Bound, Figure, Goal, Problem, Space
 from shufflenet.design.ranking import MEMORY, Field
 from shufflenet.design.search import Block, Search
+from shufflenet.solver.problem import USUAL, Bound, Figure, Goal, Problem, Space
 
 #: What every sweep says of a network, and the names of all figures in its table.
 ALWAYS: tuple[Figure, ...] = ("macs", "params", "memory")

@@ -227,7 +227,7 @@ def _like(subject: Subject, hypothesis: Hypothesis) -> Network | None:
 
 
 def _solved(subject: Subject, hypothesis: Hypothesis) -> Network | None:
-    from shufflenet.solver import solve
+    from shufflenet.solver.budget import solve
 
     goal = _goal(subject, hypothesis)
     if goal is None:

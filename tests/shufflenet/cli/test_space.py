@@ -15,11 +15,11 @@ from shufflenet.arch.network import network
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
 from shufflenet.arch.spec_reader import load
-from shufflenet.design.answers import answer, answers_json
 from shufflenet.design.optimum import optimise
-from shufflenet.design.problem import Goal, Problem, Space
-from shufflenet.design.problem_files import load_problem
-from shufflenet.design.tables import answers_table
+from shufflenet.solver.answers import answer, answers_json
+from shufflenet.solver.problem import Goal, Problem, Space
+from shufflenet.solver.problem_files import load_problem
+from shufflenet.solver.tables import answers_table
 from tests.command import EXAMPLES, ROOT, Outcome, cells, fails, needs_torch, ran, run, run_together
 
 TINY = str(EXAMPLES / "tiny.toml")

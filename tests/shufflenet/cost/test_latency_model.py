@@ -26,8 +26,8 @@ from shufflenet.cost.json_fields import FieldError
 from shufflenet.cost.latency_files import load_model, model_json
 from shufflenet.cost.latency_model import KINDS, LatencyError, said
 from shufflenet.design.optimum import optimise
-from shufflenet.design.problem import Bound, Goal, Problem, Space
-from shufflenet.design.problem_files import load_problem
+from shufflenet.solver.problem import Bound, Goal, Problem, Space
+from shufflenet.solver.problem_files import load_problem
 from tests.command import fails, run_together
 from tests.shufflenet.bench.machines import by_hand, cost_of, examples, leaves_of, made_model, small
 

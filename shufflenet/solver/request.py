@@ -16,7 +16,7 @@ from shufflenet.arch.quantities import QuantityError, in_proportion
 from shufflenet.arch.spec import Spec, SpecError
 from shufflenet.arch.spec_reader import load
 from shufflenet.cost.latency_files import load_model
-from shufflenet.design.problem import Bound, Goal, Problem, Space
+from shufflenet.solver.problem import Bound, Goal, Problem, Space
 from shufflenet.units import UnitError, stage_unit
 
 Widths: TypeAlias = tuple[int, ...]

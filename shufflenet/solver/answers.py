@@ -12,7 +12,7 @@ from shufflenet.arch.layout import stage_rows
 from shufflenet.arch.network import Network
 from shufflenet.cost.latency_files import quality_json
 from shufflenet.cost.priced import Priced, column_json, input_json, priced
-from shufflenet.design.problem import Bound, Figure, Found, Goal, Outcome
+from shufflenet.solver.problem import Bound, Figure, Found, Goal, Outcome
 
 
 class Shown(NamedTuple):

@@ -11,9 +11,9 @@ from shufflenet.arch.network import Network
 from shufflenet.arch.quantities import rounded_half_up
 from shufflenet.cost.latency_model import said
 from shufflenet.cost.tables import rounding_notes, table_one, unit_name, verdict_text, widths_text
-from shufflenet.design.answers import Answer, Shown, bottleneck, repeats, unit
-from shufflenet.design.problem import Figure, Goal, Space
-from shufflenet.design.words import WORDS, bound_text, goal_text, named
+from shufflenet.solver.answers import Answer, Shown, bottleneck, repeats, unit
+from shufflenet.solver.parsing import WORDS, bound_text, goal_text, named
+from shufflenet.solver.problem import Figure, Goal, Space
 
 #: The most networks that stand side by side.
 _COLUMNS = 5

@@ -23,7 +23,7 @@ from shufflenet.arch.quantities import (
 )
 from shufflenet.arch.scaling import NothingLegalError, first_broken
 from shufflenet.arch.spec import Spec, SpecError
-from shufflenet.sweep import Column, Policy, Swept, Task, alike, rules_of, sweep
+from shufflenet.solver.width_columns import Column, Policy, Swept, Task, alike, rules_of, sweep
 
 #: A residual above this share of the budget is worth a remark: one part in 50, that is 2%.
 NOTABLE = 50

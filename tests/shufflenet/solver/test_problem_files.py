@@ -16,10 +16,7 @@ from hypothesis import strategies as st
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.spec_reader import load
 from shufflenet.design.asking import Asked
-from shufflenet.design.problem import FIGURES, FINEST, USUAL, Bound, Goal, Problem, Space
-from shufflenet.design.problem_files import load_problem, read_request
-from shufflenet.design.request import ProblemError, Request
-from shufflenet.design.words import (
+from shufflenet.solver.parsing import (
     WORDS,
     bound_text,
     goal_text,
@@ -30,6 +27,9 @@ from shufflenet.design.words import (
     read_objective,
     value_text,
 )
+from shufflenet.solver.problem import FIGURES, FINEST, USUAL, Bound, Goal, Problem, Space
+from shufflenet.solver.problem_files import load_problem, read_request
+from shufflenet.solver.request import ProblemError, Request
 from tests.command import EXAMPLES, ROOT
 
 TINY = (EXAMPLES / "tiny.toml").read_text()

@@ -21,15 +21,7 @@ from shufflenet.arch.quantities import (
     read_memory,
     read_percent,
 )
-from shufflenet.design.problem import (
-    FIGURES,
-    USUAL,
-    Bound,
-    Figure,
-    Goal,
-    Sense,
-    check_intensity,
-)
+from shufflenet.solver.problem import FIGURES, USUAL, Bound, Figure, Goal, Sense, check_intensity
 
 #: What may be read where one goal is: that, or the most that a budget allows.
 Objective: TypeAlias = Goal | Literal["at-most"]

@@ -29,9 +29,9 @@ from shufflenet.arch.ranges import (
     read_sizes,
     read_stages,
 )
-from shufflenet.design.problem import Bound, Figure, Goal, Problem
-from shufflenet.design.request import ProblemError, Request
-from shufflenet.design.words import WORDS, near, read_figure, read_goal, read_objective, whole
+from shufflenet.solver.parsing import WORDS, near, read_figure, read_goal, read_objective, whole
+from shufflenet.solver.problem import Bound, Figure, Goal, Problem
+from shufflenet.solver.request import ProblemError, Request
 
 _KEYS = (
     *("spec", "groups", "unit", "bottleneck", "size", "repeats", "stem", "ratio"),

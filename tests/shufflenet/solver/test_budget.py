@@ -22,8 +22,8 @@ from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import Row, Spec, SpecError
 from shufflenet.arch.spec_reader import load
-from shufflenet.solver import Answer, Solution, solve
-from shufflenet.sweep import legal_mask, prices
+from shufflenet.solver.budget import Answer, Solution, solve
+from shufflenet.solver.width_columns import legal_mask, prices
 from tests.strategies import (
     COLUMNS,
     FRAMED_UNITS,

@@ -1,0 +1,61 @@
+"""Design spaces: what may vary, what must hold, and the networks that are proven best in them.
+
+``optimise``, ``load_problem``, ``Sweep`` and ``write_sweep`` are loaded on first use: the rooms
+that search need NumPy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from shufflenet.solver.problem import (
+    FIGURES,
+    Bound,
+    Figure,
+    Found,
+    Goal,
+    Outcome,
+    Problem,
+    Sense,
+    Space,
+)
+
+if TYPE_CHECKING:
+    from shufflenet.design.optimum import optimise as optimise
+    from shufflenet.design.sweep_runs import write_sweep as write_sweep
+    from shufflenet.design.sweeping import Sweep as Sweep
+    from shufflenet.solver.problem_files import load_problem as load_problem
+
+__all__ = [
+    "FIGURES",
+    "Bound",
+    "Figure",
+    "Found",
+    "Goal",
+    "Outcome",
+    "Problem",
+    "Sense",
+    "Space",
+    "Sweep",
+    "load_problem",
+    "optimise",
+    "write_sweep",
+]
+
+_LATE = {
+    "Sweep": "sweeping",
+    "load_problem": "problem_files",
+    "optimise": "optimum",
+    "write_sweep": "sweep_runs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        return getattr(import_module(f"shufflenet.solver.{_LATE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
