@@ -5,7 +5,7 @@
     python benchmarks/solving.py --referee --joint    # CP-SAT with all g in one model, slower
 
 The space: any stem up to 96, three free stages up to four times Table 1's, every number of groups
-of Table 1, and repeats over 5x9x5. CP-SAT gets the same space as the model of `tests/referee.py`:
+of Table 1, and repeats over 5x9x5. CP-SAT gets the same space as the model of `tests/shufflenet/solver/engine/referee.py`:
 one worker, its own search, a time limit, and another seed each round, since its luck varies.
 """
 
@@ -24,7 +24,7 @@ from speed import report, seconds
 from torch.utils.flop_counter import FlopCounterMode
 
 from shufflenet import build, load, network
-from shufflenet.design.optimum import optimise
+from shufflenet.solver.engine.optimise import optimise
 from shufflenet.solver.problem import Bound, Goal, Outcome, Problem
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))

@@ -17,7 +17,6 @@ from shufflenet.arch.spec import Row, Spec, SpecError
 from shufflenet.arch.spec_reader import load
 
 if TYPE_CHECKING:
-    from shufflenet.design.optimum import optimise as optimise
     from shufflenet.design.sweep_runs import write_sweep as write_sweep
     from shufflenet.design.sweeping import Sweep as Sweep
     from shufflenet.nn.builder import build as build
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from shufflenet.paper.detection import detection_cost as detection_cost
     from shufflenet.paper.detection import detector as detector
     from shufflenet.solver.budget import solve as solve
+    from shufflenet.solver.engine.optimise import optimise as optimise
     from shufflenet.solver.problem import Bound as Bound
     from shufflenet.solver.problem import Goal as Goal
     from shufflenet.solver.problem import Outcome as Outcome
@@ -76,7 +76,7 @@ _LATE = {
     "fold": "nn.fold",
     "load_claims": "paper.claim_files",
     "load_problem": "solver.problem_files",
-    "optimise": "design.optimum",
+    "optimise": "solver.engine.optimise",
     "solve": "solver.budget",
     "write_sweep": "design.sweep_runs",
 }

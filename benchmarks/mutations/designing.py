@@ -59,63 +59,75 @@ _SEARCH = (
         "Search.misses",
         "self.peak < windows.memory",
         "self.peak <= windows.memory",
-        ("test_design_optimum::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",),
+        (
+            "shufflenet/solver/engine/test_optimise::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",
+        ),
     ),
     Mutation(
         "steps_counted_the_wrong_way",
         "Search.above",
         "(rest - value) % step",
         "(value - rest) % step",
-        ("test_design_optimum::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",),
+        (
+            "shufflenet/solver/engine/test_optimise::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",
+        ),
     ),
     Mutation(
         "cut_without_its_weights",
         "Cut.most",
         "weight * limit",
         "limit",
-        ("test_design_optimum::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",),
+        (
+            "shufflenet/solver/engine/test_optimise::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",
+        ),
     ),
     Mutation(
         "target_missed_from_one_side",
         "_Ranking._level",
         "{key.target - value, key.target + value}",
         "{key.target + value}",
-        ("test_design_optimum::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",),
+        (
+            "shufflenet/solver/engine/test_optimise::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",
+        ),
     ),
     Mutation(
         "stretch_not_ranked",
         "_Ranking.run",
         "sorted(found, key=self._rank)",
         "found",
-        ("test_design_optimum::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",),
+        (
+            "shufflenet/solver/engine/test_optimise::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",
+        ),
     ),
     Mutation(
         "unique_asks_only_the_one_before",
         "_apart",
         "value not in values[max(index - 1, 0):index] and value not in values[index + 1:index + 2]",
         "value not in values[max(index - 1, 0):index]",
-        ("test_design_optimum::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",),
+        (
+            "shufflenet/solver/engine/test_optimise::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",
+        ),
     ),
     Mutation(
         "equal_rows_both_kept",
         "_beaten_by_one",
         "values[1:] >= np.minimum.accumulate(values)[:-1]",
         "values[1:] > np.minimum.accumulate(values)[:-1]",
-        ("test_design_dominance",),
+        ("shufflenet/solver/engine/test_dominance",),
     ),
     Mutation(
         "dominance_only_where_strict",
         "_no_less",
         "others[None, :, column] <= rows[:, column, None]",
         "others[None, :, column] < rows[:, column, None]",
-        ("test_design_dominance",),
+        ("shufflenet/solver/engine/test_dominance",),
     ),
     Mutation(
         "points_alike_in_one_goal_are_one",
         "first_points",
         "(rows[1:] != rows[:-1]).any(axis=1)",
         "(rows[1:] != rows[:-1]).all(axis=1)",
-        ("test_design_dominance",),
+        ("shufflenet/solver/engine/test_dominance",),
     ),
     Mutation(
         "equal_point_beats_the_first",
@@ -123,7 +135,7 @@ _SEARCH = (
         "(point <= best).all(axis=1) & (point < best).any(axis=1)",
         "(point <= best).all(axis=1)",
         (
-            "test_design_optimum::test_scales_give_the_optimum_the_ties_and_the_front_of_brute_force",
+            "shufflenet/solver/engine/test_optimise::test_scales_give_the_optimum_the_ties_and_the_front_of_brute_force",
         ),
     ),
     Mutation(
@@ -131,7 +143,7 @@ _SEARCH = (
         "Side.share",
         "off if self.most else -off",
         "off",
-        ("test_design_relaxing",),
+        ("shufflenet/solver/engine/test_infeasible",),
     ),
     Mutation(
         "ratio_typed_tighter_than_it_is",
@@ -139,7 +151,7 @@ _SEARCH = (
         "ceil(scaled) if self.most else floor(scaled)",
         "floor(scaled) if self.most else ceil(scaled)",
         (
-            "test_design_relaxing::test_every_relaxation_that_is_told_admits_a_network_when_it_is_typed_in",
+            "shufflenet/solver/engine/test_infeasible::test_every_relaxation_that_is_told_admits_a_network_when_it_is_typed_in",
         ),
     ),
     Mutation(
@@ -147,7 +159,9 @@ _SEARCH = (
         "Chain.candidates",
         "link.allowed.sum(axis=1).astype(object)",
         "link.allowed.any(axis=1).astype(object)",
-        ("test_design_optimum::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",),
+        (
+            "shufflenet/solver/engine/test_optimise::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",
+        ),
     ),
     Mutation(
         "one_width_is_an_edge",
@@ -161,7 +175,9 @@ _SEARCH = (
         "_Sorted.between",
         "np.searchsorted(flat, base + most, 'right')",
         "np.searchsorted(flat, base + most, 'left')",
-        ("test_design_optimum::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",),
+        (
+            "shufflenet/solver/engine/test_optimise::test_free_stages_give_the_optimum_and_the_ties_of_brute_force",
+        ),
     ),
     Mutation(
         "problem_file_found_from_here_only",

@@ -106,7 +106,7 @@ def _space_answers(
 
 def _optimum(problem: Problem) -> Outcome:
     """The proven answer. Raises click's exception where a proof would take too long."""
-    from shufflenet.design.optimum import optimise
+    from shufflenet.solver.engine.optimise import optimise
     from shufflenet.solver.problem import SpaceTooLargeError
 
     try:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.design.enumerating import extend, networks, prefixes
-from shufflenet.design.parts import Column
-from shufflenet.design.search import Block, Search, Windows
+from shufflenet.solver.engine.bounds import Block, Search, Windows
+from shufflenet.solver.engine.enumeration import extend, networks, prefixes
+from shufflenet.solver.engine.variables import Column
 
 # Entries of the last part that are laid out at most.
 _MOST_LAID_OUT = 4_000_000

@@ -24,13 +24,13 @@ from shufflenet.arch.network import assemble
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
-from shufflenet.design.asking import Asked
-from shufflenet.design.chain import Chain, chain
-from shufflenet.design.enumerating import extend, prefixes
 from shufflenet.design.expanding import Expanded, Expansion, Settled, begun
-from shufflenet.design.parts import Column, cut, frames, repeated
-from shufflenet.design.ranking import MEMORY, Field
-from shufflenet.design.search import Block, Search
+from shufflenet.solver.engine.best_first import MEMORY, Field
+from shufflenet.solver.engine.bounds import Block, Search
+from shufflenet.solver.engine.enumeration import extend, prefixes
+from shufflenet.solver.engine.objectives import Asked
+from shufflenet.solver.engine.stage_tables import Chain, chain
+from shufflenet.solver.engine.variables import Column, cut, frames, repeated
 from shufflenet.solver.problem import USUAL, Bound, Figure, Goal, Problem, Space
 
 #: What every sweep says of a network, and the names of all figures in its table.
@@ -167,7 +167,7 @@ class Priced:
 
     def check_legal(self) -> None:
         """Check that the space has a network. Raises NothingLegalError."""
-        from shufflenet.design.relaxing import nothing_legal
+        from shufflenet.solver.engine.infeasible import nothing_legal
 
         if not any(self.frame(number).chain.links for number in range(len(self.frames))):
             raise NothingLegalError(nothing_legal(self.sweep.space))

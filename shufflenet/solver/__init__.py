@@ -22,9 +22,9 @@ from shufflenet.solver.problem import (
 )
 
 if TYPE_CHECKING:
-    from shufflenet.design.optimum import optimise as optimise
     from shufflenet.design.sweep_runs import write_sweep as write_sweep
     from shufflenet.design.sweeping import Sweep as Sweep
+    from shufflenet.solver.engine.optimise import optimise as optimise
     from shufflenet.solver.problem_files import load_problem as load_problem
 
 __all__ = [
@@ -46,7 +46,7 @@ __all__ = [
 _LATE = {
     "Sweep": "sweeping",
     "load_problem": "problem_files",
-    "optimise": "optimum",
+    "optimise": "engine.optimise",
     "write_sweep": "sweep_runs",
 }
 

@@ -15,8 +15,8 @@ from shufflenet.arch.network import network
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
 from shufflenet.arch.spec_reader import load
-from shufflenet.design.optimum import optimise
 from shufflenet.solver.answers import answer, answers_json
+from shufflenet.solver.engine.optimise import optimise
 from shufflenet.solver.problem import Goal, Problem, Space
 from shufflenet.solver.problem_files import load_problem
 from shufflenet.solver.tables import answers_table

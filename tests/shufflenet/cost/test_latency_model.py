@@ -25,7 +25,7 @@ from shufflenet.cli.latency import latency
 from shufflenet.cost.json_fields import FieldError
 from shufflenet.cost.latency_files import load_model, model_json
 from shufflenet.cost.latency_model import KINDS, LatencyError, said
-from shufflenet.design.optimum import optimise
+from shufflenet.solver.engine.optimise import optimise
 from shufflenet.solver.problem import Bound, Goal, Problem, Space
 from shufflenet.solver.problem_files import load_problem
 from tests.command import fails, run_together

@@ -10,7 +10,7 @@ from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec_reader import load
 from shufflenet.runtimes import RUNTIMES
 from shufflenet.runtimes.agreement import WrongOutputError, check
-from tests.design_oracle import repeated
+from tests.shufflenet.solver.engine.brute_force import repeated
 
 torch = pytest.importorskip("torch")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.spec_reader import load
-from shufflenet.design.asking import Asked
+from shufflenet.solver.engine.objectives import Asked
 from shufflenet.solver.parsing import (
     WORDS,
     bound_text,

@@ -13,10 +13,10 @@ from itertools import pairwise
 from operator import mul
 from typing import NamedTuple, TypeAlias
 
-from shufflenet.design.labels import Aims, Room, best_hits, grown
-from shufflenet.design.multipliers import Cut, Side, cut, sides
-from shufflenet.design.ranking import MEMORY, Field, Hit, Key, Limits
-from shufflenet.design.search import FAR, Windows
+from shufflenet.solver.engine.best_first import MEMORY, Field, Hit, Key, Limits
+from shufflenet.solver.engine.bounds import FAR, Windows
+from shufflenet.solver.engine.labels import Aims, Room, best_hits, grown
+from shufflenet.solver.engine.lagrangian import Cut, Side, cut, sides
 from shufflenet.solver.problem import SpaceTooLargeError
 
 #: The two goals as they are ranked, the least best.

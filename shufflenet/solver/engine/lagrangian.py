@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.design.search import FAR, Search, Term, Windows
+from shufflenet.solver.engine.bounds import FAR, Search, Term, Windows
 
 # Sides weighed against one another at most, and paths looked at for the weights.
 _MOST_SIDES = 3

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec_reader import load
-from shufflenet.design.optimum import optimise
 from shufflenet.solver import Bound, Goal, Problem, Space
-from tests.design_oracle import Point, figure, inside
-from tests.design_strategies import FRAMES
+from shufflenet.solver.engine.optimise import optimise
+from tests.shufflenet.solver.engine.brute_force import Point, figure, inside
+from tests.shufflenet.solver.engine.problem_strategies import FRAMES
 
 BOOK = FRAMES[0]
 SPACE = Space(BOOK.spec, groups=(1, 2), stems=(4, 6, 12), free=True, widest=2)

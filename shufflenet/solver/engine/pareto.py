@@ -1,7 +1,7 @@
 """The Pareto front of some chains, by dynamic programming with dominance.
 
 A goal with a target is two goals, one on either side of it. Two goals make a front that is walked
-box by box (`shufflenet.design.boxes`); more are grown in one go, held against a rough front.
+box by box (`shufflenet.solver.engine.biobjective`); more are grown in one go, held against a rough front.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.design.boxes import pair_front
-from shufflenet.design.labels import Aims, Room, best_hits, figures, goals_of, grown
-from shufflenet.design.ranking import MEMORY, Field, Hit, Key, Limits
-from shufflenet.design.search import FAR, Block, Search
+from shufflenet.solver.engine.best_first import MEMORY, Field, Hit, Key, Limits
+from shufflenet.solver.engine.biobjective import pair_front
+from shufflenet.solver.engine.bounds import FAR, Block, Search
+from shufflenet.solver.engine.labels import Aims, Room, best_hits, figures, goals_of, grown
 from shufflenet.solver.problem import SpaceTooLargeError
 
 # Prefixes of one chain kept at once at most, and those of each width for a first, rough front.

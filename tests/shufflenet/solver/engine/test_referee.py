@@ -14,16 +14,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.design_oracle import repeated
+from tests.shufflenet.solver.engine.brute_force import repeated
 
 pytest.importorskip("ortools")
 
 from flopcount.conventions import price
 from shufflenet.arch.network import network
 from shufflenet.arch.spec_reader import load
-from tests.design_questions import design, problem
-from tests.paper_designs import REFERENCE, Design, Figures, Room, Wish, figures, legal
-from tests.referee import Layout, judged
+from tests.shufflenet.solver.engine.paper_designs import (
+    REFERENCE,
+    Design,
+    Figures,
+    Room,
+    Wish,
+    figures,
+    legal,
+)
+from tests.shufflenet.solver.engine.questions import design, problem
+from tests.shufflenet.solver.engine.referee import Layout, judged
 
 GROUPS = (1, 2, 3, 4, 8)
 TABLE_1 = ((4,), (8,), (4,))
@@ -112,7 +120,7 @@ each_question = pytest.mark.parametrize("question", QUESTIONS, ids=lambda asked:
 
 @each_question
 def test_the_optimum_is_the_referees(question: Question) -> None:
-    from shufflenet.design.optimum import optimise
+    from shufflenet.solver.engine.optimise import optimise
 
     _, room, wish = question
     verdict = judged(room, wish, limit=60)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from shufflenet.design.parts import Column
-from shufflenet.design.search import FAR, Block, Search, Windows
+from shufflenet.solver.engine.bounds import FAR, Block, Search, Windows
+from shufflenet.solver.engine.variables import Column
 from shufflenet.solver.problem import SpaceTooLargeError
 
 # Entries of one column looked at together: at first, and at most.

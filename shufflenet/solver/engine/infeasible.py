@@ -15,13 +15,13 @@ import numpy as np
 from shufflenet.arch.layout import Frame
 from shufflenet.arch.scaling import first_broken
 from shufflenet.arch.spec import Row
-from shufflenet.design.asking import Asked, above_ratio
-from shufflenet.design.chain import Chain
-from shufflenet.design.folding import own_rules
-from shufflenet.design.front import front
-from shufflenet.design.parts import Part, cut, frames, repeated
-from shufflenet.design.ranking import Field, Hit, Key, Limits
-from shufflenet.design.search import FAR
+from shufflenet.solver.engine.best_first import Field, Hit, Key, Limits
+from shufflenet.solver.engine.bounds import FAR
+from shufflenet.solver.engine.objectives import Asked, above_ratio
+from shufflenet.solver.engine.pareto import front
+from shufflenet.solver.engine.stage_tables import Chain
+from shufflenet.solver.engine.unit_costs import own_rules
+from shufflenet.solver.engine.variables import Part, cut, frames, repeated
 from shufflenet.solver.problem import Bound, Goal, Problem, Sense, Space
 
 # Digits of a ratio that are told.

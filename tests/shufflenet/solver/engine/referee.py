@@ -13,7 +13,17 @@ from typing import Any, Literal, NamedTuple
 
 from ortools.sat.python import cp_model
 
-from tests.paper_designs import CLASSES, CONV1, IMAGE, POOLED, SIDES, Design, Room, Wish, figures
+from tests.shufflenet.solver.engine.paper_designs import (
+    CLASSES,
+    CONV1,
+    IMAGE,
+    POOLED,
+    SIDES,
+    Design,
+    Room,
+    Wish,
+    figures,
+)
 
 #: What divides every cost: the positions of the last stage, of which all others are multiples.
 STEP = SIDES[-1] ** 2

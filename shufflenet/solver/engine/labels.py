@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.design.dominance import Criteria, first_points, undominated
-from shufflenet.design.enumerating import Work, extend, prefixes
-from shufflenet.design.parts import Column
-from shufflenet.design.ranking import MEMORY, Field, Hit, Key
-from shufflenet.design.search import Block, Search, Windows
+from shufflenet.solver.engine.best_first import MEMORY, Field, Hit, Key
+from shufflenet.solver.engine.bounds import Block, Search, Windows
+from shufflenet.solver.engine.dominance import Criteria, first_points, undominated
+from shufflenet.solver.engine.enumeration import Work, extend, prefixes
+from shufflenet.solver.engine.variables import Column
 
 #: Of some prefixes behind so many parts, which can still be on the front.
 Reach: TypeAlias = Callable[[Search, Block, int], NDArray[np.bool_]]

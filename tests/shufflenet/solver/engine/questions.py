@@ -6,7 +6,7 @@ from shufflenet.arch.layout import stage_rows
 from shufflenet.arch.network import Network
 from shufflenet.arch.spec_reader import load
 from shufflenet.solver.problem import Bound, Goal, Problem, Space
-from tests.paper_designs import Design, Room, Wish
+from tests.shufflenet.solver.engine.paper_designs import Design, Room, Wish
 
 
 def problem(room: Room, wish: Wish) -> Problem:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from flopcount.conventions import Convention
 from flopcount.conventions import convention as named
 from shufflenet.cost.latency_model import Model
-from shufflenet.design.ranking import MEMORY, Key, Limits
-from shufflenet.design.search import FAR, Term
+from shufflenet.solver.engine.best_first import MEMORY, Key, Limits
+from shufflenet.solver.engine.bounds import FAR, Term
 from shufflenet.solver.problem import Bound, Goal, Problem
 
 

@@ -13,7 +13,7 @@ from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec_reader import load
 from shufflenet.solver.budget import solve
 from shufflenet.solver.problem import Bound, Goal, Outcome, Problem, Space
-from tests.design_oracle import (
+from tests.shufflenet.solver.engine.brute_force import (
     ONE,
     Best,
     Book,
@@ -25,7 +25,7 @@ from tests.design_oracle import (
     facts_of,
     named,
 )
-from tests.design_strategies import FRAMES, Case, cases, own_cases
+from tests.shufflenet.solver.engine.problem_strategies import FRAMES, Case, cases, own_cases
 from tests.strategies import head, image, own_spec, stage
 
 #: The widths of Table 1, Stage2 to Stage4, and its complexity in multiply-adds.
@@ -50,7 +50,7 @@ def examples(most: int) -> settings:
 
 def optimum(problem: Problem) -> Outcome:
     """What the solver under test answers."""
-    from shufflenet.design.optimum import optimise
+    from shufflenet.solver.engine.optimise import optimise
 
     return optimise(problem)
 

@@ -9,8 +9,8 @@ import pytest
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec import Spec
 from shufflenet.arch.spec_reader import load
-from shufflenet.design.optimum import optimise
 from shufflenet.solver import Bound, Goal, Problem, Space
+from shufflenet.solver.engine.optimise import optimise
 
 BASE, ARCH2 = load("shufflenet"), load("arch2")
 #: Stage2's width in Table 1; the others are twice and four times as wide.

@@ -1,7 +1,7 @@
 """A chain made ready for a search: its tables summed into terms, and what is still to come.
 
 For every width of every part it is known what the least and the most of each term is that any
-completion adds. `shufflenet.design.enumerating` follows a prefix only while these let it.
+completion adds. `shufflenet.solver.engine.enumeration` follows a prefix only while these let it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flopcount.integers import FigureTooLargeError
-from shufflenet.design.chain import Chain
-from shufflenet.design.parts import Column
+from shufflenet.solver.engine.stage_tables import Chain
+from shufflenet.solver.engine.variables import Column
 
 #: A weighted sum of figures by their names; a figure alone has the weight 1.
 Term: TypeAlias = tuple[tuple[str, int], ...]

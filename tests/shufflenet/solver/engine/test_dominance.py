@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shufflenet.design import dominance
-from shufflenet.design.dominance import Criteria, first_points, undominated
-from shufflenet.design.enumerating import Work
+from shufflenet.solver.engine import dominance
+from shufflenet.solver.engine.dominance import Criteria, first_points, undominated
+from shufflenet.solver.engine.enumeration import Work
 
 Rows = list[tuple[int, ...]]
 

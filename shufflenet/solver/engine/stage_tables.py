@@ -20,7 +20,7 @@ from shufflenet.arch.network import Network, assemble
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import Rounded
 from shufflenet.arch.spec import Row, SpecError
-from shufflenet.design.folding import (
+from shufflenet.solver.engine.unit_costs import (
     Mask,
     Names,
     Tables,
@@ -31,7 +31,7 @@ from shufflenet.design.folding import (
     pairs,
     rest,
 )
-from shufflenet.design.parts import Cut, Part, repeated
+from shufflenet.solver.engine.variables import Cut, Part, repeated
 
 # Pairs of widths in one table at most: a quarter of a gigabyte for each figure.
 _MOST_PAIRS = 30_000_000

@@ -13,14 +13,14 @@ from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
 from shufflenet.cost.latency_model import Model
-from shufflenet.design.asking import Asked
-from shufflenet.design.chain import Chain, chain
-from shufflenet.design.enumerating import Work
-from shufflenet.design.folding import Names
-from shufflenet.design.front import front
-from shufflenet.design.parts import cut, frames
-from shufflenet.design.ranking import Field, Hit, Key
-from shufflenet.design.relaxing import nothing_fits, nothing_legal
+from shufflenet.solver.engine.best_first import Field, Hit, Key
+from shufflenet.solver.engine.enumeration import Work
+from shufflenet.solver.engine.infeasible import nothing_fits, nothing_legal
+from shufflenet.solver.engine.objectives import Asked
+from shufflenet.solver.engine.pareto import front
+from shufflenet.solver.engine.stage_tables import Chain, chain
+from shufflenet.solver.engine.unit_costs import Names
+from shufflenet.solver.engine.variables import cut, frames
 from shufflenet.solver.problem import Found, Outcome, Problem, Space
 
 

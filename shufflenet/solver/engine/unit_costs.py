@@ -21,7 +21,7 @@ from shufflenet.arch.layout import Frame, Placed, distinct, follow, stage_rows
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.spec import Row
 from shufflenet.cost.latency_model import LatencyError, Model
-from shufflenet.design.parts import Column, Part
+from shufflenet.solver.engine.variables import Column, Part
 
 Mask: TypeAlias = NDArray[np.bool_]
 #: A table of each figure by its name: ``macs:`` and a convention, params, memory, moved, ...

@@ -18,7 +18,15 @@ from shufflenet.arch.layout import stage_rows, stem_row
 from shufflenet.arch.spec import Row, Spec
 from shufflenet.arch.spec_reader import load
 from shufflenet.solver.problem import FIGURES, USUAL, Bound, Goal, Problem, Space
-from tests.design_oracle import CHARGES, Book, Point, column, figure, needed_units, units_in_all
+from tests.shufflenet.solver.engine.brute_force import (
+    CHARGES,
+    Book,
+    Point,
+    column,
+    figure,
+    needed_units,
+    units_in_all,
+)
 from tests.strategies import STAGE_UNITS, head, image, own_spec, specs, stage
 
 CONVENTIONS = tuple(CHARGES)

@@ -10,30 +10,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shufflenet.arch.spec_reader import load
-from shufflenet.design import boxes, dominance, enumerating, front, multipliers, ranking, search
-from shufflenet.design.optimum import optimise
+from shufflenet.solver.engine import (
+    best_first,
+    biobjective,
+    bounds,
+    dominance,
+    enumeration,
+    lagrangian,
+    pareto,
+)
+from shufflenet.solver.engine.optimise import optimise
 from shufflenet.solver.problem import Goal, Problem, Space
-from tests.design_strategies import FRAMES, Case, cases, own_cases
-from tests.test_design_optimum import check, examples
+from tests.shufflenet.solver.engine.problem_strategies import FRAMES, Case, cases, own_cases
+from tests.shufflenet.solver.engine.test_optimise import check, examples
 
 #: What keeps small spaces off the ways of large ones: lists, columns, paths, rows at once.
 ROOM = (
-    (ranking, "_LISTED", (1, 3, 8)),
-    (enumerating, "_FIRST_COLUMN", (1, 4)),
-    (enumerating, "_COLUMN", (2, 16)),
-    (enumerating, "_MOST_SORTED", (0, 10**6)),
-    (search, "_NARROW", (0, 3, 2**14)),
-    (multipliers, "_MOST_PATHS", (1, 3, 24)),
-    (multipliers, "_MOST_SIDES", (1, 3)),
+    (best_first, "_LISTED", (1, 3, 8)),
+    (enumeration, "_FIRST_COLUMN", (1, 4)),
+    (enumeration, "_COLUMN", (2, 16)),
+    (enumeration, "_MOST_SORTED", (0, 10**6)),
+    (bounds, "_NARROW", (0, 3, 2**14)),
+    (lagrangian, "_MOST_PATHS", (1, 3, 24)),
+    (lagrangian, "_MOST_SIDES", (1, 3)),
     (dominance, "_ROWS", (2, 5)),
-    (boxes, "_MOST_TRIED", (40, 300_000)),
-    (boxes, "_MOST_ENTRIES", (2_000, 10**6)),
-    (boxes, "_MANY", (0, 20)),
-    (boxes, "_SHARES", (0, 3, 8)),
-    (boxes, "_FINEST", (1, 2**20)),
-    (boxes, "_ROOM", (10, 10**6, 2**49)),
-    (front, "_ROUGH", (1, 2)),
-    (front, "_MOST_POINTS", (1, 3)),
+    (biobjective, "_MOST_TRIED", (40, 300_000)),
+    (biobjective, "_MOST_ENTRIES", (2_000, 10**6)),
+    (biobjective, "_MANY", (0, 20)),
+    (biobjective, "_SHARES", (0, 3, 8)),
+    (biobjective, "_FINEST", (1, 2**20)),
+    (biobjective, "_ROOM", (10, 10**6, 2**49)),
+    (pareto, "_ROUGH", (1, 2)),
+    (pareto, "_MOST_POINTS", (1, 3)),
 )
 rooms = st.tuples(*(st.sampled_from(sizes) for *_, sizes in ROOM))
 
@@ -81,7 +89,7 @@ def test_a_long_proof_tells_how_far_it_is() -> None:
     space = Space(load("shufflenet"), (1, 3, 8), free=True, align=24)
     problem = Problem(space, (Goal("macs", "least"), Goal("params", "most")))
     told: list[tuple[int, int]] = []
-    with patch.object(enumerating, "_TOLD", 1000):
+    with patch.object(enumeration, "_TOLD", 1000):
         outcome = optimise(problem, lambda done, most: told.append((done, most)))
     assert outcome.candidates == optimise(problem).candidates
     counts = [done for done, _ in told]

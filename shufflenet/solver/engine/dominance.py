@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.design.enumerating import Work
-from shufflenet.design.parts import Column
+from shufflenet.solver.engine.enumeration import Work
+from shufflenet.solver.engine.variables import Column
 
 # Rows compared at once, where pairs are.
 _ROWS = 1_024

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shufflenet.design.chain import Chain
-from shufflenet.design.enumerating import Work, networks
-from shufflenet.design.multipliers import Cut, Side, cut, sides
-from shufflenet.design.search import FAR, Block, Search, Sums, Term, Windows
+from shufflenet.solver.engine.bounds import FAR, Block, Search, Sums, Term, Windows
+from shufflenet.solver.engine.enumeration import Work, networks
+from shufflenet.solver.engine.lagrangian import Cut, Side, cut, sides
+from shufflenet.solver.engine.stage_tables import Chain
 
 #: A term's place in the list of terms that stands for the memory.
 MEMORY = -1
