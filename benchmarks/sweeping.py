@@ -24,11 +24,11 @@ import numpy as np
 from speed import report, seconds
 
 from shufflenet import load
-from shufflenet.design.rendering import csv_rows, parquet_file
-from shufflenet.design.sweep_runs import write_sweep
-from shufflenet.design.sweeping import Piece, Priced, Rows, Sweep
-from shufflenet.design.workers import processes
 from shufflenet.solver.problem import Space
+from shufflenet.solver.sweep.executors import processes
+from shufflenet.solver.sweep.formats import csv_rows, parquet_file
+from shufflenet.solver.sweep.run import write_sweep
+from shufflenet.solver.sweep.space_table import Piece, Priced, Rows, Sweep
 
 GROUPS = (1, 2, 3, 4, 8)
 REPEATS = (tuple(range(2, 7)), tuple(range(4, 13)), tuple(range(2, 7)))

@@ -17,8 +17,6 @@ from shufflenet.arch.spec import Row, Spec, SpecError
 from shufflenet.arch.spec_reader import load
 
 if TYPE_CHECKING:
-    from shufflenet.design.sweep_runs import write_sweep as write_sweep
-    from shufflenet.design.sweeping import Sweep as Sweep
     from shufflenet.nn.builder import build as build
     from shufflenet.nn.confirm import confirm as confirm
     from shufflenet.nn.fold import fold as fold
@@ -34,6 +32,8 @@ if TYPE_CHECKING:
     from shufflenet.solver.problem import Problem as Problem
     from shufflenet.solver.problem import Space as Space
     from shufflenet.solver.problem_files import load_problem as load_problem
+    from shufflenet.solver.sweep.run import write_sweep as write_sweep
+    from shufflenet.solver.sweep.space_table import Sweep as Sweep
 
 __all__ = [
     "Bound",
@@ -67,7 +67,7 @@ __all__ = [
 # A room loaded late must not have its function's name: importing it would hide the function.
 _LATE = {
     **dict.fromkeys(("Bound", "Goal", "Outcome", "Problem", "Space"), "solver.problem"),
-    "Sweep": "design.sweeping",
+    "Sweep": "solver.sweep.space_table",
     "audit": "paper.audit",
     "build": "nn.builder",
     "confirm": "nn.confirm",
@@ -78,7 +78,7 @@ _LATE = {
     "load_problem": "solver.problem_files",
     "optimise": "solver.engine.optimise",
     "solve": "solver.budget",
-    "write_sweep": "design.sweep_runs",
+    "write_sweep": "solver.sweep.run",
 }
 
 

@@ -105,10 +105,10 @@ TABLES = [
     "shufflenet.solver.engine.pareto",
     "shufflenet.solver.engine.infeasible",
     "shufflenet.solver.engine.optimise",
-    "shufflenet.design.expanding",
-    "shufflenet.design.sweeping",
-    "shufflenet.design.rendering",
-    "shufflenet.design.sweep_runs",
+    "shufflenet.solver.sweep.expansion",
+    "shufflenet.solver.sweep.space_table",
+    "shufflenet.solver.sweep.formats",
+    "shufflenet.solver.sweep.run",
 ]
 # The rooms that run a network in a runtime, in a process of its own; and its layers, in eager.
 TIMED = [
@@ -128,7 +128,7 @@ ONLY = {
     "torchvision": ["shufflenet.paper.detection", "shufflenet.targets"],
     "timm": ["shufflenet.targets"],
     "matplotlib": ["shufflenet.plots.figures", "shufflenet.plots.roofline", "shufflenet.cli.plot"],
-    "pyarrow": ["shufflenet.design.rendering"],
+    "pyarrow": ["shufflenet.solver.sweep.formats"],
     **{name: [f"shufflenet.runtimes.{room}"] for name, room in PLUGGED.items()},
 }
 # What is costly is imported where it is used; but these rooms are made of it.
@@ -198,8 +198,8 @@ FLOORS = [
         "shufflenet.solver.request",
         "shufflenet.solver.problem_files",
         *TABLES,
-        "shufflenet.design.sweep_files",
-        "shufflenet.design.workers",
+        "shufflenet.solver.sweep.files",
+        "shufflenet.solver.sweep.executors",
         "shufflenet.solver.width_columns",
         "shufflenet.solver.budget",
         "shufflenet.nn.fast_inference",
@@ -719,7 +719,7 @@ def test_the_late_names_of_the_packages_stay_functions_when_their_rooms_are_load
         (shufflenet, "load_claims", "shufflenet.paper.claim_files"),
         (shufflenet, "load_problem", "shufflenet.solver.problem_files"),
         (shufflenet, "optimise", "shufflenet.solver.engine.optimise"),
-        (shufflenet, "write_sweep", "shufflenet.design.sweep_runs"),
+        (shufflenet, "write_sweep", "shufflenet.solver.sweep.run"),
         (shufflenet, "solve", "shufflenet.solver.budget"),
     ]
     for package, name, room in late:

@@ -29,9 +29,9 @@ from shufflenet.solver.problem import Figure, Goal, Problem
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from shufflenet.design.rendering import Form
-    from shufflenet.design.sweep_runs import Progress, Told
-    from shufflenet.design.sweeping import Sweep
+    from shufflenet.solver.sweep.formats import Form
+    from shufflenet.solver.sweep.run import Progress, Told
+    from shufflenet.solver.sweep.space_table import Sweep
 
 # Pieces in the hands of each of an executor's workers, so that none waits for the next.
 _AHEAD = 2
@@ -103,10 +103,10 @@ def sweep(
     A sweep that was broken off goes on where it was when the same command is given again. Widths
     end at --widest times the spec's own. Without -o, CSV goes to standard output.
     """
-    from shufflenet.design.rendering import MissingParquetError
-    from shufflenet.design.sweep_files import SweepFileError
-    from shufflenet.design.sweeping import Priced, Sweep
-    from shufflenet.design.workers import WorkerError
+    from shufflenet.solver.sweep.executors import WorkerError
+    from shufflenet.solver.sweep.files import SweepFileError
+    from shufflenet.solver.sweep.formats import MissingParquetError
+    from shufflenet.solver.sweep.space_table import Priced, Sweep
 
     ctx = click.get_current_context()
     default = click.core.ParameterSource.DEFAULT
@@ -148,8 +148,8 @@ def _written(
     restart: bool,
     ahead: int,
 ) -> int:
-    from shufflenet.design.sweep_runs import stream, write_sweep
-    from shufflenet.design.sweeping import Priced
+    from shufflenet.solver.sweep.run import stream, write_sweep
+    from shufflenet.solver.sweep.space_table import Priced
 
     if path is None or _is_stream(path):
         if form == "parquet":
@@ -200,7 +200,7 @@ def _all(write: Callable[[memoryview], int | None], data: bytes) -> None:
 @contextmanager
 def _executor(name: str | None, jobs: int | None) -> Iterator[tuple[Executor | None, int]]:
     """What does the work (None: this process), and how many pieces it has in hand at most."""
-    from shufflenet.design.workers import executor_from, processes
+    from shufflenet.solver.sweep.executors import executor_from, processes
     from shufflenet.targets import OwnCodeError
 
     if name is None and (jobs or 1) == 1:

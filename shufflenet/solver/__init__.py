@@ -22,10 +22,10 @@ from shufflenet.solver.problem import (
 )
 
 if TYPE_CHECKING:
-    from shufflenet.design.sweep_runs import write_sweep as write_sweep
-    from shufflenet.design.sweeping import Sweep as Sweep
     from shufflenet.solver.engine.optimise import optimise as optimise
     from shufflenet.solver.problem_files import load_problem as load_problem
+    from shufflenet.solver.sweep.run import write_sweep as write_sweep
+    from shufflenet.solver.sweep.space_table import Sweep as Sweep
 
 __all__ = [
     "FIGURES",
@@ -44,10 +44,10 @@ __all__ = [
 ]
 
 _LATE = {
-    "Sweep": "sweeping",
+    "Sweep": "sweep.space_table",
     "load_problem": "problem_files",
     "optimise": "engine.optimise",
-    "write_sweep": "sweep_runs",
+    "write_sweep": "sweep.run",
 }
 
 

@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.design.sweeping import Rows
 from shufflenet.solver.engine.variables import Column
+from shufflenet.solver.sweep.space_table import Rows
 
 Form: TypeAlias = Literal["csv", "parquet"]
 # Rows laid out at once: so many stay in a processor's cache.

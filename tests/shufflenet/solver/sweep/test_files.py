@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shufflenet.design.rendering import csv_header, parquet_file
-from shufflenet.design.sweep_files import SweepFile, SweepFileError
-from shufflenet.design.sweep_runs import Progress, write_sweep
-from shufflenet.design.sweeping import Rows, Sweep
-from shufflenet.design.workers import WorkerError, executor_from, in_order
 from shufflenet.solver.problem import Bound
+from shufflenet.solver.sweep.executors import WorkerError, executor_from, in_order
+from shufflenet.solver.sweep.files import SweepFile, SweepFileError
+from shufflenet.solver.sweep.formats import csv_header, parquet_file
+from shufflenet.solver.sweep.run import Progress, write_sweep
+from shufflenet.solver.sweep.space_table import Rows, Sweep
 from tests.disk import Disk
-from tests.sweep_cases import SMALL, as_csv, rows_of
+from tests.shufflenet.solver.sweep.sweep_cases import SMALL, as_csv, rows_of
 
 
 def test_csv_reads_back_as_the_rows():

@@ -24,7 +24,6 @@ from shufflenet.arch.network import assemble
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
-from shufflenet.design.expanding import Expanded, Expansion, Settled, begun
 from shufflenet.solver.engine.best_first import MEMORY, Field
 from shufflenet.solver.engine.bounds import Block, Search
 from shufflenet.solver.engine.enumeration import extend, prefixes
@@ -32,6 +31,7 @@ from shufflenet.solver.engine.objectives import Asked
 from shufflenet.solver.engine.stage_tables import Chain, chain
 from shufflenet.solver.engine.variables import Column, cut, frames, repeated
 from shufflenet.solver.problem import USUAL, Bound, Figure, Goal, Problem, Space
+from shufflenet.solver.sweep.expansion import Expanded, Expansion, Settled, begun
 
 #: What every sweep says of a network, and the names of all figures in its table.
 ALWAYS: tuple[Figure, ...] = ("macs", "params", "memory")

@@ -10,10 +10,10 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
-from shufflenet.design.rendering import Form, check_form, csv_header, rendered
-from shufflenet.design.sweep_files import SweepFile
-from shufflenet.design.sweeping import Piece, Priced, Sweep, no_rows
-from shufflenet.design.workers import in_order
+from shufflenet.solver.sweep.executors import in_order
+from shufflenet.solver.sweep.files import SweepFile
+from shufflenet.solver.sweep.formats import Form, check_form, csv_header, rendered
+from shufflenet.solver.sweep.space_table import Piece, Priced, Sweep, no_rows
 
 # Pieces handed out to an executor whose number of workers is not known.
 AHEAD = 16

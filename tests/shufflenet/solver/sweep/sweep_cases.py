@@ -6,9 +6,9 @@ from concurrent.futures import Executor
 from typing import Any
 
 from shufflenet.arch.spec_reader import load
-from shufflenet.design.sweep_runs import stream
-from shufflenet.design.sweeping import Priced, Sweep
 from shufflenet.solver.problem import Space
+from shufflenet.solver.sweep.run import stream
+from shufflenet.solver.sweep.space_table import Priced, Sweep
 
 SPEC = load("shufflenet")
 SMALL = Space(

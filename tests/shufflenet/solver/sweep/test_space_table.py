@@ -22,11 +22,11 @@ from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import Spec, SpecError
 from shufflenet.arch.spec_reader import bundled, load
-from shufflenet.design.rendering import csv_rows
-from shufflenet.design.sweep_runs import stream
-from shufflenet.design.sweeping import Priced, Rows, Sweep
 from shufflenet.solver.problem import Bound, Space
-from tests.sweep_cases import SMALL, SPEC, rows_of
+from shufflenet.solver.sweep.formats import csv_rows
+from shufflenet.solver.sweep.run import stream
+from shufflenet.solver.sweep.space_table import Priced, Rows, Sweep
+from tests.shufflenet.solver.sweep.sweep_cases import SMALL, SPEC, rows_of
 
 
 def with_repeats(spec: Spec, counts: tuple[int, ...] | None) -> Spec | None:

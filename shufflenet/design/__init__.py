@@ -1,1 +1,0 @@
-"""Rooms that are about to move."""

@@ -1,0 +1,1 @@
+"""Design spaces written out as tables, row by row."""
