@@ -180,7 +180,7 @@ _PEOPLE = (
         "read_arguments",
         "key in found",
         "False",
-        ("test_targets::test_what_is_no_argument_is_quoted",),
+        ("shufflenet/targets/test_resolve::test_what_is_no_argument_is_quoted",),
     ),
     Mutation(
         "target_without_a_seed",
@@ -188,7 +188,7 @@ _PEOPLE = (
         "torch.manual_seed(seed)",
         "pass",
         (
-            "test_targets::test_what_is_drawn_from_a_seed_is_the_same_and_changes_nothing_that_is_drawn_later",
+            "shufflenet/targets/test_resolve::test_what_is_drawn_from_a_seed_is_the_same_and_changes_nothing_that_is_drawn_later",
         ),
     ),
     Mutation(

@@ -10,16 +10,16 @@ from flopcount.layers import Chain
 from flopcount.tally import Tally
 from shufflenet.arch.network import Network, changed
 from shufflenet.arch.quantities import Input, read_size
-from shufflenet.counting import counted
-from shufflenet.targets import (
+from shufflenet.targets.count import counted
+from shufflenet.targets.resolve import (
     ModuleTarget,
     OnnxTarget,
     SpecTarget,
-    TargetError,
     read_arguments,
     resolve,
     runs_code,
 )
+from shufflenet.targets.user_code import TargetError
 
 if TYPE_CHECKING:
     from torch import nn

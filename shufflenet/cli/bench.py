@@ -26,7 +26,7 @@ from shufflenet.cli.output import Form, check_writable, emit, say
 from shufflenet.cost.machine import free_memory, load, this_machine, usable_cores
 from shufflenet.runtimes import RUNTIMES
 from shufflenet.runtimes.lookup import Installed, UnknownRuntimeError, installed, versions
-from shufflenet.targets import OwnCodeError, TargetError
+from shufflenet.targets.user_code import OwnCodeError, TargetError
 
 _SIZES = ((224, 224), (480, 640), (720, 1280))
 _LONGEST = 86_400

@@ -21,7 +21,7 @@ def spec_tree(network: str, size: tuple[int, int] | None = None) -> tuple[Chain,
     Raises click's exception where it is no spec's.
     """
     from shufflenet.bench.subjects import read_subject, tree_of
-    from shufflenet.targets import TargetError
+    from shufflenet.targets.user_code import TargetError
 
     try:
         return tree_of(read_subject(network), size)
@@ -38,7 +38,7 @@ def timed(network: str, size: tuple[int, int] | None, effort: Effort) -> LayerRe
     options.need_torch("timing layers")
     from shufflenet.bench.layers import run
     from shufflenet.bench.subjects import read_subject
-    from shufflenet.targets import OwnCodeError, TargetError
+    from shufflenet.targets.user_code import OwnCodeError, TargetError
 
     def note(number: int) -> None:
         say(f"round {number} of {effort.rounds}")

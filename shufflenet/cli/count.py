@@ -13,7 +13,7 @@ from shufflenet.arch.quantities import Input
 from shufflenet.cli import options, target_options
 from shufflenet.cli.output import Form, emit, say
 from shufflenet.cost.breakdown import WHOLE, By, Part, parts, priceable
-from shufflenet.counting import Counted, Execution
+from shufflenet.targets.count import Counted, Execution
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -13,11 +13,11 @@ import click
 
 from shufflenet.cli import options
 from shufflenet.cli.output import check_files, folder_beside, place, say
-from shufflenet.extras import lacking
 from shufflenet.runtimes import FORMATS, Runtime
 from shufflenet.runtimes.agreement import WrongOutputError
 from shufflenet.runtimes.failing import RuntimeFailedError
-from shufflenet.targets import OwnCodeError, TargetError, read_arguments
+from shufflenet.targets.resolve import read_arguments
+from shufflenet.targets.user_code import OwnCodeError, TargetError, lacking
 
 
 @click.command(

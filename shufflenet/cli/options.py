@@ -13,7 +13,7 @@ from flopcount.conventions import CONVENTIONS
 from shufflenet.arch import quantities, ranges
 from shufflenet.cli.output import say
 from shufflenet.cli.param_types import Exactly, Named, _file, listed, read_name
-from shufflenet.extras import lacking
+from shufflenet.targets.user_code import lacking
 
 if TYPE_CHECKING:
     AnyParam = click.ParamType[Any]

@@ -11,7 +11,7 @@ from shufflenet.arch.quantities import Input
 from shufflenet.cli import options, target_options
 from shufflenet.cli.output import Form, emit
 from shufflenet.cost.breakdown import WHOLE, priceable
-from shufflenet.counting import Counted, Execution
+from shufflenet.targets.count import Counted, Execution
 
 
 @click.command(

@@ -201,7 +201,7 @@ def _all(write: Callable[[memoryview], int | None], data: bytes) -> None:
 def _executor(name: str | None, jobs: int | None) -> Iterator[tuple[Executor | None, int]]:
     """What does the work (None: this process), and how many pieces it has in hand at most."""
     from shufflenet.solver.sweep.executors import executor_from, processes
-    from shufflenet.targets import OwnCodeError
+    from shufflenet.targets.user_code import OwnCodeError
 
     if name is None and (jobs or 1) == 1:
         yield None, 1

@@ -15,8 +15,9 @@ from flopcount.conventions.convention import BACKWARD
 from flopcount.conventions.files import ConventionError, load_convention
 from shufflenet.arch.quantities import Input
 from shufflenet.cli.output import say
-from shufflenet.counting import Counted, Execution, counted
-from shufflenet.targets import OwnCodeError, TargetError, read_arguments
+from shufflenet.targets.count import Counted, Execution, counted
+from shufflenet.targets.resolve import read_arguments
+from shufflenet.targets.user_code import OwnCodeError, TargetError
 
 
 def network(

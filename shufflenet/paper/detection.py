@@ -19,8 +19,8 @@ from flopcount.integers import total
 from flopcount.layers import Chain, depth, output
 from flopcount.tally import Tally
 from shufflenet.arch.network import Network
-from shufflenet.error_lines import reason
 from shufflenet.nn.builder import build
+from shufflenet.targets.user_code import reason
 
 #: Pixels of the image to one position of the feature map, along each side.
 STRIDE = 16

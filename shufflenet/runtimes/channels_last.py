@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from shufflenet.extras import lacking
+from shufflenet.targets.user_code import lacking
 
 
 def missing() -> str:

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from shufflenet.extras import lacking
 from shufflenet.runtimes.failing import told
+from shufflenet.targets.user_code import lacking
 
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 

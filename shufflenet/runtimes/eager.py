@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from shufflenet.extras import lacking
 from shufflenet.runtimes.agreement import WrongOutputError
+from shufflenet.targets.user_code import lacking
 
 if TYPE_CHECKING:
     from torch import Tensor

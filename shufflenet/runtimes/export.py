@@ -15,21 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from shufflenet.arch.network import changed
-from shufflenet.error_lines import lines, reason
 from shufflenet.nn.init import drawn
 from shufflenet.runtimes import Runtime
 from shufflenet.runtimes.agreement import WrongOutputError, check
 from shufflenet.runtimes.eager import one_tensor
 from shufflenet.runtimes.failing import RuntimeFailedError, told
 from shufflenet.runtimes.files import Files
-from shufflenet.targets import (
-    ModuleTarget,
-    OnnxTarget,
-    SpecTarget,
-    TargetError,
-    own_code,
-    resolve,
-)
+from shufflenet.targets.resolve import ModuleTarget, OnnxTarget, SpecTarget, resolve
+from shufflenet.targets.user_code import TargetError, lines, own_code, reason
 
 _UNLOADABLE = (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError)
 _UNFIT = (RuntimeError, TypeError, ValueError, LookupError, AssertionError, AttributeError)

@@ -9,7 +9,7 @@ from importlib import import_module, metadata
 from typing import NamedTuple
 
 from shufflenet.runtimes import RUNTIMES, Runtime
-from shufflenet.targets import own_code
+from shufflenet.targets.user_code import own_code
 
 # What has a say in how fast a network runs, as far as it is installed.
 _DISTRIBUTIONS = (

@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from shufflenet.extras import lacking
 from shufflenet.runtimes.failing import RuntimeFailedError, told
 from shufflenet.runtimes.files import Files
+from shufflenet.targets.user_code import lacking
 
 
 def missing() -> str:

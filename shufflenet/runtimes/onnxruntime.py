@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from shufflenet.extras import lacking
 from shufflenet.runtimes.failing import told
 from shufflenet.runtimes.files import Files
+from shufflenet.targets.user_code import lacking
 
 
 def missing() -> str:

@@ -22,9 +22,8 @@ from shufflenet.bench.layers.follow import Found, followed, is_torchs
 from shufflenet.bench.layers.leaves import Check, Cost, Leaf, Leaves, Totals
 from shufflenet.bench.rounds import Call
 from shufflenet.cost.leaf_kinds import kernel_name, named
-from shufflenet.error_lines import reason
 from shufflenet.nn.fast_inference import unwatched
-from shufflenet.targets import OwnCodeError, TargetError, own_code
+from shufflenet.targets.user_code import OwnCodeError, TargetError, own_code, reason
 
 #: The path of what a module does between those within it.
 WHOLE = "(itself)"

@@ -80,7 +80,7 @@ def executor_from(name: str) -> Executor:
     The code is imported and run. Raises WorkerError where there is none of that name, or it gives
     no executor; OwnCodeError where the code fails.
     """
-    from shufflenet.targets import own_code
+    from shufflenet.targets.user_code import own_code
 
     where, colon, path = name.partition(":")
     if not colon or not all(part.isidentifier() for part in (*where.split("."), path)):

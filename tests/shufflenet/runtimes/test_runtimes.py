@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from shufflenet import extras
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec_reader import load
 from shufflenet.runtimes import FORMATS, RUNTIMES
 from shufflenet.runtimes.agreement import WrongOutputError, check, difference
 from shufflenet.runtimes.failing import RuntimeFailedError
+from shufflenet.targets import user_code
 from tests.command import ROOT, python
 from tests.shufflenet.runtimes.runtime_networks import half_network, one_stage
 from tests.strategies import networks, one_of_each
@@ -266,7 +266,7 @@ def room(name: str) -> str:
 def asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The packages that a runtime looks for."""
     asked: list[str] = []
-    monkeypatch.setattr(extras, "find_spec", lambda package: asked.append(package) or True)
+    monkeypatch.setattr(user_code, "find_spec", lambda package: asked.append(package) or True)
     RUNTIMES[name].missing()
     return asked
 
@@ -274,12 +274,12 @@ def asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_an_absent_runtime_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch):
     asked = asked_for(name, monkeypatch)
-    monkeypatch.setattr(extras, "find_spec", lambda package: None)
+    monkeypatch.setattr(user_code, "find_spec", lambda package: None)
     extra = RUNTIMES[name].extra
     verb = "is" if len(asked) == 1 else "are"
     expected = f"{', '.join(asked)} {verb} not installed (pip install 'shufflecost[{extra}]')"
     assert RUNTIMES[name].missing() == expected
-    monkeypatch.setattr(extras, "find_spec", lambda package: package != asked[-1] or None)
+    monkeypatch.setattr(user_code, "find_spec", lambda package: package != asked[-1] or None)
     assert RUNTIMES[name].missing().startswith(f"{asked[-1]} is not installed")
 
 
@@ -300,7 +300,7 @@ def test_the_extra_installs_all_that_a_runtime_imports(name: str, monkeypatch: p
 
 def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch):
     compiled = import_module("shufflenet.runtimes.compiled")
-    monkeypatch.setattr(extras, "find_spec", lambda package: True)
+    monkeypatch.setattr(user_code, "find_spec", lambda package: True)
     monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
     assert RUNTIMES["compile"].missing() == (
         "there is no C++ compiler (install g++, or name one in CXX)"

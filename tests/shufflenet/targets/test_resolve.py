@@ -10,16 +10,8 @@ import pytest
 
 from shufflenet.arch.quantities import Input
 from shufflenet.arch.spec import SpecError
-from shufflenet.targets import (
-    ModuleTarget,
-    OnnxTarget,
-    OwnCodeError,
-    SpecTarget,
-    TargetError,
-    read_arguments,
-    resolve,
-    seeded,
-)
+from shufflenet.targets.resolve import ModuleTarget, OnnxTarget, SpecTarget, read_arguments, resolve
+from shufflenet.targets.user_code import OwnCodeError, TargetError, seeded
 from tests.command import EXAMPLES
 
 CODE = """

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import ast
 import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from flopcount.integers import FigureTooLargeError
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.quantities import Input
 from shufflenet.arch.spec_reader import bundled, load
-from shufflenet.error_lines import reason_with_kind
+from shufflenet.targets.user_code import (
+    TargetError,
+    imported,
+    own_code,
+    seeded,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,45 +46,6 @@ _FETCHING = (
     "pretrained_backbone",
     "checkpoint_path",
 )
-
-
-class TargetError(ValueError):
-    """A target that is none, or that cannot be made as asked."""
-
-
-class OwnCodeError(Exception):
-    """The user's own code raised its ``__cause__``; ``told`` is the traceback from there on."""
-
-    def __init__(self, target: str, error: BaseException) -> None:
-        from shufflenet.own_code import traceback_of
-
-        super().__init__(f"{target}: {reason_with_kind(error)}")
-        self.told = traceback_of(error)
-
-
-@contextmanager
-def own_code(target: str, passing: type[Exception] = TargetError) -> Iterator[None]:
-    """Where the user's own code runs.
-
-    Raises OwnCodeError from whatever it raises, but for ``passing`` and other errors of ours.
-    """
-    try:
-        yield
-    except (TargetError, FigureTooLargeError, passing):
-        raise
-    # The one broad except: what code of the user's raises can be anything.
-    except (Exception, SystemExit) as error:
-        raise OwnCodeError(target, error) from error
-
-
-@contextmanager
-def seeded(seed: int = 0) -> Iterator[None]:
-    """Where torch draws the numbers of a seed, and goes on afterwards as if it had not."""
-    import torch
-
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(seed)
-        yield
 
 
 class SpecTarget(NamedTuple):
@@ -290,7 +253,7 @@ def _from_code(target: str, given: dict[str, Any]) -> ModuleTarget:
     from torch import nn
 
     where, _, name = target.rpartition(":")
-    found = _imported(target, where)
+    found = imported(target, where)
     for part in name.split("."):
         if not hasattr(found, part):
             raise TargetError(f"{target}: {where} has no {name!r}; {_there(found)}")
@@ -329,38 +292,6 @@ def _listed(given: Mapping[str, Any]) -> str:
     return ", ".join(given)
 
 
-def _imported(target: str, where: str) -> Any:
-    from importlib import import_module, util
-
-    if not where.endswith(".py"):
-        if not all(part.isidentifier() for part in where.split(".")):
-            raise TargetError(f"{target}: {where!r} is neither a module nor a file.py")
-        if "" not in sys.path and os.getcwd() not in sys.path:
-            # as `python -m` has it
-            sys.path.insert(0, os.getcwd())
-        try:
-            return import_module(where)
-        except ModuleNotFoundError as error:
-            if error.name is not None and f"{where}.".startswith(f"{error.name}."):
-                raise TargetError(f"{target}: there is no module {error.name!r}") from error
-            raise
-    if not os.path.isfile(where):
-        raise TargetError(f"{target}: there is no file {where}")
-    name = os.path.splitext(os.path.basename(where))[0]
-    if name in sys.modules:
-        # It must not stand in for what is there.
-        name = f"{name}_of_target"
-    spec = util.spec_from_file_location(name, where)
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    # as a script has it: what lies beside the file can be imported
-    sys.path.insert(0, os.path.dirname(os.path.abspath(where)))
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def _graph(target: str) -> OnnxTarget:
     from importlib.util import find_spec
 
@@ -371,7 +302,7 @@ def _graph(target: str) -> OnnxTarget:
 
 def _program(target: str) -> ModuleTarget:
     _need(target, "torch")
-    from shufflenet.programs import ProgramError, loaded
+    from shufflenet.targets.exported import ProgramError, loaded
 
     try:
         module, inputs = loaded(target)

@@ -11,17 +11,8 @@ from flopcount.layers import cost
 from flopcount.tally import Tally
 from shufflenet.arch.network import network
 from shufflenet.arch.quantities import Input
-from shufflenet.error_lines import reason
-from shufflenet.targets import (
-    ModuleTarget,
-    OnnxTarget,
-    OwnCodeError,
-    SpecTarget,
-    TargetError,
-    own_code,
-    resolve,
-    seeded,
-)
+from shufflenet.targets.resolve import ModuleTarget, OnnxTarget, SpecTarget, resolve
+from shufflenet.targets.user_code import OwnCodeError, TargetError, own_code, reason, seeded
 
 if TYPE_CHECKING:
     import torch
@@ -179,7 +170,7 @@ def _misfit(
 
 def _unfit(error: BaseException | None) -> str | None:
     """Where own code gave torch what it refuses, in words; None where the error is the code's."""
-    from shufflenet.own_code import frames_of, is_own
+    from shufflenet.targets.user_code import frames_of, is_own
 
     if not isinstance(error, RuntimeError | TypeError | ValueError | IndexError | AssertionError):
         return None
