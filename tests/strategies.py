@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from flopcount.layers import Function
 from shufflenet.arch.network import Network, network
-from shufflenet.arch.spec import Option, Row, Spec
+from shufflenet.arch.spec import Row, Spec
 from shufflenet.arch.spec_reader import bundled, load
+from shufflenet.units.context import Option
 
 #: The units that build stages of the paper's frame.
 STAGE_UNITS = ("shufflenet", "resnet", "resnext", "xception", "vgg")

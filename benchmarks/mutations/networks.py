@@ -89,7 +89,9 @@ _NETWORKS = (
         "Placed.rules",
         "yield (self.path, Equal('output width', self.after[1], \"the row's\", self.place.c_out))",
         "pass",
-        ("test_own_networks::test_a_unit_whose_output_is_not_as_wide_as_its_row_is_refused",),
+        (
+            "shufflenet/units/test_user_units::test_a_unit_whose_output_is_not_as_wide_as_its_row_is_refused",
+        ),
     ),
     Mutation(
         "scaled_stage_rounded_down",
@@ -131,35 +133,37 @@ _NETWORKS = (
         "shufflenet",
         "place.number('first_groups', g)",
         "g",
-        ("test_units",),
+        ("shufflenet/units/test_units",),
     ),
     Mutation(
         "depthwise_stride_ignored",
         "shufflenet",
         "Conv(m, m, 3, place.stride, 1, m)",
         "Conv(m, m, 3, 1, 1, m)",
-        ("test_units",),
+        ("shufflenet/units/test_units",),
     ),
     Mutation(
         "narrow_bottleneck_vanishes",
         "Unit.bottleneck",
         "largest(c_out // (over * groups), 1)",
         "c_out // (over * groups)",
-        ("test_units",),
+        ("shufflenet/units/test_units",),
     ),
     Mutation(
         "towers_end_in_their_first_width",
         "_ends",
         "widths[-1]",
         "widths[0]",
-        ("test_other_units",),
+        ("shufflenet/units/test_other_units",),
     ),
     Mutation(
         "package_allowed_by_its_beginning",
         "unit",
         "f'{module_name}.'.startswith(f'{allowed}.')",
         "module_name.startswith(allowed)",
-        ("test_units::test_a_unit_of_ones_own_is_refused_where_its_package_is_not_allowed",),
+        (
+            "shufflenet/units/test_units::test_a_unit_of_ones_own_is_refused_where_its_package_is_not_allowed",
+        ),
     ),
 )
 

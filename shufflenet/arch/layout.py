@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from flopcount.layers import Layer, below, constraints, output
 from flopcount.layers.rules import Equal, Rule
 from shufflenet.arch.spec import Row, Spec, SpecError
 from shufflenet.units import Place, Unit, UnitError, made, stage_unit, unit
+from shufflenet.units.context import Option
+from shufflenet.units.unit import Takes
 
 #: The cardinality of a ResNeXt unit where nothing else is said (Source: Sec. 4.2).
 CARDINALITY = 16
@@ -64,12 +67,12 @@ class Frame(NamedTuple):
         """The unit that builds a row, and the row without what a replaced unit does not take."""
         chosen = unit(row.unit, self.units_from)
         row = self._with_options(row, chosen)
-        chosen.check(row)
+        check_row(chosen, row)
         if not chosen.stage:
             return chosen, row
         if self.unit is not None:
             chosen = stage_unit(self.unit, self.units_from)
-            row = chosen.adopt(row)
+            row = adopt_unit(chosen, row)
         if self.bottleneck is not None and chosen.ratio is not None:
             row = replace(row, ratio=self.bottleneck)
         return chosen, row
@@ -225,3 +228,68 @@ def _alike(one: Shape, other: Shape) -> bool:
     return all(
         a is b or (type(a) is type(b) is int and a == b) for a, b in zip(one, other, strict=True)
     )
+
+
+def check_row(chosen: Unit, row: Row) -> None:
+    """Check that a row gives what a unit takes. Raises UnitError where it does not."""
+    faults = (
+        (chosen.kernel == "required" and row.kernel is None, "needs a ksize"),
+        (chosen.kernel == "refused" and row.kernel is not None, "takes no ksize"),
+        (chosen.widens and row.channels is None, "needs channels"),
+        (not chosen.widens and row.channels is not None, "keeps its width: takes no channels"),
+        (not chosen.strides and (row.stride, row.repeat) != (1, 1), "takes no stride or repeat"),
+        (chosen.known and chosen.ratio is None and row.ratio is not None, "takes no ratio"),
+    )
+    for fault, says in faults:
+        if fault:
+            raise UnitError(f"unit {chosen.name} {says}")
+    _check_needs(chosen, row)
+    for option, value in row.options.items() if chosen.known else ():
+        if option not in chosen.options:
+            known = ", ".join(chosen.options) or "none"
+            raise UnitError(f"unit {chosen.name} takes no option {option!r}; known: {known}")
+        if wrong := _unfit(value, chosen.options[option]):
+            raise UnitError(f"unit {chosen.name}: option {option} = {value!r} {wrong}")
+
+
+def adopt_unit(chosen: Unit, row: Row) -> Row:
+    """The row with another unit in place of its own, and only the options that one takes.
+
+    A bundled unit has a ratio of its own; the row's stays for a unit from elsewhere. A
+    cardinality belongs to the unit that was there. Raises UnitError where the row lacks what
+    the unit needs.
+    """
+    _check_needs(chosen, row)
+    taken = set(chosen.options) - {"cardinality"}
+    kept = {name: value for name, value in row.options.items() if name in taken}
+    ratio = None if chosen.known else row.ratio
+    return replace(row, unit=chosen.name, ratio=ratio, options=MappingProxyType(kept))
+
+
+def _check_needs(chosen: Unit, row: Row) -> None:
+    for option in chosen.needs:
+        if option not in row.options:
+            raise UnitError(f"unit {chosen.name} needs option {option}")
+
+
+def _unfit(value: Option, wanted: Takes) -> str:
+    """What is wrong with the value of an option, if anything is."""
+    if isinstance(wanted, tuple):
+        return "" if value in wanted else f"is none of {', '.join(wanted)}"
+    if wanted is Decimal:
+        says = "is not a number between 0 and 1 in quotes, such as '0.001'"
+        return "" if _is_fraction(value) else says
+    if type(value) is wanted:
+        return ""
+    if wanted.__name__ == "tuple":
+        return "is not lists of whole numbers in a list"
+    return f"is not of type {wanted.__name__}"
+
+
+def _is_fraction(value: Option) -> bool:
+    if not isinstance(value, str) or len(value) > 40:
+        return False
+    try:
+        return 0 < Decimal(value) < 1
+    except ArithmeticError:
+        return False

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from shufflenet.arch.quantities import MAX_WIDTH, QuantityError, check_size, check_width
+from shufflenet.units.context import Option, is_unit_name
 
 _MAX_ROWS = 1_000
 _MAX_REPEATS = 1_000
@@ -20,11 +21,6 @@ _MAX_UNITS = 5_000
 _MAX_COLUMNS = 64
 _MAX_KERNEL = 1_024
 _MAX_NUMBERS = 64
-
-#: Widths in lists side by side, such as those of the towers of an Inception.
-Towers: TypeAlias = tuple[tuple[int, ...], ...]
-#: What an option of a row may be; the unit knows what it means.
-Option: TypeAlias = bool | int | str | Towers
 
 
 class SpecError(ValueError):
@@ -126,13 +122,6 @@ def is_label(text: str) -> bool:
         and text[0].isalpha()
         and all(c.isalnum() or c in " _-" for c in text)
     )
-
-
-def is_unit_name(text: str) -> bool:
-    """Whether a text can name a unit: a name, or package.module:function."""
-    module, colon, attribute = text.partition(":")
-    parts = [*module.split("."), attribute] if colon else [module]
-    return len(text) <= 300 and text.isascii() and all(part.isidentifier() for part in parts)
 
 
 class Hint(NamedTuple):

@@ -17,7 +17,8 @@ from flopcount import toml_reader
 from flopcount.conventions import CONVENTIONS
 from flopcount.toml_reader import TomlError
 from shufflenet.arch.quantities import QuantityError, check_scale, check_width, read_size
-from shufflenet.arch.spec import Hint, Option, Row, Spec, SpecError, is_label
+from shufflenet.arch.spec import Hint, Row, Spec, SpecError, is_label
+from shufflenet.units.context import Option
 
 
 def bundled() -> dict[str, str]:

@@ -11,9 +11,10 @@ from flopcount.toml_reader import MAX_BYTES
 from shufflenet.arch.layout import Frame, Placed, walk
 from shufflenet.arch.network import Network
 from shufflenet.arch.network import network as made_of
-from shufflenet.arch.spec import Option, Row, SpecError
+from shufflenet.arch.spec import Row, SpecError
 from shufflenet.arch.spec_reader import loads
 from shufflenet.units import Unit, unit
+from shufflenet.units.context import Option
 
 # TOML's own escapes, and a code for every other character that a basic string must not hold.
 _ESCAPES = {code: f"\\u{code:04X}" for code in (*range(0x20), 0x7F)} | {

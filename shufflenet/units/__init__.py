@@ -6,11 +6,11 @@ network around it. The same function serves ints, arrays of candidate widths and
 
 from __future__ import annotations
 
-from shufflenet.units.known import UNITS
-from shufflenet.units.own import made, stage_unit, unit
-from shufflenet.units.paper import resnet, resnext, shufflenet, vgg, xception
-from shufflenet.units.place import Place, UnitError, conv_norm
-from shufflenet.units.record import Unit
+from shufflenet.units.context import Place, UnitError, conv_norm
+from shufflenet.units.registry import UNITS
+from shufflenet.units.shufflenet import resnet, resnext, shufflenet, vgg, xception
+from shufflenet.units.unit import Unit
+from shufflenet.units.user_units import made, stage_unit, unit
 
 __all__ = [
     "UNITS",

@@ -18,7 +18,7 @@ from flopcount.layers import (
     Slice,
 )
 from flopcount.layers.rules import Divides, Rule
-from shufflenet.units.place import Named, Place, activated, conv_norm, projected
+from shufflenet.units.context import Named, Place, activated, conv_norm, projected
 
 
 def separable(place: Place) -> Layer:

@@ -19,7 +19,7 @@ from flopcount.layers import (
     Pool,
 )
 from flopcount.layers.rules import Divides
-from shufflenet.units.place import Named, Place, activated, conv_norm, crelu
+from shufflenet.units.context import Named, Place, activated, conv_norm, crelu
 
 
 def conv(place: Place) -> Layer:

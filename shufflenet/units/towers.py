@@ -7,8 +7,16 @@ from typing import cast
 from flopcount.integers import Count, exact, total
 from flopcount.layers import Act, Branches, Chain, Conv, Layer, Pool
 from flopcount.layers.rules import Rule
-from shufflenet.arch.spec import Towers
-from shufflenet.units.place import Named, Place, UnitError, conv_norm, crelu, projected, residual
+from shufflenet.units.context import (
+    Named,
+    Place,
+    Towers,
+    UnitError,
+    conv_norm,
+    crelu,
+    projected,
+    residual,
+)
 
 
 def fire(place: Place) -> Layer:

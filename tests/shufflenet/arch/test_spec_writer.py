@@ -17,10 +17,11 @@ from shufflenet import Network, NothingLegalError, SpecError, load, network
 from shufflenet.arch.layout import Frame
 from shufflenet.arch.network import assemble
 from shufflenet.arch.scaling import base_widths
-from shufflenet.arch.spec import Option, Row, Spec
+from shufflenet.arch.spec import Row, Spec
 from shufflenet.arch.spec_reader import loads
 from shufflenet.arch.spec_writer import written
 from shufflenet.units import UNITS, Place, Unit
+from shufflenet.units.context import Option
 from tests.strategies import COLUMNS, STAGE_UNITS, image, networks, own_spec, specs, stage
 
 TABLE_1 = load("shufflenet")

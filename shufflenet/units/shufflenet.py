@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flopcount.layers import Branches, Chain, Conv, Identity, Layer, Pool, Shuffle
 from flopcount.layers.rules import AtLeast, Divides
-from shufflenet.units.place import Place, after, conv_norm, projected, residual
+from shufflenet.units.context import Place, after, conv_norm, projected, residual
 
 
 def shufflenet(place: Place) -> Layer:

@@ -7,10 +7,9 @@ from importlib import import_module
 from typing import get_args
 
 from flopcount.layers import Act, Function, Layer, Leaf, leaves
-from shufflenet.arch.spec import is_unit_name
-from shufflenet.units.known import UNITS
-from shufflenet.units.place import Place, UnitError
-from shufflenet.units.record import Unit
+from shufflenet.units.context import Place, UnitError, is_unit_name
+from shufflenet.units.registry import UNITS
+from shufflenet.units.unit import Unit
 
 
 def unit(name: str, units_from: Collection[str] = ()) -> Unit:

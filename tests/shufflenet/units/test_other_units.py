@@ -30,6 +30,7 @@ from flopcount.layers import (
     leaves,
 )
 from shufflenet import SpecError, load, network
+from shufflenet.arch.layout import check_row
 from shufflenet.arch.spec import Row
 from shufflenet.arch.spec_reader import loads
 from shufflenet.units import UNITS, Place, UnitError, made
@@ -296,7 +297,7 @@ def test_a_scaled_googlenet_has_every_inner_width_scaled(scale: str) -> None:
 )
 def test_a_row_that_asks_for_what_its_unit_does_not_take_is_refused(row: Row, says: str) -> None:
     with pytest.raises(UnitError) as caught:
-        UNITS[row.unit].check(row)
+        check_row(UNITS[row.unit], row)
     assert says in str(caught.value)
 
 

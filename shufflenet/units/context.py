@@ -10,8 +10,11 @@ from typing import NamedTuple, TypeAlias, cast
 from flopcount.integers import Count, exact, same
 from flopcount.layers import Act, Branches, Chain, Conv, Function, Identity, Layer, Negate, Norm
 from flopcount.layers.rules import Divides, Rule
-from shufflenet.arch.spec import Option
 
+#: Widths in lists side by side, such as those of the towers of an Inception.
+Towers: TypeAlias = tuple[tuple[int, ...], ...]
+#: What an option of a row may be; the unit knows what it means.
+Option: TypeAlias = bool | int | str | Towers
 #: A layer and its name.
 Named: TypeAlias = tuple[str, Layer]
 
@@ -124,3 +127,10 @@ def projected(place: Place, stride: int | None = None) -> Layer:
         return Identity()
     conv = Conv(place.c_in, place.c_out, stride=place.stride if stride is None else stride)
     return Chain(conv_norm("project", conv, None, place.eps))
+
+
+def is_unit_name(text: str) -> bool:
+    """Whether a text can name a unit: a name, or package.module:function."""
+    module, colon, attribute = text.partition(":")
+    parts = [*module.split("."), attribute] if colon else [module]
+    return len(text) <= 300 and text.isascii() and all(part.isidentifier() for part in parts)

@@ -29,6 +29,7 @@ from flopcount.layers import (
     leaves,
 )
 from shufflenet import SpecError, load, network
+from shufflenet.arch.layout import check_row
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.spec import Row
 from shufflenet.units import UNITS, Place, Unit, UnitError, made, stage_unit, unit
@@ -381,14 +382,14 @@ def test_a_bottleneck_that_is_not_whole_breaks_a_rule(
 )
 def test_a_row_that_asks_for_what_its_unit_does_not_take_is_refused(row: Row, says: str) -> None:
     with pytest.raises(UnitError) as caught:
-        UNITS[row.unit].check(row)
+        check_row(UNITS[row.unit], row)
     assert says in str(caught.value)
 
 
 def test_the_rows_of_every_bundled_spec_are_taken_by_their_units() -> None:
     for name in ("shufflenet", "arch2", "shallow", "noshuffle"):
         for row in load(name).rows[1:]:
-            UNITS[row.unit].check(row)
+            check_row(UNITS[row.unit], row)
 
 
 @pytest.mark.parametrize("name", ["", "nope", "Shufflenet", "shuffle net", "image"])
