@@ -398,14 +398,14 @@ _PRICES = (
         "_stacked",
         "max(i, len(header) - i)",
         "min(i, len(header) - i)",
-        ("test_report",),
+        ("flopcount/report/test_report",),
     ),
     Mutation(
         "line_behind_the_last_row",
         "_latex",
         "index + 1 < len(table.rows)",
         "index < len(table.rows)",
-        ("test_report",),
+        ("flopcount/report/test_report",),
     ),
 )
 

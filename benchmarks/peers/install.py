@@ -4,7 +4,7 @@
 
 Two of them share an import name, and none needs more than a few pure dependencies beside torch and
 NumPy, so each gets ``FOLDER/TOOL`` and nothing else there. `run.py` runs one; the variable
-SHUFFLECOST_PEERS=FOLDER lets ``tests/test_peers.py`` compare with all of them.
+SHUFFLECOST_PEERS=FOLDER lets ``tests/benchmarks/test_peers.py`` compare with all of them.
 """
 
 from __future__ import annotations
