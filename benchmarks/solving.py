@@ -5,8 +5,9 @@
     python benchmarks/solving.py --referee --joint    # CP-SAT with all g in one model, slower
 
 The space: any stem up to 96, three free stages up to four times Table 1's, every number of groups
-of Table 1, and repeats over 5x9x5. CP-SAT gets the same space as the model of `tests/shufflenet/solver/engine/referee.py`:
-one worker, its own search, a time limit, and another seed each round, since its luck varies.
+of Table 1, and repeats over 5x9x5. CP-SAT gets the same space as the model of
+`tests/shufflenet/solver/engine/referee.py`: one worker, its own search, a time limit, and another
+seed each round, since its luck varies.
 """
 
 from __future__ import annotations

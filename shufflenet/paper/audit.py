@@ -1,7 +1,7 @@
 """The audit: every printed figure against what arithmetic gives, and under which hypothesis.
 
-For each claim the declared hypotheses are tried in their order (`shufflenet.paper.hypotheses`), and the
-first that gives the printed digits is the verdict. No claim has a hypothesis of its own.
+For each claim the declared hypotheses are tried in their order (`shufflenet.paper.hypotheses`),
+and the first that gives the printed digits is the verdict. No claim has a hypothesis of its own.
 """
 
 from __future__ import annotations

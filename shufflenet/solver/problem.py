@@ -1,7 +1,8 @@
 """What is asked of the solver, and what it answers: spaces, bounds, goals and outcomes as records.
 
 A space says what may vary, a bound what must hold, a goal what is wanted. Everything here is plain
-numbers; `shufflenet.solver.engine.stage_tables` prices a space and `shufflenet.solver.engine.optimise` solves a problem.
+numbers; `shufflenet.solver.engine.stage_tables` prices a space and
+`shufflenet.solver.engine.optimise` solves a problem.
 """
 
 from __future__ import annotations

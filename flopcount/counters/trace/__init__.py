@@ -1,8 +1,8 @@
 """The general counter: what any module or function of torch's costs, from shapes.
 
 The model runs once, on inputs that have shapes and no values, as a twin of itself: every call of a
-torch function is answered by a rule (`flopcount.counters.operators`), and what has none runs on the meta
-device, watched operator by operator. Nothing of the user's is written on.
+torch function is answered by a rule (`flopcount.counters.operators`), and what has none runs on
+the meta device, watched operator by operator. Nothing of the user's is written on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The Pareto front of some chains, by dynamic programming with dominance.
 
 A goal with a target is two goals, one on either side of it. Two goals make a front that is walked
-box by box (`shufflenet.solver.engine.biobjective`); more are grown in one go, held against a rough front.
+box by box (`shufflenet.solver.engine.biobjective`); more are grown in one go, held against a rough
+front.
 """
 
 from __future__ import annotations

@@ -193,8 +193,7 @@ import json, os, sys, tempfile
 import numpy as np
 from shufflenet.runtimes import RUNTIMES
 from shufflenet.nn.init import drawn
-sys.path.append(sys.argv[3])
-from runtime_networks import one_stage
+from tests.shufflenet.runtimes.runtime_networks import one_stage
 
 def ticks():
     found = {}
@@ -223,8 +222,7 @@ needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="th
 
 def spent(name: str, threads: int) -> list[int]:
     """How many ticks each thread of a process has worked, the busiest first."""
-    here = os.path.dirname(__file__)
-    outcome = python("-W", "ignore", "-c", BUSY, name, str(threads), here)
+    outcome = python("-W", "ignore", "-c", BUSY, name, str(threads))
     assert outcome.code == 0, outcome.err
     found: list[int] = json.loads(outcome.out.splitlines()[-1])
     return found

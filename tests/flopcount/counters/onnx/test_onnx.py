@@ -20,10 +20,7 @@ import numpy  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from torch import nn  # noqa: E402
 
-from flopcount.counters import (
-    hooks,  # noqa: E402
-    trace,  # noqa: E402
-)
+from flopcount.counters import hooks, trace  # noqa: E402
 from flopcount.counters import onnx as onnx_counter  # noqa: E402
 from flopcount.counters.onnx import OnnxError  # noqa: E402
 from flopcount.counters.operators import einsum  # noqa: E402

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("resource", reason="the peak of memory is asked of the kernel")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[4]
 MIB = 2**20
 
 #: Before the program: the most memory that this process has held so far [B], and what it holds.
