@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from flopcount.entries import Module
+from flopcount.entries import Entry, Module, Parameter
 from flopcount.integers import Count, total
-from flopcount.tally import Tally
 
 
 class Node(NamedTuple):
@@ -47,22 +46,24 @@ def _walk(node: Node, at: int, depth: int | None) -> Iterator[tuple[int, Node]]:
             yield from _walk(child, at + 1, depth)
 
 
-def grow(tally: Tally) -> Node:
-    """The tree of a tally, from its entries, its parameters and its modules.
+def grow(
+    entries: Iterable[Entry], parameters: Sequence[Parameter] | None, modules: Iterable[Module]
+) -> Node:
+    """The tree of what was counted: entries, parameters (None: those of the entries), modules.
 
     A path between two modules that nothing was counted at is a node too, so that every parent is.
     """
-    modules = {module.path: module for module in tally.modules}
+    known = {module.path: module for module in modules}
     own: dict[str, list[tuple[Count, Count, Count]]] = {}
-    for entry in tally.entries:
-        params = entry.params if tally.parameters is None else 0
+    for entry in entries:
+        params = entry.params if parameters is None else 0
         own.setdefault(entry.path, []).append((entry.macs, params, entry.activations))
-    for parameter in tally.parameters or ():
+    for parameter in parameters or ():
         own.setdefault(parameter.name.rpartition(".")[0], []).append((0, parameter.elements, 0))
     below: dict[str, list[str]] = {"": []}
-    for path in (*modules, *own):
+    for path in (*known, *own):
         _plant(path, below)
-    return _node("", below, own, modules)
+    return _node("", below, own, known)
 
 
 def _plant(path: str, below: dict[str, list[str]]) -> None:

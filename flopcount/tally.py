@@ -1,4 +1,4 @@
-"""Shape, Entry, Tally: the vocabulary that every other room speaks.
+"""Tally: what was counted, as one record.
 
 A Tally holds raw facts, one entry for each leaf or operator that ran. What those facts are worth
 is a matter of convention, and `flopcount.conventions` prices them.
@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from flopcount.entries import Entry, Group, Module, Parameter
 from flopcount.integers import Count, product, total
+from flopcount.module_tree import Node, grow
 
 if TYPE_CHECKING:
     from fractions import Fraction
-
-    from flopcount.module_tree import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +128,7 @@ class Tally:
 
     def by_module(self) -> Node:
         """The tree of modules by canonical path, with what each does itself and with its own."""
-        from flopcount.module_tree import grow
-
-        return grow(self)
+        return grow(self.entries, self.parameters, self.modules)
 
     def under(self, paths: Iterable[str]) -> Tally:
         """The entries at or below any of the paths, as a Tally of their own (no peak)."""
