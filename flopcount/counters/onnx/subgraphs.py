@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import onnx
 from onnx import helper, numpy_helper
 
-from flopcount.counters.onnx.reading import OnnxError, lightened, settled
+from flopcount.counters.onnx.reading import OnnxError, Source, lightened, settled
+from flopcount.counters.onnx.values import Scope, Value
 
-if TYPE_CHECKING:
-    from flopcount.counters.onnx.values import Value
-    from flopcount.counters.onnx.walk import Walk
+#: The scope of an inner graph, after a pass over it.
+S = TypeVar("S", bound=Scope)
+#: Makes the pass over an inner graph, which sees the values around it.
+Pass: TypeAlias = Callable[[Source, Mapping[str, Value]], S]
 
 # A graph that runs more often is no network's: its entries would not fit into memory.
 _MOST = 100_000
 
 
-def choose(walk: Walk, node: Any) -> tuple[Walk, int] | None:
-    """The pass over the graph that runs, and how often; None where data decide it.
+def choose(scope: Scope, node: Any, walk: Pass[S]) -> tuple[S, int] | None:
+    """The scope of the graph that runs, and how often; None where data decide it.
 
-    Of an If that data decide, either graph is taken where both cost the same.
+    ``walk`` passes over an inner graph. Of an If that data decide, either graph is taken where
+    both cost the same.
     """
     graphs = {a.name: a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH}
     try:
         if node.op_type == "If":
-            return _if(walk, node, graphs["then_branch"], graphs["else_branch"])
+            return _if(scope, node, walk, graphs["then_branch"], graphs["else_branch"])
         if node.op_type == "Loop":
-            return _loop(walk, node, graphs["body"])
-        return _scan(walk, node, graphs["body"])
+            return _loop(scope, node, walk, graphs["body"])
+        return _scan(scope, node, walk, graphs["body"])
     except OnnxError:
         return None
 
@@ -52,26 +55,26 @@ def _outer(graph: Any) -> Iterator[str]:
             yield out.name
 
 
-def _if(walk: Walk, node: Any, then: Any, other: Any) -> tuple[Walk, int] | None:
-    decided = walk.source.known.get(node.input[0])
+def _if(scope: Scope, node: Any, walk: Pass[S], then: Any, other: Any) -> tuple[S, int] | None:
+    decided = scope.source.known.get(node.input[0])
     if decided is not None:
-        return _inside(walk, then if bool(decided.all()) else other, {}), 1
-    both = [_inside(walk, graph, {}) for graph in (then, other)]
+        return _inside(scope, walk, then if bool(decided.all()) else other, {}), 1
+    both = [_inside(scope, walk, graph, {}) for graph in (then, other)]
     costs = [(sum(e.macs for e in inner.entries), inner.uncounted) for inner in both]
     return (both[0], 1) if costs[0] == costs[1] else None
 
 
-def _loop(walk: Walk, node: Any, body: Any) -> tuple[Walk, int] | None:
-    known = walk.source.known
+def _loop(scope: Scope, node: Any, walk: Pass[S], body: Any) -> tuple[S, int] | None:
+    known = scope.source.known
     trips = known.get(node.input[0])
     goes_on = known.get(node.input[1], None) if len(node.input) > 1 and node.input[1] else True
     if trips is None or goes_on is None or not 0 <= int(trips) <= _MOST:
         return None
     if not bool(goes_on):
-        return _inside(walk, body, {}), 0
+        return _inside(scope, walk, body, {}), 0
     number, condition, *carried = (info.name for info in body.input)
-    first = dict(zip(carried, (walk.value(name) for name in node.input[2:]), strict=True))
-    inner = _inside(walk, body, first, {condition: True}, (number,))
+    first = dict(zip(carried, (scope.value(name) for name in node.input[2:]), strict=True))
+    inner = _inside(scope, walk, body, first, {condition: True}, (number,))
     stays = inner.source.known.get(body.output[0].name)
     if stays is None or not bool(stays):
         return None
@@ -83,14 +86,14 @@ def _loop(walk: Walk, node: Any, body: Any) -> tuple[Walk, int] | None:
     return inner, int(trips)
 
 
-def _scan(walk: Walk, node: Any, body: Any) -> tuple[Walk, int] | None:
+def _scan(scope: Scope, node: Any, walk: Pass[S], body: Any) -> tuple[S, int] | None:
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     scanned = attributes["num_scan_inputs"]
     states = len(node.input) - scanned
     axes = attributes.get("scan_input_axes", [0] * scanned)
     bound, trips = {}, 0
     for slot, (info, name) in enumerate(zip(body.input, node.input, strict=True)):
-        value = walk.value(name)
+        value = scope.value(name)
         if value.sizes is None:
             return None
         if slot >= states:
@@ -98,21 +101,22 @@ def _scan(walk: Walk, node: Any, body: Any) -> tuple[Walk, int] | None:
             trips = sizes.pop(axes[slot - states])
             value = value._replace(sizes=tuple(sizes))
         bound[info.name] = value
-    return (_inside(walk, body, bound), trips) if trips <= _MOST else None
+    return (_inside(scope, walk, body, bound), trips) if trips <= _MOST else None
 
 
 def _inside(
-    walk: Walk,
+    scope: Scope,
+    walk: Pass[S],
     body: Any,
     bound: Mapping[str, Value],
     known: Mapping[str, Any] | None = None,
     counters: tuple[str, ...] = (),
-) -> Walk:
+) -> S:
     """The pass over an inner graph, whose inputs are bound and which sees what is around it."""
     import numpy
 
-    around = {name: walk.value(name) for name in _outer(body)}
-    constants = {name: walk.source.known[name] for name in around if name in walk.source.known}
+    around = {name: scope.value(name) for name in _outer(body)}
+    constants = {name: scope.source.known[name] for name in around if name in scope.source.known}
     constants |= {name: numpy.array(value) for name, value in (known or {}).items()}
     graph = onnx.GraphProto()
     graph.CopyFrom(body)
@@ -124,10 +128,8 @@ def _inside(
         graph.input.append(helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ()))
     for name, figure in constants.items():
         graph.initializer.append(numpy_helper.from_array(figure, name))
-    model = helper.make_model(graph, opset_imports=walk.source.opsets)
+    model = helper.make_model(graph, opset_imports=scope.source.opsets)
     weights = {name: w for name, w in lightened(model, "") if name not in constants}
     inputs = (*bound, *counters)
-    source = settled(model, walk.source.where, inputs, {**walk.source.weights, **weights})
-    inner = type(walk)(source, {**around, **bound})
-    inner.run()
-    return inner
+    source = settled(model, scope.source.where, inputs, {**scope.source.weights, **weights})
+    return walk(source, {**around, **bound})

@@ -23,32 +23,22 @@ from flopcount.counters.onnx.operator_rules import (
     price,
 )
 from flopcount.counters.onnx.reading import Source, Weight
-from flopcount.counters.onnx.values import Step, Value
+from flopcount.counters.onnx.values import Scope, Step, Value
 from flopcount.counters.operators import ShapeError
 from flopcount.entries import Entry, Parameter, Shape
 
 _DOMAINS = ("", "ai.onnx")
 
 
-class Walk:
+class Walk(Scope):
     """What a pass over a graph writes down."""
 
     def __init__(self, source: Source, outer: Mapping[str, Value] | None = None) -> None:
-        self.source = source
-        self.entries: list[Entry] = []
-        self.uncounted: dict[str, int] = {}
+        super().__init__(source, outer)
         self.used: dict[str, bool] = {}
         self.readers: dict[str, str] = {}
-        self.values: dict[str, Value] = dict(outer or {})
         self._roots: dict[str, str] = {}
         self._steps: list[Step] = []
-        for name, (kind, sizes) in source.types.items():
-            if name in source.inputs and name not in self.values:
-                self.values[name] = Value(sizes, kind)
-        for weight in source.weights.values():
-            self.values[weight.name] = Value(
-                weight.sizes, weight.type, True, frozenset([weight.name])
-            )
 
     def run(self) -> None:
         """Walk every node."""
@@ -73,13 +63,6 @@ class Walk:
             return
         self._step(node.input, node.output)
         self.entries.append(self._entry(node, path, inputs, outputs))
-
-    def value(self, name: str) -> Value:
-        """A tensor by its name; what was worked out is a constant."""
-        if name not in self.values:
-            kind, sizes = self.source.types.get(name, (0, None))
-            self.values[name] = Value(sizes, kind, name in self.source.known)
-        return self.values[name]
 
     def root(self, name: str) -> str:
         """The tensor whose memory a name stands for."""
@@ -204,7 +187,7 @@ class Walk:
         for name in (name for name in node.output if name):
             kind, sizes = self.source.types.get(name, (0, None))
             self.values[name] = Value(sizes, kind, static)
-        chosen = subgraphs.choose(self, node)
+        chosen = subgraphs.choose(self, node, _walked)
         reads = (*node.input, *subgraphs.captured(node))
         if chosen is None:
             self._step(reads, node.output, None)
@@ -268,6 +251,13 @@ class Walk:
         """A name with the path of its module: of one that an exporter made up, its reader's."""
         path = self.readers.get(name, "")
         return name if "." in name or not path else f"{path}.{name}"
+
+
+def _walked(source: Source, outer: Mapping[str, Value]) -> Walk:
+    """A finished pass over an inner graph, which sees what is around it."""
+    inner = Walk(source, outer)
+    inner.run()
+    return inner
 
 
 def _shapes(values: Iterable[Value]) -> tuple[Shape, ...]:
