@@ -205,10 +205,7 @@ class Process:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    import shufflenet
-
-    assert shufflenet.__file__ is not None
-    here = os.path.dirname(os.path.dirname(os.path.abspath(shufflenet.__file__)))
+    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     path = os.environ.get("PYTHONPATH", "")
     if os.path.basename(here) not in ("site-packages", "dist-packages"):
         # A checkout that is run where it lies is found by nothing else.
