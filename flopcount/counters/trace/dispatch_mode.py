@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,10 +19,8 @@ from torch.utils._pytree import tree_map_only
 
 from flopcount.counters import operators
 from flopcount.counters.operator_kinds import FREE, NEEDS_VALUES, VIEWS, operator_of
+from flopcount.counters.trace.recorder import Recorder
 from flopcount.counters.trace.records import Call, DataDependentError, Rule, tensors
-
-if TYPE_CHECKING:
-    from flopcount.counters.trace.function_mode import Watch
 
 #: Multiply-adds [MAC] from the arguments and the result.
 Macs: TypeAlias = Callable[[tuple[Any, ...], Any], int]
@@ -152,9 +150,9 @@ _OWN_SPACES = ("aten", "prims", "torchvision", "quantized")
 class Deep(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Hands every dispatched operator to the watch."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Recorder) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.watch: Watch | None = watch
+        self.watch: Recorder | None = watch
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -202,7 +200,7 @@ class _Operator(NamedTuple):
 
 
 def _operator(
-    deep: Deep, watch: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    deep: Deep, watch: Recorder, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:
     named = _Operator.of(func, watch.rules)
     if not named.known:
@@ -228,7 +226,9 @@ def _operator(
     return out
 
 
-def _enter(watch: Watch, func: Any, named: _Operator, ins: tuple[Tensor, ...], call: Call) -> None:
+def _enter(
+    watch: Recorder, func: Any, named: _Operator, ins: tuple[Tensor, ...], call: Call
+) -> None:
     operator, own = named.operator, named.own
     outs = tuple(tensors(call.out))
     kind, macs = "uncounted", 0

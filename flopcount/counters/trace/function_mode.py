@@ -8,7 +8,7 @@ execution, and where the answers themselves are to be checked, every function ru
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from types import FunctionType
@@ -17,16 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._C import _is_alias_of  # type: ignore[attr-defined]
-from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from flopcount.counters.operator_kinds import COUNTED
 from flopcount.counters.operators import Sizes
-from flopcount.counters.trace.autograd_functions import Customs
 from flopcount.counters.trace.dispatch_mode import Deep
 from flopcount.counters.trace.ledger import Ledger
-from flopcount.counters.trace.records import DataDependentError, Gathered, Ghost, Rule, tensors
+from flopcount.counters.trace.recorder import Recorder
+from flopcount.counters.trace.records import DataDependentError, Gathered, Rule, tensors
 from flopcount.counters.trace.shape_rules import LIKE
 from flopcount.counters.trace.unwrapped import unasked
 
@@ -40,7 +39,7 @@ _AS_THEY_LIE = frozenset({"activation", "relu", "relu6", "elementwise", "add", "
 _running = threading.local()
 
 
-class Watch(TorchFunctionMode):
+class Watch(Recorder, TorchFunctionMode):
     """Answers and writes down every torch function that is called while it is entered.
 
     ``table`` has the handler of each function already met, and ``resolve`` finds that of another.
@@ -56,35 +55,13 @@ class Watch(TorchFunctionMode):
         checked: bool,
         device: torch.device,
     ) -> None:
-        super().__init__()
+        TorchFunctionMode.__init__(self)
+        Recorder.__init__(self, ledger, real=real, checked=checked)
         _running.watch = self
-        self.ledger = ledger
-        self.real = real
-        self.checked = checked or real
         self.device = device
         self.table = table
         self.resolve = resolve
-        self.rules: Mapping[Any, Rule] = {}
         self.deep = Deep(self)
-        self.gathered: Gathered | None = None
-        self.busy = False
-        self.everywhere = False
-        self.backward = False
-        self.paused = False
-        # that something ran which calls no torch function, and that gradients flow on the way
-        self.overheard = False
-        self.differentiated = False
-        self.muted = 0
-        self.apart: dict[int, Any] = {}
-        # values worked out on the way, by id; kept, so that no id is used twice
-        self.worked_out: dict[int, Tensor] = {}
-        self.shadows: dict[int, Tensor] = {}
-        # what is on the CPU wherever the model is, by id
-        self.on_cpu: set[int] = set()
-        self._sources: dict[int, Tensor] = {}
-        self._ghosts: dict[int, Ghost] = {}
-        self.paths: list[str] = [""]
-        self.customs = Customs()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -99,20 +76,6 @@ class Watch(TorchFunctionMode):
                 # another's function may be made anew for every call
                 self.table[func] = handler
         return handler(self, func, args, kwargs or {})
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Let what is done meanwhile be none of the model's."""
-        busy, self.busy = self.busy, True
-        try:
-            yield
-        finally:
-            self.busy = busy
-
-    @property
-    def path(self) -> str:
-        """The path of the module that is running."""
-        return self.paths[self.ledger.module]
 
     def answer(self, found: Any) -> Any:
         """Write down what a judge found, and make its result."""
@@ -148,52 +111,6 @@ class Watch(TorchFunctionMode):
         if kind in _AS_THEY_LIE and not first.is_contiguous() and first.shape == size:
             return _empty_strided(size, _strides(first), dtype=dtype, device=_META)
         return _empty(size, dtype=dtype, device=_META)
-
-    def glimpse(self, read: Iterable[Any]) -> None:
-        """Remember that these were read, though the line is another's."""
-        seen = tuple(x for x in read if x is not None and id(x) in self.apart)
-        if seen:
-            line = (self.ledger.module, None, "", seen, (), 0, None, None, 0, True)
-            self.ledger.lines.append(line)
-
-    def write(
-        self,
-        kind: str | None,
-        operator: str,
-        ins: Iterable[Any],
-        outs: Iterable[Any],
-        macs: int = 0,
-        weight: Any = None,
-        bias: Any = None,
-        windows: int = 0,
-    ) -> None:
-        """Write one line down."""
-        read = tuple(ins)
-        if self.muted:
-            self.glimpse((*read, weight, bias))
-            return
-        made = tuple(outs)
-        if self.real:
-            read = tuple(map(self.ghost, read))
-            made = tuple(map(self.ghost, made))
-            weight = weight if weight is None else self.ghost(weight)
-            bias = bias if bias is None else self.ghost(bias)
-        if kind is None and not read:
-            return
-        grad = _is_grad_enabled() or (self.backward and self.customs.running())
-        line = (self.ledger.module, kind, operator, read, made, macs, weight, bias, windows, grad)
-        self.ledger.lines.append(line)
-
-    def ghost(self, tensor: Any) -> Any:
-        """What stands for a tensor in the ledger: itself, where it lives as long as the model."""
-        if id(tensor) in self.apart:
-            return tensor
-        known = self._ghosts.get(id(tensor))
-        if known is None or known.shape != tensor.shape or known.ref() is not tensor:
-            known = self._ghosts[id(tensor)] = Ghost(tensor)
-            # two ghosts must not share an id
-            self._sources[id(known)] = known  # type: ignore[assignment]
-        return known
 
     def run(
         self,
@@ -262,45 +179,9 @@ class Watch(TorchFunctionMode):
             self.worked_out.update((id(x), x) for x in tensors(out) if not x.is_meta)
         elif self.shadows:
             if not known and self.worked_out:
-                self._forget(ins)
+                self.forget(ins)
             out = tree_map_only(Tensor, self.source, out)
         return out
-
-    def _forget(self, ins: Iterable[Tensor]) -> None:
-        """Know no longer what was worked out, where something unknown was written on it."""
-        for tensor in ins:
-            shadow = self.shadows.get(id(tensor))
-            if shadow is not None and shadow._version and id(tensor) in self.worked_out:
-                for key, other in tuple(self.worked_out.items()):
-                    if _is_alias_of(tensor, other):
-                        # kept, as they all are, so that no id is used twice
-                        self._sources[key] = self.worked_out.pop(key)
-
-    def number(self, tensor: Tensor) -> Any:
-        """The number that a tensor of one element was worked out to be, else itself."""
-        known = tensor.dim() == 0 and id(tensor) in self.worked_out
-        return tensor.item() if known else tensor
-
-    def meta(self, tensor: Tensor) -> Tensor:
-        """The tensor itself if it is on the meta device, else its shadow there."""
-        if tensor.is_meta:
-            return tensor
-        shadow = self.shadows.get(id(tensor))
-        if shadow is None:
-            if is_functorch_wrapped_tensor(tensor):
-                # one of many that no shape tells of
-                raise DataDependentError("torch.func over a tensor of the model's", self.path)
-            with self.aside():
-                shadow = torch.empty_strided(
-                    tensor.size(), tensor.stride(), dtype=tensor.dtype, device=_META
-                )
-            self.shadows[id(tensor)] = shadow
-            self._sources[id(shadow)] = tensor
-        return shadow
-
-    def source(self, tensor: Tensor) -> Tensor:
-        """The tensor that a shadow is of, or itself."""
-        return self._sources.get(id(tensor), tensor)
 
     def view(
         self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], operator: str = ""
@@ -317,15 +198,6 @@ class Watch(TorchFunctionMode):
             self.worked_out.update((id(x), x) for x in outs)
         self.write_view(first, outs, operator)
         return out
-
-    def write_view(self, first: Tensor, outs: tuple[Tensor, ...], operator: str = "") -> None:
-        """Write down that these are other names of a tensor."""
-        if id(first) in self.apart:
-            # a name of a weight: it lives as long as the ledger does
-            self.apart.update((id(x), x) for x in outs)
-        muted, self.muted = self.muted, 0
-        self.write(None, operator, (first,), outs)
-        self.muted = muted
 
     def maybe_view(
         self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], operator: str
