@@ -7,7 +7,7 @@ legal; every placed unit can say which rules it needs.
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import NamedTuple
@@ -25,12 +25,13 @@ from shufflenet.units.unit import Takes
 CARDINALITY = 16
 
 
-class Frame(NamedTuple):
+@dataclass(frozen=True)
+class Frame:
     """What stays while widths vary: the spec, its column, the image (h, w) [px], the units.
 
     ``unit`` replaces the unit of every stage row where it is given, and ``bottleneck`` the 1:ratio
     of every stage's unit that has one; ``units_from`` names the packages whose own units may be
-    imported.
+    imported. The unit of each row is resolved once for all widths.
     """
 
     spec: Spec
@@ -40,6 +41,14 @@ class Frame(NamedTuple):
     cardinality: int = CARDINALITY
     units_from: Collection[str] = ()
     bottleneck: int | None = None
+    # By the id of a row: the row, which keeps the id its own, and what is resolved of it.
+    _resolved: dict[int, tuple[Row, Unit, Row]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __getstate__(self) -> dict[str, object]:
+        # Units hold functions, which cannot be pickled; they are resolved again where it arrives.
+        return {**self.__dict__, "_resolved": {}}
 
     @property
     def image(self) -> Shape:
@@ -65,6 +74,12 @@ class Frame(NamedTuple):
 
     def unit_of(self, row: Row) -> tuple[Unit, Row]:
         """The unit that builds a row, and the row without what a replaced unit does not take."""
+        if id(row) not in self._resolved:
+            self._resolved[id(row)] = (row, *self._resolve(row))
+        _, chosen, taken = self._resolved[id(row)]
+        return chosen, taken
+
+    def _resolve(self, row: Row) -> tuple[Unit, Row]:
         chosen = unit(row.unit, self.units_from)
         row = self._with_options(row, chosen)
         check_row(chosen, row)
@@ -88,8 +103,22 @@ class Frame(NamedTuple):
             return row
         return replace(row, options=MappingProxyType({**common, **row.options}))
 
+    def groups_of(self, chosen: Unit, row: Row) -> int:
+        """The g or cardinality of a row's unit, 1 without either. Raises UnitError below 1."""
+        if chosen.splits == "groups":
+            return self.groups
+        if chosen.splits is None:
+            return 1
+        given = row.options.get("cardinality", self.cardinality)
+        groups = given if isinstance(given, int) else 0
+        if groups < 1:
+            raise UnitError(f"unit {chosen.name}: cardinality {groups} is less than 1")
+        return groups
+
     def check_options(self) -> None:
         """Check that each option of the spec has a row that takes it. Raises SpecError."""
+        if not self.spec.options:
+            return
         for option in self.spec.options:
             rows = [row for row in self.spec.rows[1:] if row.unit != "fc"]
             if not any(option in unit(row.unit, self.units_from).options for row in rows):
@@ -210,14 +239,7 @@ def _placed(
     if row.channels is not None:
         own = frame.own(row)
         c_out = widths[row.path] if row.path in widths else frame.fixed(row)
-    groups = 1
-    if chosen.splits == "groups":
-        groups = frame.groups
-    elif chosen.splits == "cardinality":
-        given = row.options.get("cardinality", frame.cardinality)
-        groups = given if isinstance(given, int) else 0
-        if groups < 1:
-            raise UnitError(f"unit {chosen.name}: cardinality {groups} is less than 1")
+    groups = frame.groups_of(chosen, row)
     m, requires = chosen.bottleneck(c_out, groups, row.ratio)
     place = Place(c_in, c_out, m, row.stride, groups, row.kernel or 0, row.options, own)
     return Placed(row, path, place, made(chosen, place), before, requires)

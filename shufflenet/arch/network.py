@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -18,8 +20,8 @@ from shufflenet.arch.quantities import (
     check_width,
     read_scale,
 )
-from shufflenet.arch.scaling import Rounded, settle
-from shufflenet.arch.spec import Row, Spec, SpecError
+from shufflenet.arch.scaling import NothingLegalError, Rounded, settle
+from shufflenet.arch.spec import Hint, Row, Spec, SpecError
 
 
 class RowInPlace(NamedTuple):
@@ -144,10 +146,30 @@ def changed(
 
     ``widths`` are one for each stage. Raises SpecError and QuantityError as `network` does.
     """
-    frame = net.frame if size is None else net.frame._replace(size=check_size(*size))
+    frame = net.frame if size is None else replace(net.frame, size=check_size(*size))
     if widths is None:
         return assemble(frame, net.widths, net.scale, net.rounded)
     return assemble(frame, _given_widths(frame, widths, net.stem), net.scale)
+
+
+def hinted(net: Network, convention: str) -> list[tuple[Hint, Network]]:
+    """The spec's hints on a network's scale under a convention, each with the network it means.
+
+    A stem that is not legal for the network's groups is left out.
+    """
+    found: list[tuple[Hint, Network]] = []
+    if net.stem is None or net.frame.size != net.spec.image:
+        return found
+    allowed = net.frame.units_from
+    for hint in net.spec.hints:
+        if (hint.scale, hint.convention) != (net.scale, convention) or net.stem == hint.stem:
+            continue
+        with suppress(NothingLegalError):
+            other = network(
+                net.spec, net.groups, scale=net.scale, stem=hint.stem, units_from=allowed
+            )
+            found.append((hint, other))
+    return found
 
 
 def _tree(units: list[Placed]) -> Chain:

@@ -16,7 +16,6 @@ from typing import NamedTuple
 from flopcount.layers.rules import Divides, Rule
 from shufflenet.arch.layout import (
     Frame,
-    Placed,
     distinct,
     stage_rows,
     stem_row,
@@ -56,15 +55,15 @@ def base_widths(frame: Frame) -> dict[str, int]:
 
 
 class Broken(NamedTuple):
-    """A rule that is broken, the unit and path that need it, and how many rules held before it."""
+    """A rule that is broken, the layer and path that need it, and how many rules held before it."""
 
-    placed: Placed
+    layer: str
     path: str
     rule: Rule
     held: int
 
     def __str__(self) -> str:
-        return f"{self.placed.row.layer}: {self.rule}"
+        return f"{self.layer}: {self.rule}"
 
 
 def first_broken(frame: Frame, widths: Mapping[str, int]) -> Broken | None:
@@ -73,7 +72,7 @@ def first_broken(frame: Frame, widths: Mapping[str, int]) -> Broken | None:
     for placed in distinct(walk(frame, widths)):
         for path, rule in placed.rules():
             if not rule.holds():
-                return Broken(placed, path, rule, held)
+                return Broken(placed.row.layer, path, rule, held)
             held += 1
     return None
 
@@ -118,23 +117,51 @@ def _round_up(frame: Frame, wanted: Mapping[str, Decimal], stem: int | None) -> 
     return Settled(found, tuple(_footnotes(frame, wanted, found)))
 
 
+class _Start(NamedTuple):
+    """Where the first stage starts: the path of its first unit, and the rules that hold before."""
+
+    path: str
+    held: int
+
+    @classmethod
+    def of(cls, frame: Frame, row: Row, widths: Mapping[str, int]) -> _Start | None:
+        """The start of a row; None where a rule is broken before it."""
+        held = 0
+        for placed in distinct(walk(frame, widths)):
+            if placed.row.path == row.path:
+                return cls(placed.path, held)
+            for _, rule in placed.rules():
+                if not rule.holds():
+                    return None
+                held += 1
+        return None
+
+
 class _Search:
     """The narrowest legal stem and then stages, at or above what a scale wants.
 
     Rules of divisibility repeat with the least common multiple of their moduli. Once so many
     widths in a row broke rules of moduli already seen, every wider one breaks them as well.
+
+    Most widths break the bottleneck's rule of the first stage, which its width alone decides.
+    Once it is known that everything before that stage holds with a stem, such a width is refused
+    with the same rule as by placing the whole network, and nothing is placed.
     """
 
     def __init__(self, frame: Frame, wanted: Mapping[str, Decimal]) -> None:
         stem_at, stages = stem_row(frame.spec), stage_rows(frame.spec)
         self.frame = frame
         self.stem_path = stem_at.path if stem_at is not None else None
+        # with no stage it is never asked for
+        self.first = stages[0] if stages else frame.spec.rows[0]
         self.paths = [row.path for row in stages]
         self.ratio = in_proportion([frame.fixed(row) for row in stages]) if stages else ()
         self.start = ceil(wanted[self.stem_path]) if self.stem_path is not None else 0
         self.step = ceil(wanted[self.paths[0]] / self.ratio[0]) if stages else 0
         self.period = 1
         self.tries = 0
+        # of the stem that is tried
+        self.behind: _Start | None = None
         self.furthest: Broken | None = None
 
     def stems(self) -> dict[str, int] | None:
@@ -149,6 +176,7 @@ class _Search:
     def stages(self, stem: int) -> dict[str, int] | None:
         """The narrowest legal stages with a stem, if there are any."""
         seen = 0
+        self.behind = None
         last: Broken | None = None
         short: dict[str, int] = {}
         for step in range(self.step, MAX_WIDTH // max(self.ratio, default=1) + 1):
@@ -182,10 +210,26 @@ class _Search:
                 f"{self.frame.spec.where}, g={self.frame.groups}: no legal widths among the first"
                 f" {_MOST_TRIES:,} tried: {self.furthest}"
             )
-        broken = first_broken(self.frame, widths)
+        broken = self._too_odd(widths) or first_broken(self.frame, widths)
+        if broken is not None and self.behind is None and self.paths:
+            self.behind = _Start.of(self.frame, self.first, widths)
         if broken is not None and (self.furthest is None or broken.held > self.furthest.held):
             self.furthest = broken
         return broken
+
+    def _too_odd(self, widths: Mapping[str, int]) -> Broken | None:
+        """The bottleneck's rule that the first stage breaks by its width alone, if it is known."""
+        if self.behind is None:
+            return None
+        chosen, row = self.frame.unit_of(self.first)
+        if not chosen.known:
+            return None
+        groups = self.frame.groups_of(chosen, row)
+        _, rules = chosen.bottleneck(widths[row.path], groups, row.ratio)
+        for index, rule in enumerate(rules):
+            if not rule.holds():
+                return Broken(row.layer, self.behind.path, rule, self.behind.held + index)
+        return None
 
     def _widths(self, stem: int, step: int) -> dict[str, int]:
         widths = {} if self.stem_path is None else {self.stem_path: stem}

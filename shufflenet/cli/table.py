@@ -9,7 +9,7 @@ import click
 
 from flopcount.conventions import convention
 from flopcount.report import Table
-from shufflenet.arch.network import network
+from shufflenet.arch.network import hinted, network
 from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
 from shufflenet.cli.confirming import confirmed, verdict
@@ -84,9 +84,10 @@ def _table(columns: list[Priced]) -> Table:
     from shufflenet.cost.tables import hint_notes, scale_title, table_one
 
     first = columns[0]
+    hints = hinted(first.network, first.convention.name)
     return table_one(
         scale_title(first.network),
         columns,
         [f"g = {column.network.groups}" for column in columns],
-        notes=list(hint_notes(first.network, first.convention)),
+        notes=list(hint_notes(first.network, first.convention, hints)),
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from flopcount.conventions import Convention, price, price_entry
 from flopcount.report import Cell, Table
-from shufflenet.arch.network import Network, RowInPlace, network
+from shufflenet.arch.network import Network, RowInPlace
 from shufflenet.arch.quantities import as_printed
-from shufflenet.arch.scaling import NothingLegalError, shown
+from shufflenet.arch.scaling import shown
+from shufflenet.arch.spec import Hint
 from shufflenet.cost.priced import Priced
 
 
@@ -137,25 +138,11 @@ def rounding_notes(net: Network) -> Iterator[str]:
         )
 
 
-def hint_notes(net: Network, convention: Convention) -> Iterator[str]:
-    """The spec's remarks on this scale, with what each stem costs."""
-    if net.stem is None or net.frame.size != net.spec.image:
-        return
-    for hint in net.spec.hints:
-        asked = (hint.scale, hint.convention)
-        if asked != (net.scale, convention.name) or net.stem == hint.stem:
-            continue
-        try:
-            other = network(
-                net.spec,
-                net.groups,
-                scale=net.scale,
-                stem=hint.stem,
-                units_from=net.frame.units_from,
-            )
-        except NothingLegalError:
-            # The hint's stem is not legal for every number of groups.
-            continue
+def hint_notes(
+    net: Network, convention: Convention, hinted: Iterable[tuple[Hint, Network]]
+) -> Iterator[str]:
+    """The spec's remarks on a network's scale: what its stem costs, and what each hinted one."""
+    for hint, other in hinted:
         ours = as_printed(price(net.tally(memory=False), convention), tenths=True)
         theirs = as_printed(price(other.tally(memory=False), convention), tenths=True)
         yield (

@@ -247,7 +247,7 @@ def nothing_legal(space: Space) -> str:
                 return f"{_where(space)}: {layer}: its rows have more units than repeats allow"
         for widths, rows in _samples(frame, parts):
             spec = replace(frame.spec, rows=rows)
-            broken = first_broken(frame._replace(spec=spec), widths)
+            broken = first_broken(replace(frame, spec=spec), widths)
             if broken is not None and (furthest is None or broken.held > furthest[0]):
                 furthest = broken.held, f"{broken} (g={frame.groups})"
     reason = f": {furthest[1]}" if furthest else ""

@@ -91,7 +91,7 @@ class Chain:
         spec = self.frame.spec
         if rows != spec.rows:
             spec = replace(spec, rows=rows)
-        return assemble(self.frame._replace(spec=spec), settled, scale, rounded)
+        return assemble(replace(self.frame, spec=spec), settled, scale, rounded)
 
 
 def chain(space_cut: Cut, names: Names) -> Chain:

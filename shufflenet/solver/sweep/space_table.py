@@ -340,7 +340,7 @@ class _PricedFrame:
             new = repeated(new, row.path, first[f"{row.path}_repeats"])
         if new != spec.rows:
             spec = replace(spec, rows=new)
-        made = assemble(self.frame._replace(spec=spec), widths)
+        made = assemble(replace(self.frame, spec=spec), widths)
         tally = made.tally()
         whole: dict[Figure, int | None] = {
             "macs": price(tally, self.sweep.convention),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shufflenet import NothingLegalError, SpecError, load, network
+from shufflenet.arch import layout
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.spec import Spec
 from shufflenet.arch.spec_reader import loads
@@ -255,3 +257,26 @@ def test_a_scale_that_leads_past_the_largest_width_is_refused() -> None:
         network(TABLE_1, 8, scale=1000)
     with within(5), pytest.raises((SpecError, NothingLegalError)):
         network(TABLE_1, 8, scale="999.99")
+
+
+def test_a_column_resolves_each_row_once_and_walks_its_rows_only_where_a_width_may_be_legal(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    done: list[str] = []
+
+    def noted(name: str) -> None:
+        plain = getattr(layout, name)
+
+        def counting(*args: Any, **kwargs: Any) -> Any:
+            done.append(name)
+            return plain(*args, **kwargs)
+
+        monkeypatch.setattr(layout, name, counting)
+
+    noted("unit")
+    noted("follow")
+    net = network(TABLE_1, 8, scale=Decimal("0.5"))
+    assert (net.stem, net.stage_widths) == (16, (192, 384, 768))
+    assert done.count("unit") == len(TABLE_1.rows) - 1
+    # 137 pairs of a stem and stages are tried; all but a few break a rule of one width alone
+    assert 2 < done.count("follow") < 20

@@ -84,7 +84,7 @@ def brute_force(space: Space) -> Iterator[tuple[Frame, tuple[int, ...], Network]
         if first is not None:
             settled[first.path] = stem
         try:
-            made = assemble(frame._replace(spec=spec), settled)
+            made = assemble(replace(frame, spec=spec), settled)
         except SpecError:
             continue
         counts = tuple(
