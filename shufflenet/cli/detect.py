@@ -12,7 +12,8 @@ from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options, param_types
 from shufflenet.cli.output import Form, emit
 from shufflenet.paper.claim_files import load_claims
-from shufflenet.paper.detection_tables import detection_json, detection_table, reported
+from shufflenet.paper.detection_tables import detection_json, detection_table
+from shufflenet.paper.reported import reported
 from shufflenet.targets.user_code import seeded
 
 # Each region costs the same, so that few need to be run, whatever number is priced.

@@ -7,7 +7,8 @@ import click
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit
 from shufflenet.paper.claim_files import load_claims
-from shufflenet.paper.paper_tables import paper_json, paper_table, read_page
+from shufflenet.paper.page import read_page
+from shufflenet.paper.paper_tables import paper_json, paper_table
 
 
 @click.command(

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, assert_never
+from collections.abc import Iterator, Sequence
+from typing import Any, assert_never
 
-from flopcount.conventions import convention
 from flopcount.report import Cell, Table
-from shufflenet.arch.network import network
-from shufflenet.arch.spec_reader import load
-from shufflenet.cost.priced import priced
 from shufflenet.cost.tables import table_one
-from shufflenet.paper.audit import Audit, Finding, audit, costs_beside
+from shufflenet.paper.audit import Finding
 from shufflenet.paper.audit_tables import (
     VERDICTS,
     finding_json,
@@ -20,7 +16,8 @@ from shufflenet.paper.audit_tables import (
     ours,
     printed_text,
 )
-from shufflenet.paper.claims import REPORTED, Claim, ClaimError, Sheet
+from shufflenet.paper.claims import REPORTED, Claim, Sheet
+from shufflenet.paper.page import Page
 
 # Where the paper prints nothing.
 _NOTHING = "-"
@@ -55,34 +52,10 @@ class _Notes:
                 assert_never(finding.verdict)
 
 
-class Page(NamedTuple):
-    """One table of a paper with all that is found of it.
-
-    ``beside`` are the findings on the networks of its reported figures, by the claims' keys.
-    """
-
-    sheet: Sheet
-    found: Audit
-    beside: Mapping[str, Finding]
-
-    @property
-    def findings(self) -> dict[str, Finding]:
-        """What is found of each claim, by its key."""
-        return {finding.claim.key: finding for finding in self.found.findings}
-
-
-def read_page(number: str, sheets: Sequence[Sheet]) -> Page:
-    """The table of that number, judged. Raises ClaimError where the sheets hold none."""
-    for sheet in sheets:
-        if sheet.page == number:
-            return Page(sheet, audit([sheet], sheets), costs_beside(sheet, sheets))
-    raise ClaimError(f"no claims of table {number}")
-
-
 def paper_table(page: Page) -> Table:
     """One table of the paper in its own layout, ours beside what it prints."""
     if page.sheet.page == "1":
-        return _table_one(page.sheet, page.findings)
+        return _table_one(page)
     return _Layout(page).table()
 
 
@@ -90,13 +63,10 @@ def _title(sheet: Sheet) -> str:
     return f"Table {sheet.page}: {sheet.title}"
 
 
-def _table_one(sheet: Sheet, findings: dict[str, Finding]) -> Table:
+def _table_one(page: Page) -> Table:
     """Table 1: the network itself, and its complexities."""
-    spec = load("shufflenet")
-    # The paper's own convention gives the row that stands beside the printed one.
-    chosen = convention("shufflenet-paper")
-    columns = [priced(network(spec, groups), chosen) for groups in spec.groups]
-    headers = [f"g = {groups}" for groups in spec.groups]
+    sheet, findings = page.sheet, page.findings
+    headers = [f"g = {column.network.groups}" for column in page.columns]
     cells: list[Finding] = []
     for header in headers:
         cells += [findings[claim.key] for claim in sheet.at("Complexity", header)]
@@ -106,7 +76,7 @@ def _table_one(sheet: Sheet, findings: dict[str, Finding]) -> Table:
     ]
     said = ((finding.claim.column, hypothesis_text(finding)) for finding in cells)
     notes = [*_widths(sheet, findings), *(f"{column}: {text}" for column, text in said if text)]
-    return table_one(_title(sheet), columns, headers, extra, notes)
+    return table_one(_title(sheet), page.columns, headers, extra, notes)
 
 
 def _widths(sheet: Sheet, findings: dict[str, Finding]) -> Iterator[str]:

@@ -182,7 +182,8 @@ def test_every_footnote_is_used_and_every_mark_has_one(number: str):
 def test_a_derived_figure_that_is_false_would_be_marked():
     from dataclasses import replace
 
-    from shufflenet.paper.paper_tables import paper_table, read_page
+    from shufflenet.paper.page import read_page
+    from shufflenet.paper.paper_tables import paper_table
 
     sheet = SHEETS["3"]
     wrong = tuple(

@@ -24,7 +24,7 @@ from shufflenet.paper.detection import (
     detector,
     halves,
 )
-from shufflenet.paper.detection_tables import reported
+from shufflenet.paper.reported import reported
 from tests.command import ROOT, Outcome, fails, run, run_together
 
 CLASSES = 3
