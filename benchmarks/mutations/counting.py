@@ -129,7 +129,7 @@ _FORMULAS = (
     Mutation(
         "tree_counts_parameters_twice",
         "grow",
-        "entry.params if tally.parameters is None else 0",
+        "entry.params if parameters is None else 0",
         "entry.params",
         (
             "flopcount/test_module_tree::test_parameters_of_a_living_module_stand_where_they_are_owned_and_not_where_they_are_read",
@@ -402,7 +402,7 @@ _PRICES = (
     ),
     Mutation(
         "line_behind_the_last_row",
-        "_latex",
+        "to_latex",
         "index + 1 < len(table.rows)",
         "index < len(table.rows)",
         ("flopcount/report/test_report",),
