@@ -210,10 +210,10 @@ def test_a_symbol_is_multiplied_and_summed_as_it_is():
 def test_counting_over_ints_loads_neither_numpy_nor_sympy_nor_torch():
     program = (
         "import sys\n"
-        "from flopcount import Shape, analytic, price\n"
-        "from flopcount.layers import Branches, Chain, Conv, Identity\n"
+        "from flopcount import Shape, price\n"
+        "from flopcount.layers import Branches, Chain, Conv, Identity, cost\n"
         "unit = Branches((('a', Identity()), ('b', Conv(4, 4, 3, 1, 1, 4))), 'add')\n"
-        "tally = analytic.count(Chain((('x', unit), ('y', Conv(4, 8, 1, 2)))), Shape(1, 4, 9, 9))\n"
+        "tally = cost.count(Chain((('x', unit), ('y', Conv(4, 8, 1, 2)))), Shape(1, 4, 9, 9))\n"
         "print(price(tally, 'torch'), *{'numpy', 'sympy', 'torch'} & set(sys.modules))\n"
     )
     done = subprocess.run(

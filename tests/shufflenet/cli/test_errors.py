@@ -363,7 +363,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from torch import nn
 from flopcount.counters import hooks
-from flopcount import trace
+from flopcount.counters import trace
 from shufflenet.nn import confirm as confirmation
 kind, rule = hooks.COUNTED[nn.Conv2d]
 one_more = (kind, lambda module, x, out: rule(module, x, out) + 1)

@@ -213,12 +213,12 @@ class Instant:
     def time(self, calls): return Turn([1_000_000] * calls, 1_000_000 * calls)
     def close(self): pass
 shufflenet.cli.bench.Process = Instant
-from shufflenet.bench import eager_layers, tasks
+from shufflenet.bench.layers import spec_leaves, time_layers
 def at_once(blocks, effort, note):
     return [[[1_000] * effort.rounds for call in block] for block in blocks]
-tasks.calls_of = lambda tasks: [None for task in tasks]
-tasks.whole_call = lambda tree, shape: None
-eager_layers.in_rounds = at_once
+spec_leaves.calls_of = lambda tasks: [None for task in tasks]
+spec_leaves.whole_call = lambda tree, shape: None
+time_layers.in_rounds = at_once
 from shufflenet.bench import rounds
 rounds.in_rounds = at_once
 """

@@ -285,7 +285,7 @@ def test_an_absent_runtime_says_what_to_install(name: str, monkeypatch: pytest.M
 def test_the_extra_installs_all_that_a_runtime_imports(name: str, monkeypatch: pytest.MonkeyPatch):
     asked = set(asked_for(name, monkeypatch))
     assert asked <= packages_of(RUNTIMES[name].extra)
-    source = (ROOT / "shufflenet" / "timing" / "runtimes" / f"{room(name)}.py").read_text()
+    source = (ROOT / "shufflenet" / "runtimes" / f"{room(name)}.py").read_text()
     imported = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
