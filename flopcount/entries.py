@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from flopcount.integers import Count, product, total
-
-if TYPE_CHECKING:
-    pass
 
 
 class Shape(tuple[Count, ...]):

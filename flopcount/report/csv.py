@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
 from flopcount.report.table import Table, shown
 
 

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
 from flopcount.report.markdown import tabulated
 from flopcount.report.table import Math, Table, shown
 
 # How many letters of text fit on a line of a page that TeX sets.
 _PAGE = 60
-
-
 # Letters of a line in a paragraph and in a header of a table that is wider than a page.
 _PARAGRAPH, _HEADER = 22, 12
 # The blanks between two columns, as TeX sets them, in letters.
 _TEX_GAP = 2
-
-
 # Signs of titles and headers that TeX sets as formulas.
 _TEX_SIGNS = {"Δ": "$\\Delta$"}
 

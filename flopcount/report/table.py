@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, assert_never
-
-if TYPE_CHECKING:
-    pass
+from typing import Literal, NamedTuple, TypeAlias, assert_never
 
 
 class Math(NamedTuple):
@@ -21,8 +18,6 @@ class Signed(int):
 
 
 Cell: TypeAlias = str | int | Math | None
-
-
 #: The formats of a table; ``json`` is made from the figures themselves, by `to_json`.
 Format: TypeAlias = Literal["table", "markdown", "latex", "csv"]
 

@@ -6,14 +6,13 @@ import os
 from io import StringIO
 from typing import TYPE_CHECKING, TextIO
 
+from flopcount.report.table import Table, shown
+
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
-from flopcount.report.table import Table, shown
 
 # Wider than any table, so that it can be measured.
 _UNBOUNDED = 10_000
-
-
 # Blanks between two columns.
 _GAP = 3
 

@@ -37,7 +37,7 @@ from flopcount.layers import (
 )
 from shufflenet.arch.network import Network
 from shufflenet.arch.spec import SpecError
-from shufflenet.nn import fold as fold_module
+from shufflenet.nn import fold as folding
 from shufflenet.nn.modules import (
     Add,
     Built,
@@ -79,7 +79,7 @@ def build(
     if isinstance(tree, Chain):
         module = Built(OrderedDict(module.named_children()))
     _initialise(module)
-    return fold_module.fold(module.eval()) if fold else module
+    return folding.fold(module.eval()) if fold else module
 
 
 def _module(layer: Layer, path: str) -> nn.Module:

@@ -15,7 +15,7 @@ from flopcount.tally import Tally
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec import Row
 from shufflenet.arch.spec_reader import load
-from shufflenet.nn import confirm as confirm_module
+from shufflenet.nn import confirm as confirmation
 from shufflenet.nn.builder import build
 from shufflenet.nn.confirm import Difference, compare, confirm, torch_flops
 from tests.strategies import COLUMNS, head, image, one_of_each, own_spec, stage
@@ -442,7 +442,7 @@ def test_the_trace_asked_is_that_of_the_module_built(
     def wrong(module: nn.Module, **how: Any) -> Tally:
         return changed(count(module, **how), CONV, adding(weight=1))
 
-    monkeypatch.setattr(confirm_module.trace, "count", wrong)
+    monkeypatch.setattr(confirmation.trace, "count", wrong)
     right = witnesses.at(CONV).weight
     assert confirm(small).differences == (
         Difference(CONV, "weight", right, right, right + 1, None),

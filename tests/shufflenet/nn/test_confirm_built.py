@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from flopcount.entries import Entry
 from flopcount.layers import Layer
 from shufflenet.arch.network import Network, network
-from shufflenet.nn import confirm as confirm_module
+from shufflenet.nn import confirm as confirmation
 from shufflenet.nn.builder import build
 from shufflenet.nn.confirm import Difference, confirm, confirm_formula, torch_flops
 from shufflenet.units import UNITS, Place, Unit, resnet, shufflenet
@@ -44,7 +44,7 @@ def planted(
 ) -> tuple[Difference, ...]:
     """What the proof says where the builder makes the module wrong."""
     monkeypatch.setattr(
-        confirm_module, "build", lambda layer, *, device: change(build(layer, device=device))
+        confirmation, "build", lambda layer, *, device: change(build(layer, device=device))
     )
     return confirm(net).differences
 
