@@ -191,6 +191,10 @@ def _a_bound(draw: st.DrawFn, points: list[Point], name: str) -> Bound | None:
     less: int | Fraction = values[0] + draw(st.sampled_from((0, 0, 0, 1, -1)))
     more: int | Fraction = values[1] + draw(st.sampled_from((0, 0, 0, 1, -1)))
     less, more = max(less, 0), max(more, less, 0)
+    fine = (*Fraction(less).as_integer_ratio(), *Fraction(more).as_integer_ratio())
+    if chosen == "intensity" and max(fine) > 2**24:
+        # such a bound is refused
+        return None
     match draw(st.sampled_from(("least", "most", "most", "both"))):
         case "least":
             return Bound(chosen, least=less, convention=own)
