@@ -28,10 +28,10 @@ from shufflenet import build, load, network
 from shufflenet.solver.engine.optimise import optimise
 from shufflenet.solver.problem import Bound, Goal, Outcome, Problem
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from design_questions import design, problem
-from paper_designs import Room, Wish, figures
+from tests.shufflenet.solver.engine.paper_designs import Room, Wish, figures
+from tests.shufflenet.solver.engine.questions import design, problem
 
 SPACE = Room(
     groups=(1, 2, 3, 4, 8),

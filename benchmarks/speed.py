@@ -53,6 +53,11 @@ def paired(a: Callable[[], object], b: Callable[[], object], rounds: int) -> tup
     return statistics.median(one), statistics.median(other), statistics.median(ratios)
 
 
+def report(name: str, figure: str, promise: str, kept: bool) -> None:
+    """One line of the result."""
+    print(f"{name:<58} {figure:>16}  promised {promise:<12} {'kept' if kept else 'NOT KEPT'}")
+
+
 class Report:
     """The lines of the result, and the seconds behind them by name."""
 
@@ -66,11 +71,10 @@ class Report:
         """One line: what took so many seconds, what is promised of it, and whether it is kept."""
         self.seconds[name] = taken
         self.kept = self.kept and kept
-        verdict = "kept" if kept else "NOT KEPT"
-        print(f"{name + shown:<58} {figure:>16}  promised {promise:<12} {verdict}")
+        report(name + shown, figure, promise, kept)
 
 
-def startup(report: Report) -> None:
+def startup(found: Report) -> None:
     """`table --format json` as a whole process, beside importing click."""
     # As pip does on installing; a checkout that may not write bytecode compiles at every start.
     for package in (flopcount, shufflenet):
@@ -83,7 +87,7 @@ def startup(report: Report) -> None:
         return lambda: subprocess.run(args, check=True, stdout=subprocess.DEVNULL)
 
     ours, theirs, ratio = paired(run(table), run(click), ROUNDS)
-    report.line(
+    found.line(
         "table --format json",
         ours,
         f": {ours * 1e3:.0f} ms; import click: {theirs * 1e3:.0f} ms",
@@ -93,7 +97,7 @@ def startup(report: Report) -> None:
     )
 
 
-def fold(report: Report) -> None:
+def fold(found: Report) -> None:
     """The analytical cost of one network, beside one count by FlopCounterMode on meta."""
     net = network(load("shufflenet"), 3)
     module = build(net, device="meta").eval()
@@ -109,7 +113,7 @@ def fold(report: Report) -> None:
             cost.count(net.tree, net.input, memory=memory)
 
         ours, theirs, ratio = paired(folded, counted, ROUNDS)
-        report.line(
+        found.line(
             name,
             ours,
             f": {ours * 1e3:.2f} ms; FlopCounterMode: {theirs * 1e3:.0f} ms",
@@ -119,7 +123,7 @@ def fold(report: Report) -> None:
         )
 
 
-def column(report: Report) -> None:
+def column(found: Report) -> None:
     """Candidate widths of ShuffleNet g = 3 priced a second, in columns."""
     spec = load("shufflenet")
     frame = Frame(spec, 3, spec.image)
@@ -135,10 +139,10 @@ def column(report: Report) -> None:
     taken = statistics.median(seconds(priced) for _ in range(5))
     rate = CANDIDATES / taken
     name = "candidate widths priced, one core"
-    report.line(name, taken, "", f"{rate:,.0f}/s", "1,000,000/s", rate >= 1e6)
+    found.line(name, taken, "", f"{rate:,.0f}/s", "1,000,000/s", rate >= 1e6)
 
 
-def solver(report: Report) -> None:
+def solver(found: Report) -> None:
     """One budget solved for one number of groups."""
     spec = load("shufflenet")
     solve(spec, 140_000_000, 3)
@@ -146,7 +150,7 @@ def solver(report: Report) -> None:
         seconds(lambda: solve(spec, 140_000_000, 3)) for _ in range(ROUNDS)
     )
     shown = f"{time_taken * 1e3:.1f} ms"
-    report.line("one budget solved", time_taken, "", shown, "a few ms", time_taken < 0.02)
+    found.line("one budget solved", time_taken, "", shown, "a few ms", time_taken < 0.02)
 
 
 def main() -> int:
@@ -157,13 +161,13 @@ def main() -> int:
     torch.set_num_threads(1)
     versions = f"Python {sys.version.split()[0]}, torch {torch.__version__}, NumPy {np.__version__}"
     print(versions)
-    report = Report()
+    found = Report()
     for measure in (startup, fold, column, solver):
-        measure(report)
+        measure(found)
     if given.json is not None:
-        found = {"versions": versions, "seconds": report.seconds}
-        given.json.write_text(json.dumps(found, indent=2) + "\n")
-    return 0 if report.kept else 1
+        figures = {"versions": versions, "seconds": found.seconds}
+        given.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0 if found.kept else 1
 
 
 if __name__ == "__main__":

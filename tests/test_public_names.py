@@ -162,7 +162,7 @@ def test_a_public_name_does_what_it_says_after_every_room_was_imported(name: str
     assert call(tmp_path) == wanted
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_no_room_has_the_name_of_a_public_one(room: str):
-    package, _, name = room.partition(".")
-    assert name not in import_module(package).__all__
+@pytest.mark.parametrize("room", [room for room in ROOMS if "." in room])
+def test_no_room_has_the_name_of_what_its_package_exports(room: str):
+    package, _, name = room.rpartition(".")
+    assert name not in getattr(import_module(package), "__all__", ())

@@ -143,8 +143,8 @@ _LATENCY = (
         "free & (tried <= 0)",
         "free & (tried < -1e9)",
         (
-            "shufflenet/cost/test_latency_model::test_non_negative_least_squares_find_what_made_the_target",
-            "shufflenet/cost/test_latency_model::test_every_cost_is_a_whole_number_of_femtoseconds_and_none_is_negative",
+            "shufflenet/bench/latency/test_fit::test_non_negative_least_squares_find_what_made_the_target",
+            "shufflenet/bench/latency/test_fit::test_every_cost_is_a_whole_number_of_femtoseconds_and_none_is_negative",
         ),
     ),
     Mutation(

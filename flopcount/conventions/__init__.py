@@ -14,7 +14,7 @@ from flopcount.conventions.bundled import (
     price_by_kind,
     price_entry,
 )
-from flopcount.conventions.convention import Convention, Fact, Price, UnpricedKindError
+from flopcount.conventions.pricing import Convention, Fact, Price, UnpricedKindError
 
 __all__ = [
     "CONVENTIONS",

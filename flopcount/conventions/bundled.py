@@ -1,45 +1,24 @@
-"""Conventions: what the raw facts of a Tally are worth, and to whom.
-
-Count once, price under any convention. A kind that a convention neither prices nor lists as free
-is refused, so that nothing is worth zero in silence.
-"""
+"""The bundled conventions by name, and a tally priced under one of them, or under one of a file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from flopcount.conventions.convention import (
+from flopcount.conventions.pricing import (
     BACKWARD,
     KINDS,
     NOTHING,
     PRODUCTS,
     Charge,
     Convention,
-    Fact,
     Price,
-    UnpricedKindError,
     charge,
     worth,
 )
 from flopcount.entries import Entry
 from flopcount.integers import Count, total
 from flopcount.tally import Tally
-
-__all__ = [
-    "CONVENTIONS",
-    "Convention",
-    "Fact",
-    "PartOfSampleError",
-    "Price",
-    "UnknownConventionError",
-    "UnpricedKindError",
-    "convention",
-    "per_sample",
-    "price",
-    "price_by_kind",
-    "price_entry",
-]
 
 _MAC: Price = {"macs": 1}
 _TWO: Price = {"macs": 2}

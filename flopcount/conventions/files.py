@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import Any, Literal, NamedTuple, cast
 
 from flopcount import toml_reader
-from flopcount.conventions.convention import (
+from flopcount.conventions.pricing import (
     BACKWARD,
     FREE,
     KINDS,

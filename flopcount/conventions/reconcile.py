@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from flopcount.conventions.bundled import Convention, convention, price
-from flopcount.conventions.convention import WORDS, Charge, Fact, Price, amount, charge, worth
+from flopcount.conventions.bundled import convention, price
+from flopcount.conventions.pricing import (
+    WORDS,
+    Charge,
+    Convention,
+    Fact,
+    Price,
+    amount,
+    charge,
+    worth,
+)
 from flopcount.entries import Entry
 from flopcount.tally import Tally
 

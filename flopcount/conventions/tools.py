@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from flopcount.conventions.convention import KINDS, NOTHING, Convention, Price
+from flopcount.conventions.pricing import KINDS, NOTHING, Convention, Price
 
 _MAC: Price = {"macs": 1}
 _TWO: Price = {"macs": 2}

@@ -1,4 +1,4 @@
-"""The layer tree: what a network is made of, apart from what it costs and how it runs."""
+"""The layer tree: what a network is made of. Its rules and its cost are modules beside it."""
 
 from flopcount.layers.tree import (
     Act,

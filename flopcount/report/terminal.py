@@ -17,7 +17,7 @@ _UNBOUNDED = 10_000
 _GAP = 3
 
 
-def show(table: Table, stream: TextIO) -> None:
+def draw(table: Table, stream: TextIO) -> None:
     """Write the table to a stream with rich: in colour and fitted where it is a terminal.
 
     Text wraps to fit, figures never do; a table that no wrapping makes fit keeps its own width,

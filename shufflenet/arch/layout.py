@@ -19,7 +19,7 @@ from flopcount.layers.rules import Equal, Rule
 from shufflenet.arch.spec import Row, Spec, SpecError
 from shufflenet.units import Place, Unit, UnitError, made, stage_unit, unit
 from shufflenet.units.context import Option
-from shufflenet.units.unit import Takes
+from shufflenet.units.record import Takes
 
 #: The cardinality of a ResNeXt unit where nothing else is said (Source: Sec. 4.2).
 CARDINALITY = 16

@@ -14,14 +14,7 @@ from math import ceil, lcm
 from typing import NamedTuple
 
 from flopcount.layers.rules import Divides, Rule
-from shufflenet.arch.layout import (
-    Frame,
-    distinct,
-    stage_rows,
-    stem_row,
-    variable_rows,
-    walk,
-)
+from shufflenet.arch.layout import Frame, distinct, stage_rows, stem_row, variable_rows, walk
 from shufflenet.arch.quantities import MAX_WIDTH, QuantityError, check_width, in_proportion
 from shufflenet.arch.spec import Row, SpecError
 

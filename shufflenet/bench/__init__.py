@@ -1,1 +1,1 @@
-"""Time on this machine: runtimes, timings of them, layers against a roofline, and a model."""
+"""Time on this machine: networks and layers timed, their records, and a model calibrated."""

@@ -6,10 +6,7 @@ from typing import Any
 
 from shufflenet.bench.compare import Against
 from shufflenet.bench.timings import Summary
-from shufflenet.cost.json_fields import (
-    ratio_json,
-    whole,
-)
+from shufflenet.cost.json_fields import ratio_json, whole
 
 
 def times_json(times: Summary) -> dict[str, int]:

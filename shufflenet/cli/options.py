@@ -5,22 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from flopcount.conventions import CONVENTIONS
 from shufflenet.arch import quantities, ranges
 from shufflenet.cli.output import say
-from shufflenet.cli.param_types import Exactly, Named, _file, listed, read_name
+from shufflenet.cli.param_types import Exactly, Named, listed, read_file_name, read_name
 from shufflenet.targets.user_code import lacking
-
-if TYPE_CHECKING:
-    AnyParam = click.ParamType[Any]
-    TextParam = click.ParamType[str]
-else:
-    # Only newer releases of click let the class be subscripted when the program runs.
-    AnyParam = TextParam = click.ParamType
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -177,7 +170,7 @@ def epilog(
     return f"\b\nExamples:\n{shown}\n{said}"
 
 
-FILE = Exactly("file", _file)
+FILE = Exactly("file", read_file_name)
 
 
 latency_option = click.option(

@@ -7,7 +7,7 @@ import click
 from shufflenet.cli import options
 from shufflenet.cli.output import Form, emit
 from shufflenet.paper.claim_files import load_claims
-from shufflenet.paper.page import read_page
+from shufflenet.paper.page import columns_of, read_page
 from shufflenet.paper.paper_tables import paper_json, paper_table
 
 
@@ -29,5 +29,5 @@ def paper(table: str, form: Form, path: str | None) -> int:
     `shufflecost audit`.
     """
     page = read_page(table, load_claims())
-    emit(form, path, lambda: paper_table(page), lambda: paper_json(page))
+    emit(form, path, lambda: paper_table(page, columns_of(page)), lambda: paper_json(page))
     return 0

@@ -94,7 +94,8 @@ def read_name(text: str) -> str:
     return text.strip()
 
 
-def _file(text: str) -> str:
+def read_file_name(text: str) -> str:
+    """The name of a file. Raises QuantityError where it is empty."""
     if not text:
         raise QuantityError(f"{text!r}: the name of the file is empty")
     return text

@@ -1,4 +1,7 @@
-"""``shufflecost solve-widths``: the widths that fit a budget, proven best."""
+"""``shufflecost solve-widths``: the widths that fit a budget, proven best.
+
+A budget alone goes to `solve`; options that ask for more make a request of a design space.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ from shufflenet.cli.space_options import (
 from shufflenet.cost.priced import Priced, column_json, input_json, priced
 from shufflenet.solver.answers import Answer, answer, answers_json
 from shufflenet.solver.parsing import bound_text, goal_text
-from shufflenet.solver.problem import Outcome, Problem
+from shufflenet.solver.problem import Outcome, Problem, SpaceTooLargeError
 from shufflenet.solver.problem_files import read_request
 from shufflenet.solver.request import Request
 from shufflenet.solver.tables import answers_table
@@ -107,7 +110,6 @@ def _space_answers(
 def _optimum(problem: Problem) -> Outcome:
     """The proven answer. Raises click's exception where a proof would take too long."""
     from shufflenet.solver.engine.optimise import optimise
-    from shufflenet.solver.problem import SpaceTooLargeError
 
     try:
         return optimise(problem, _told)
@@ -316,8 +318,6 @@ def _answers(
 
 
 def _columns(answer: Any, auto: bool) -> list[_Found]:
-    from flopcount.conventions import convention
-
     chosen = convention(answer.convention)
     return [
         _Found(priced(found.network, chosen), answer, found.residual, auto, rank)

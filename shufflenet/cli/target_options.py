@@ -11,8 +11,8 @@ import click
 
 from flopcount.conventions import Convention, PartOfSampleError, UnpricedKindError
 from flopcount.conventions import convention as named
-from flopcount.conventions.convention import BACKWARD
 from flopcount.conventions.files import ConventionError, load_convention
+from flopcount.conventions.pricing import BACKWARD
 from shufflenet.arch.quantities import Input
 from shufflenet.cli.output import say
 from shufflenet.targets.count import Counted, Execution, counted

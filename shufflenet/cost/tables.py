@@ -141,7 +141,7 @@ def rounding_notes(net: Network) -> Iterator[str]:
 def hint_notes(
     net: Network, convention: Convention, hinted: Iterable[tuple[Hint, Network]]
 ) -> Iterator[str]:
-    """The spec's remarks on a network's scale: what its stem costs, and what each hinted one."""
+    """The spec's remarks on a network's scale, each beside the network with the stem it names."""
     for hint, other in hinted:
         ours = as_printed(price(net.tally(memory=False), convention), tenths=True)
         theirs = as_printed(price(other.tally(memory=False), convention), tenths=True)

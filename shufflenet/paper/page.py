@@ -1,4 +1,4 @@
-"""One table of the paper with all that is found of it, for `shufflenet.paper.paper_tables`."""
+"""A page of the paper, judged: what `shufflenet.paper.paper_tables` lays out."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from shufflenet.paper.claims import ClaimError, Sheet
 class Page(NamedTuple):
     """One table of a paper with all that is found of it.
 
-    ``beside`` are the findings on the networks of its reported figures, by the claims' keys;
-    ``columns`` are the networks of Table 1, priced under the paper's own convention.
+    ``beside`` are the findings on the networks of its reported figures, by the claims' keys.
     """
 
     sheet: Sheet
     found: Audit
     beside: Mapping[str, Finding]
-    columns: tuple[Priced, ...] = ()
 
     @property
     def findings(self) -> dict[str, Finding]:
@@ -35,12 +33,13 @@ def read_page(number: str, sheets: Sequence[Sheet]) -> Page:
     """The table of that number, judged. Raises ClaimError where the sheets hold none."""
     for sheet in sheets:
         if sheet.page == number:
-            columns = _table_one() if number == "1" else ()
-            return Page(sheet, audit([sheet], sheets), costs_beside(sheet, sheets), columns)
+            return Page(sheet, audit([sheet], sheets), costs_beside(sheet, sheets))
     raise ClaimError(f"no claims of table {number}")
 
 
-def _table_one() -> tuple[Priced, ...]:
-    """The networks of Table 1, under the convention that gives the row beside the printed one."""
+def columns_of(page: Page) -> tuple[Priced, ...]:
+    """The networks that are the columns of a table: those of Table 1, priced as the paper does."""
+    if page.sheet.page != "1":
+        return ()
     spec, chosen = load("shufflenet"), convention("shufflenet-paper")
     return tuple(priced(network(spec, groups), chosen) for groups in spec.groups)

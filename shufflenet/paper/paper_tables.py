@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, assert_never
 
 from flopcount.report import Cell, Table
+from shufflenet.cost.priced import Priced
 from shufflenet.cost.tables import table_one
 from shufflenet.paper.audit import Finding
 from shufflenet.paper.audit_tables import (
@@ -52,10 +53,13 @@ class _Notes:
                 assert_never(finding.verdict)
 
 
-def paper_table(page: Page) -> Table:
-    """One table of the paper in its own layout, ours beside what it prints."""
+def paper_table(page: Page, columns: Sequence[Priced] = ()) -> Table:
+    """One table of the paper in its own layout, ours beside what it prints.
+
+    ``columns`` are the networks of a table whose columns are networks (`columns_of`).
+    """
     if page.sheet.page == "1":
-        return _table_one(page)
+        return _table_one(page, columns)
     return _Layout(page).table()
 
 
@@ -63,10 +67,10 @@ def _title(sheet: Sheet) -> str:
     return f"Table {sheet.page}: {sheet.title}"
 
 
-def _table_one(page: Page) -> Table:
+def _table_one(page: Page, columns: Sequence[Priced]) -> Table:
     """Table 1: the network itself, and its complexities."""
     sheet, findings = page.sheet, page.findings
-    headers = [f"g = {column.network.groups}" for column in page.columns]
+    headers = [f"g = {column.network.groups}" for column in columns]
     cells: list[Finding] = []
     for header in headers:
         cells += [findings[claim.key] for claim in sheet.at("Complexity", header)]
@@ -76,7 +80,7 @@ def _table_one(page: Page) -> Table:
     ]
     said = ((finding.claim.column, hypothesis_text(finding)) for finding in cells)
     notes = [*_widths(sheet, findings), *(f"{column}: {text}" for column, text in said if text)]
-    return table_one(_title(sheet), page.columns, headers, extra, notes)
+    return table_one(_title(sheet), columns, headers, extra, notes)
 
 
 def _widths(sheet: Sheet, findings: dict[str, Finding]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Design spaces: what may vary, what must hold, and the networks that are proven best in them.
+"""From a budget or a design space to the networks that are proven best in it.
 
 ``optimise``, ``load_problem``, ``Sweep`` and ``write_sweep`` are loaded on first use: the rooms
 that search need NumPy.

@@ -12,7 +12,15 @@ from flopcount.tally import Tally
 from shufflenet.arch.network import network
 from shufflenet.arch.quantities import Input
 from shufflenet.targets.resolve import ModuleTarget, OnnxTarget, SpecTarget, resolve
-from shufflenet.targets.user_code import OwnCodeError, TargetError, own_code, reason, seeded
+from shufflenet.targets.user_code import (
+    OwnCodeError,
+    TargetError,
+    frames_of,
+    is_own,
+    own_code,
+    reason,
+    seeded,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -170,8 +178,6 @@ def _misfit(
 
 def _unfit(error: BaseException | None) -> str | None:
     """Where own code gave torch what it refuses, in words; None where the error is the code's."""
-    from shufflenet.targets.user_code import frames_of, is_own
-
     if not isinstance(error, RuntimeError | TypeError | ValueError | IndexError | AssertionError):
         return None
     frames = frames_of(error)

@@ -14,12 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.quantities import Input
 from shufflenet.arch.spec_reader import bundled, load
-from shufflenet.targets.user_code import (
-    TargetError,
-    imported,
-    own_code,
-    seeded,
-)
+from shufflenet.targets.user_code import TargetError, imported, own_code, seeded
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,9 +7,9 @@ network around it. The same function serves ints, arrays of candidate widths and
 from __future__ import annotations
 
 from shufflenet.units.context import Place, UnitError, conv_norm
+from shufflenet.units.paper import resnet, resnext, shufflenet, vgg, xception
+from shufflenet.units.record import Unit
 from shufflenet.units.registry import UNITS
-from shufflenet.units.shufflenet import resnet, resnext, shufflenet, vgg, xception
-from shufflenet.units.unit import Unit
 from shufflenet.units.user_units import made, stage_unit, unit
 
 __all__ = [

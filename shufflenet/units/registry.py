@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import get_args
 
 from flopcount.layers import Function
-from shufflenet.units import mobile, plain, shufflenet, towers
-from shufflenet.units.unit import Takes, Unit
+from shufflenet.units import mobile, paper, plain, towers
+from shufflenet.units.record import Takes, Unit
 
 _FUNCTIONS: tuple[str, ...] = get_args(Function)
 
@@ -21,24 +21,24 @@ def _takes(**options: Takes) -> Mapping[str, Takes]:
 _STAGES = (
     Unit(
         "shufflenet",
-        shufflenet.shufflenet,
+        paper.shufflenet,
         "1x1 group conv, channel shuffle, 3x3 depthwise conv, 1x1 group conv (Fig. 2)",
         ratio=4,
         splits="groups",
         options=_takes(shuffle=bool, first_groups=int),
     ),
-    Unit("resnet", shufflenet.resnet, "bottleneck 1x1, 3x3, 1x1 (Sec. 3.2)", ratio=4),
+    Unit("resnet", paper.resnet, "bottleneck 1x1, 3x3, 1x1 (Sec. 3.2)", ratio=4),
     Unit(
         "resnext",
-        shufflenet.resnext,
+        paper.resnext,
         "bottleneck with a grouped 3x3; m rounded down to the cardinality (Sec. 4.2)",
         ratio=2,
         splits="cardinality",
         rounds="down",
         options=_takes(cardinality=int),
     ),
-    Unit("xception", shufflenet.xception, "ShuffleNet's unit with one group (Sec. 4.2)", ratio=4),
-    Unit("vgg", shufflenet.vgg, "two 3x3 convolutions, no shortcut (Sec. 4.2)"),
+    Unit("xception", paper.xception, "ShuffleNet's unit with one group (Sec. 4.2)", ratio=4),
+    Unit("vgg", paper.vgg, "two 3x3 convolutions, no shortcut (Sec. 4.2)"),
     Unit(
         "shufflenet_v2",
         mobile.shufflenet_v2,

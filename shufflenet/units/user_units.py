@@ -8,8 +8,8 @@ from typing import get_args
 
 from flopcount.layers import Act, Function, Layer, Leaf, leaves
 from shufflenet.units.context import Place, UnitError, is_unit_name
+from shufflenet.units.record import Unit
 from shufflenet.units.registry import UNITS
-from shufflenet.units.unit import Unit
 
 
 def unit(name: str, units_from: Collection[str] = ()) -> Unit:

@@ -23,7 +23,7 @@ if not PEERS:
 import torchvision  # noqa: E402 - not installed where the tools are not
 
 from flopcount import Tally, price  # noqa: E402
-from flopcount.conventions.convention import UnpricedKindError  # noqa: E402
+from flopcount.conventions.pricing import UnpricedKindError  # noqa: E402
 from flopcount.counters.trace import count  # noqa: E402
 
 SCRIPTS = ROOT / "benchmarks" / "peers"

@@ -1,7 +1,8 @@
 """One call that a living module makes, kept so that it can be made again, and known from others.
 
 A tensor that goes into it is kept by where it lies in memory and not with its values, but for those
-that nothing on the way has made (parameters, buffers) and those that are no plain floats.
+that nothing on the way has made (parameters, buffers) and those that are no plain floats. With a
+call goes the state of the thread that made it: casting, gradients, inference mode.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from flopcount.entries import Shape
+
+# Of these types any values do: how long an operator takes does not depend on them.
+_FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
 
 
 class Ambient(NamedTuple):
@@ -53,10 +57,6 @@ class Ambient(NamedTuple):
         # inference first, which takes gradients away
         with torch.inference_mode(self.inference), torch.set_grad_enabled(self.gradients), cast:
             yield
-
-
-# Of these types any values do: how long an operator takes does not depend on them.
-_FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from flopcount.conventions import (
     convention,
     price_entry,
 )
-from flopcount.conventions.convention import KINDS
+from flopcount.conventions.pricing import KINDS
 from flopcount.integers import lift
 from flopcount.layers import Act, Chain, Conv, Flatten, GlobalPool, Linear, Norm, Pool
 from flopcount.layers.cost import count

@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from flopcount import ConventionError, Entry, Shape, Tally, load_convention, price, reconcile
-from flopcount.conventions.convention import (
+from flopcount.conventions.pricing import (
     BACKWARD,
     FREE,
     KINDS,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flopcount import CONVENTIONS, Convention, Entry, Shape, Tally, price, reconcile
 from flopcount.conventions import PartOfSampleError, UnknownConventionError
-from flopcount.conventions.convention import FREE, KINDS, WORDS, UnpricedKindError
+from flopcount.conventions.pricing import FREE, KINDS, WORDS, UnpricedKindError
 from flopcount.conventions.reconcile import Line, Share
 from shufflenet import load, network
 

@@ -18,6 +18,7 @@ from shufflenet.bench.timings import Turn, Warmth
 from shufflenet.bench.trial import Job
 from tests.command import needs_torch
 from tests.shufflenet.bench.bench_records import SMALL
+from tests.shufflenet.bench.fakes import ends, fakes
 
 SHAPE = (1, 3, *SMALL)
 PROLOGUE = "import json, os, signal, sys, time\n"
@@ -93,16 +94,6 @@ def test_a_worker_that_fails_is_told_with_its_reason(code: str, reason: str):
 def test_a_worker_that_hangs_is_ended_at_the_end_of_its_time():
     error = failure("time.sleep(600)", 0.3)
     assert error.reason == "no answer within 0.3 s"
-
-
-def ends(pid: str) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    for _ in range(100):
-        # one that nobody has waited for yet is a zombie
-        if not status.exists() or status.read_text().rpartition(")")[2].split()[0] in "ZX":
-            return True
-        sleep(0.1)
-    return False
 
 
 def test_what_a_hanging_worker_has_started_is_ended_with_it(tmp_path: Path):
@@ -391,66 +382,6 @@ def test_a_batch_holds_the_runtimes_of_one_size_as_far_as_memory_allows():
     assert none == [(side, [name] * 2) for side in (32, 64) for name in ("one", "two", "three")]
     some = shape(5 * 2**30)
     assert some == [(s, part) for s in (32, 64) for part in (six[:4], six[4:])]
-
-
-RUNTIMES = """
-import os, signal, time
-from shufflenet.runtimes import Runtime, eager
-
-def crash(module, shape, threads, folder):
-    return lambda image: os.kill(os.getpid(), signal.SIGSEGV)
-
-def refuse(module, shape, threads, folder):
-    raise NotImplementedError("no such layer")
-
-def off(module, shape, threads, folder):
-    call = eager.load(module, shape, threads, folder)
-    return lambda image: call(image) + 1
-
-def cut(module, shape, threads, folder):
-    call = eager.load(module, shape, threads, folder)
-    return lambda image: call(image)[:, 1:]
-
-def hang(module, shape, threads, folder):
-    with open(f"{os.getpid()}.hangs", "w") as stream:
-        stream.write(folder)
-    time.sleep(600)
-
-def hang_later(module, shape, threads, folder):
-    call, seen = eager.load(module, shape, threads, folder), []
-    def called(image):
-        seen.append(1)
-        if len(seen) > 1:
-            time.sleep(600)
-        return call(image)
-    return called
-
-def loud(module, shape, threads, folder):
-    os.write(1, b"{}\\n")
-    print("loading...", flush=True)
-    assert os.listdir(folder) == [] and threads == 1
-    return eager.load(module, shape, threads, folder)
-
-def present():
-    return ""
-
-def absent():
-    return "fakes is not installed (pip install fakes)"
-
-CRASHES = Runtime("crashes", "", present, crash, 0.0)
-REFUSES = Runtime("refuses", "", present, refuse, 0.0)
-WRONG = Runtime("wrong", "", present, off, 1e-3)
-CUT = Runtime("cut", "", present, cut, 1e-3)
-ENDLESS = Runtime("endless", "", present, hang, 1e-3)
-HANGS = Runtime("hangs", "", present, hang_later, 1e-3)
-LOUD = Runtime("loud", "", present, loud, 0.0)
-ABSENT = Runtime("absent", "", absent, refuse, 0.0)
-"""
-
-
-def fakes(folder: Path) -> Path:
-    (folder / "fakes.py").write_text(RUNTIMES)
-    return folder
 
 
 @needs_torch

@@ -36,7 +36,7 @@ from tests.command import (
     run_together,
 )
 from tests.shufflenet.bench.bench_records import record
-from tests.shufflenet.bench.test_process import ends, fakes
+from tests.shufflenet.bench.fakes import ends, fakes
 
 TINY = (EXAMPLES / "tiny.toml").read_text()
 QUICK = ("--time", "0.01", "--repeat", "2", "--size", "32", "--timeout", "240")

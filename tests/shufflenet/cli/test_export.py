@@ -247,8 +247,8 @@ FORMATS["onnx"] = FORMATS["onnx"]._replace(files=FORMATS["onnx"].files._replace(
 
 def test_an_absent_runtime_says_what_to_install(folder: Path):
     before = """
-from shufflenet.targets import user_code as extras
-extras.find_spec = lambda name: name == "torch" or None
+from shufflenet.targets import user_code
+user_code.find_spec = lambda name: name == "torch" or None
 """
     formats = {
         "onnx": "x.onnx",

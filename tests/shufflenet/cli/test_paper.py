@@ -15,7 +15,7 @@ import pytest
 from shufflenet.paper.claim_files import load_claims
 from shufflenet.paper.claims import Sheet
 from tests.command import Outcome, columns_of_latex, fails, ran, run, run_together
-from tests.shufflenet.paper.test_paper import by_hand
+from tests.shufflenet.paper.by_hand import by_hand
 
 TABLES = [str(number) for number in range(1, 9)]
 FORMATS = ["table", "markdown", "latex", "csv", "json"]

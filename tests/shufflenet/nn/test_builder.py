@@ -20,15 +20,10 @@ from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec import Row
 from shufflenet.arch.spec_reader import load
 from shufflenet.nn.builder import BuildError, ChannelShuffle, build
-from tests.strategies import COLUMNS, head, image, networks, one_of_each, own_spec, stage
+from tests.strategies import COLUMNS, head, image, networks, own_spec, stage
 
 #: Parameters (convolutions, batch norms, classifier) of Table 1's five columns.
 TABLE_1 = {1: 1_531_936, 2: 1_733_848, 3: 1_865_728, 4: 1_968_344, 8: 2_434_768}
-
-
-@pytest.fixture(scope="module")
-def small() -> Network:
-    return network(one_of_each())
 
 
 @pytest.fixture(scope="module")

@@ -43,11 +43,6 @@ class Witnesses(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def small() -> Network:
-    return network(one_of_each())
-
-
-@pytest.fixture(scope="module")
 def witnesses(small: Network) -> Witnesses:
     shape = tuple(small.input)
     module = build(small, device="meta")

@@ -11,22 +11,16 @@ from torch import Tensor, nn
 
 from flopcount.entries import Entry
 from flopcount.layers import Layer
-from shufflenet.arch.network import Network, network
+from shufflenet.arch.network import Network
 from shufflenet.nn import confirm as confirmation
 from shufflenet.nn.builder import build
 from shufflenet.nn.confirm import Difference, confirm, confirm_formula, torch_flops
 from shufflenet.units import UNITS, Place, Unit, resnet, shufflenet
-from tests.strategies import one_of_each
 
 #: A leaf that multiplies.
 CONV = "stage2.unit2.residual.body.expand"
 #: What is compared at a leaf, in its order.
 FACTS = ("kind", "shapes", "macs", "weight", "bias")
-
-
-@pytest.fixture(scope="module")
-def small() -> Network:
-    return network(one_of_each())
 
 
 @pytest.fixture(scope="module")

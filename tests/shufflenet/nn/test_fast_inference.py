@@ -23,15 +23,10 @@ from shufflenet.nn.confirm import confirm, torch_flops
 from shufflenet.nn.fast_inference import alone
 from shufflenet.nn.modules import Add, Built, ChannelShuffle, Parallel
 from tests.shufflenet.nn.live import image, lively, off, plain, quick, smaller
-from tests.strategies import COLUMNS, networks, one_of_each
+from tests.strategies import COLUMNS, networks
 
 #: What rounding may change, as a share of the largest output: products are summed in other orders.
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13}
-
-
-@pytest.fixture(scope="module")
-def small() -> Network:
-    return network(one_of_each())
 
 
 @pytest.fixture(scope="module")

@@ -21,15 +21,10 @@ from shufflenet.nn.confirm import compare, torch_flops
 from shufflenet.nn.fold import FoldError, fold
 from shufflenet.nn.modules import Built
 from tests.shufflenet.nn.live import ONE_SIZE, image, lively, off, plain, quick, smaller
-from tests.strategies import COLUMNS, networks, one_of_each
+from tests.strategies import COLUMNS, networks
 
 #: What rounding may change, as a share of the largest output.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
-
-
-@pytest.fixture(scope="module")
-def small() -> Network:
-    return network(one_of_each())
 
 
 def without_norms(layer: Layer) -> Layer:

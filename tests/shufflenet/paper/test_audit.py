@@ -19,36 +19,18 @@ from shufflenet.paper.audit import (
     Candidate,
     Finding,
     Verdict,
-    audit,
     costs_beside,
     prints_as,
 )
 from shufflenet.paper.audit_tables import decimal_text
 from shufflenet.paper.candidates import network_under, refusal
-from shufflenet.paper.claim_files import load_claims
-from shufflenet.paper.claims import Claim, ClaimError, Sheet, Subject
+from shufflenet.paper.claims import Claim, ClaimError, Subject
 from shufflenet.paper.hypotheses import AXES, BASELINE, MOST_DEPARTURES, Hypothesis, hypotheses
 from shufflenet.paper.reasons import bare
-from tests.shufflenet.paper.test_paper import by_hand
+from tests.shufflenet.paper.audited import BY_KEY, CX, FOUND, SHEETS, false, judged
+from tests.shufflenet.paper.by_hand import by_hand
 
-SHEETS = load_claims()
-FOUND = audit(SHEETS)
-BY_KEY = {finding.claim.key: finding for finding in FOUND.findings}
-CX = "Complexity (MFLOPs)"
 GOLDEN = Path(__file__).parent / "golden" / "audit.json"
-
-
-def judged(claim: Claim) -> Finding:
-    """What the audit finds of one claim alone."""
-    (finding,) = audit([Sheet(claim.page, "t", "s", "Model", (claim,))]).findings
-    return finding
-
-
-def false(key: str, printed: str) -> Finding:
-    """What the audit finds where the paper would print another figure."""
-    claim = BY_KEY[key].claim
-    assert claim.printed != printed
-    return judged(replace(claim, printed=printed))
 
 
 # --- The verdicts

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
 from flopcount.conventions import price
@@ -12,6 +10,7 @@ from flopcount.layers import cost as layer_cost
 from shufflenet import Network, load, network
 from shufflenet.arch.quantities import as_printed, rounded_half_up
 from shufflenet.units import UNITS, Place, made
+from tests.shufflenet.paper.by_hand import by_hand
 
 TABLE_1 = load("shufflenet")
 PAPER = "shufflenet-paper"
@@ -24,23 +23,6 @@ def cost(net: Network, convention: str = PAPER) -> int:
 def hundredths(figure: int) -> int:
     """Millions with two decimals, rounded half up: 38.23M is 3823."""
     return (figure + 5_000) // 10_000
-
-
-def by_hand(
-    g: int, widths: Sequence[int], stem: int = 24, repeats: Sequence[int] = (4, 8, 4)
-) -> int:
-    """Convolutions of Table 1 at 224x224, summed layer by layer from the paper alone [MAC]."""
-    total = 112 * 112 * stem * 3 * 9
-    c, size, ungrouped = stem, 56, True
-    for width, repeat in zip(widths, repeats, strict=True):
-        m = width // 4
-        # stride 2: the first 1x1 at the input's resolution, the last makes what is added
-        total += size * size * m * c // (1 if ungrouped else g)
-        size, ungrouped = size // 2, False
-        total += size * size * m * 9 + size * size * (width - c) * m // g
-        c = width
-        total += (repeat - 1) * (2 * size * size * c * m // g + size * size * m * 9)
-    return total
 
 
 WIDTHS = {

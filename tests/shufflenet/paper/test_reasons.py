@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shufflenet.paper.audit import Audit, audit
-from tests.shufflenet.paper.test_audit import BY_KEY, CX, FOUND, SHEETS, false
+from tests.shufflenet.paper.audited import BY_KEY, CX, FOUND, SHEETS, false
 
 
 def test_every_disagreement_has_a_reason_and_no_other_finding_has_one():

@@ -17,7 +17,7 @@ from shufflenet.paper.audit import audit
 from shufflenet.paper.claim_files import load_claims
 from shufflenet.plots.figures import COLOURS, cost_plot, drawn, error_plot, width_plot
 from shufflenet.plots.points import ALONE, ErrorPoint, Part, WidthPoint, error_points, parts
-from tests.shufflenet.paper.test_paper import by_hand
+from tests.shufflenet.paper.by_hand import by_hand
 
 pytest.importorskip("matplotlib")
 

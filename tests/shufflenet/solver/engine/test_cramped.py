@@ -21,8 +21,8 @@ from shufflenet.solver.engine import (
 )
 from shufflenet.solver.engine.optimise import optimise
 from shufflenet.solver.problem import Goal, Problem, Space
+from tests.shufflenet.solver.engine.checks import check, examples
 from tests.shufflenet.solver.engine.problem_strategies import FRAMES, Case, cases, own_cases
-from tests.shufflenet.solver.engine.test_optimise import check, examples
 
 #: What keeps small spaces off the ways of large ones: lists, columns, paths, rows at once.
 ROOM = (

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec_reader import load
 from shufflenet.solver.budget import solve
-from shufflenet.solver.problem import Bound, Goal, Outcome, Problem, Space
+from shufflenet.solver.problem import Bound, Goal, Problem, Space
 from tests.shufflenet.solver.engine.brute_force import (
-    ONE,
     Best,
     Book,
-    Named,
-    Point,
     answer,
-    asked,
     badness,
-    facts_of,
-    named,
 )
+from tests.shufflenet.solver.engine.checks import check, examples, optimum
 from tests.shufflenet.solver.engine.problem_strategies import FRAMES, Case, cases, own_cases
 from tests.strategies import head, image, own_spec, stage
 
@@ -36,47 +28,8 @@ TABLE_1 = {
     4: ((272, 544, 1088), 133_251_776),
     8: ((384, 768, 1536), 136_829_952),
 }
-#: Of how many solutions the network itself is counted too; a front may have hundreds.
-MADE = 10
 NEAREST = Goal("macs", "nearest", 140_000_000)
 BUNDLED = Book(load("shufflenet"))
-
-
-def examples(most: int) -> settings:
-    """So many spaces, each with a few problems in it."""
-    slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    return settings(max_examples=most, deadline=None, suppress_health_check=slow)
-
-
-def optimum(problem: Problem) -> Outcome:
-    """What the solver under test answers."""
-    from shufflenet.solver.engine.optimise import optimise
-
-    return optimise(problem)
-
-
-def stated(name: Named, figures: Mapping[str, int], unique: bool) -> dict[str, Any]:
-    """What an answer says of one solution; which scale made it is left open."""
-    return {**name._replace(scale=ONE)._asdict(), "figures": dict(figures), "unique": unique}
-
-
-def check(problem: Problem, points: list[Point]) -> None:
-    """Check the solver against the networks of the space, one by one."""
-    expected = answer(problem, points)
-    if not expected:
-        with pytest.raises(NothingLegalError):
-            optimum(problem)
-        return
-    outcome = optimum(problem)
-    assert outcome.candidates == len(points)
-    wanted = asked(problem, points[0])
-    got = [
-        stated(named(found.network), {name: found.figures[name] for name in wanted}, found.unique)
-        for found in outcome.solutions
-    ]
-    assert got == [stated(point.named, asked(problem, point), unique) for point, unique in expected]
-    for found, best in zip(outcome.solutions[:MADE], expected, strict=False):
-        assert facts_of(found.network) == best.point.facts
 
 
 def check_all(case: Case) -> None:
