@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.module import _has_any_global_hook
 from torch.overrides import has_torch_function_unary
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 #: A tensor, and whether nobody else holds it, so that it may be written on.
 Held: TypeAlias = tuple[Tensor, bool]
@@ -39,7 +38,9 @@ def alone(x: Tensor) -> bool:
         and x.layout is torch.strided
         and not torch._C._is_tracing()
         and not _has_any_global_hook()  # type: ignore[no-untyped-call]
-        and not is_in_torch_dispatch_mode()
+        # of this thread alone: the flag that torch keeps in Python is shared by all, and modes that
+        # two threads enter at once leave it set
+        and not torch._C._len_torch_dispatch_stack()
         and not torch._C._are_functorch_transforms_active()
     )
 

@@ -387,6 +387,14 @@ def test_nobody_is_alone_who_is_watched_or_learns() -> None:
         assert not alone(x)
 
 
+def test_what_another_thread_does_keeps_nobody_from_being_alone(
+    monkeypatch: pytest.MonkeyPatch, modes: None
+) -> None:
+    # as two threads leave it that enter and leave their modes in turn
+    monkeypatch.setattr(torch.utils._python_dispatch, "_is_in_torch_dispatch_mode", True)
+    assert alone(torch.zeros(1))
+
+
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore::DeprecationWarning")
 def test_a_network_converted_to_the_memory_of_onednn_gives_the_plain_output() -> None:
