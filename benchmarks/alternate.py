@@ -19,7 +19,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parent / "peers"))
+
+from runner import Runner
 
 HERE = Path(__file__).resolve().parents[1]
 MODELS = (
@@ -58,46 +62,22 @@ def environment(checkout: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
 
 
-class Counter:
+def counter(checkout: Path) -> Runner:
     """The counter of a checkout, in a process that stays."""
-
-    def __init__(self, checkout: Path) -> None:
-        script = checkout / "benchmarks" / "peers" / "run.py"
-        self.process = subprocess.Popen(
-            [sys.executable, str(script), "shufflecost"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment(checkout),
-        )
-
-    def ask(self, model: str) -> dict[str, Any]:
-        """One turn: the total of a model, and the seconds of each count."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        request = {"model": model, "device": "cpu", "repeat": REPEATS, "seconds": TURN}
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        found: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return found
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.wait()
+    return Runner("shufflecost", checkout / "benchmarks" / "peers", environment(checkout))
 
 
 def counts(old: Path, new: Path, rounds: int) -> tuple[list[Line], list[str]]:
     """Both counters on every model in turn, and the models on which they differ."""
-    before, after = Counter(old), Counter(new)
+    before, after = counter(old), counter(new)
     lines, differing = [], []
+    turn = (REPEATS, TURN)
     try:
         for model in MODELS:
-            totals = before.ask(model)["total"], after.ask(model)["total"]
+            totals = before.ask(model, *turn)["total"], after.ask(model, *turn)["total"]
             if totals[0] != totals[1]:
                 differing.append(f"{model}: {totals[0]:,} before, {totals[1]:,} now")
-            turns = [(before.ask(model), after.ask(model)) for _ in range(rounds)]
+            turns = [(before.ask(model, *turn), after.ask(model, *turn)) for _ in range(rounds)]
             steady = [
                 (statistics.median(a["seconds"]), statistics.median(b["seconds"])) for a, b in turns
             ]

@@ -19,7 +19,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ PEERS = Path(__file__).parent / "peers"
 sys.path.insert(0, str(PEERS))
 
 from run import TOOLS, build  # noqa: E402
+from runner import Runner  # noqa: E402
 
 import flopcount  # noqa: E402
 
@@ -42,43 +42,11 @@ TURN = 0.15
 REPEATS = 5
 
 
-class Runner:
-    """A tool in a process that stays."""
-
-    def __init__(self, tool: str, folder: Path, device: str) -> None:
-        path = [str(folder / TOOLS[tool][0])] if TOOLS[tool][0] else []
-        env = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")]),
-        }
-        self.tool, self.device = tool, device
-        self.process = subprocess.Popen(
-            [sys.executable, str(PEERS / "run.py"), tool],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=env,
-        )
-
-    def ask(self, model: str) -> dict[str, Any]:
-        """One count."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        request = {"model": model, "device": self.device, "repeat": REPEATS, "seconds": TURN}
-        try:
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        found: dict[str, Any] = json.loads(line) if line else {"error": "the process ended"}
-        return found
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.wait()
+def runner(tool: str, folder: Path, device: str) -> Runner:
+    """A tool in a process that finds what was installed for it below the folder."""
+    path = [str(folder / TOOLS[tool][0])] if TOOLS[tool][0] else []
+    python_path = os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")])
+    return Runner(tool, PEERS, {**os.environ, "PYTHONPATH": python_path}, device)
 
 
 class Result(NamedTuple):
@@ -98,25 +66,25 @@ class Result(NamedTuple):
 
 def measure(model: str, tools: list[str], folder: Path, rounds: int) -> list[Result]:
     """All tools on one model, in turn; ours is the first of the results."""
-    runners = [Runner("shufflecost", folder, "cpu")]
-    runners += [Runner(tool, folder, device) for tool in tools for device in DEVICES]
-    runners += [Runner("forward", folder, device) for device in DEVICES]
+    runners = [runner("shufflecost", folder, "cpu")]
+    runners += [runner(tool, folder, device) for tool in tools for device in DEVICES]
+    runners += [runner("forward", folder, device) for device in DEVICES]
     try:
-        first = [runner.ask(model) for runner in runners]
+        first = [one.ask(model, REPEATS, TURN) for one in runners]
         able = [r for r, answer in zip(runners, first, strict=True) if "error" not in answer]
         totals = [answer["total"] for answer in first if "error" not in answer]
-        turns = [[runner.ask(model)["seconds"] for runner in able] for _ in range(rounds)]
+        turns = [[one.ask(model, REPEATS, TURN)["seconds"] for one in able] for _ in range(rounds)]
     finally:
-        for runner in runners:
-            runner.close()
+        for one in runners:
+            one.close()
     results = []
-    for at, (runner, total) in enumerate(zip(able, totals, strict=True)):
+    for at, (one, total) in enumerate(zip(able, totals, strict=True)):
         figures = []
         for time in (statistics.median, lambda counts: counts[0]):
             ours, theirs = [[time(turn[who]) for turn in turns] for who in (0, at)]
             ratios = (x / y for x, y in zip(theirs, ours, strict=True))
             figures += [1000 * statistics.median(theirs), statistics.median(ratios)]
-        results.append(Result(runner.tool, runner.device, *figures, total))
+        results.append(Result(one.tool, one.device, *figures, total))
     return results
 
 

@@ -22,21 +22,11 @@ import pytest
 import flopcount
 import shufflenet
 from tests.command import ROOT, python, run_together
+from tests.rooms import FILES, ROOMS, room_of
 
 MOST_LINES = 450
 SPEAKS = ("print", "exit", "quit", "sys.exit", "os._exit")
-FILES = sorted(
-    path for package in ("flopcount", "shufflenet") for path in (ROOT / package).rglob("*.py")
-)
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-
-
-def room_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-ROOMS = [room_of(path) for path in FILES]
 
 # --- Contracts
 
@@ -92,18 +82,10 @@ PLANTED = {
 def contracts(folder: Path) -> dict[str, str]:
     """Every contract of a copy of the packages, and what is said of it."""
     pytest.importorskip("importlinter")
-    program = (
-        "import sys; from importlinter.cli import lint_imports_command as c; c(['--no-cache'])"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=folder,
-        env={"PYTHONPATH": str(folder), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return dict(re.findall(r"^(.+) (KEPT|BROKEN)$", ran.stdout, re.MULTILINE))
+    program = "from importlinter.cli import lint_imports_command as lint; lint(['--no-cache'])"
+    env = {"PYTHONPATH": str(folder), "COLUMNS": "200"}
+    ran = python("-c", program, cwd=folder, env=env)
+    return dict(re.findall(r"^(.+) (KEPT|BROKEN)$", ran.out, re.MULTILINE))
 
 
 @pytest.fixture(scope="module")

@@ -15,17 +15,14 @@ import pytest
 import flopcount
 import shufflenet
 from tests.command import ROOT
+from tests.rooms import ROOMS
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 pytest.importorskip("torchvision")
 
-ROOMS = [
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    for package in ("flopcount", "shufflenet")
-    for path in sorted((ROOT / package).rglob("*.py"))
-    if path.stem != "__main__"
-]
+# `__main__` would run the command.
+MODULES = [room for room in ROOMS if not room.endswith("__main__")]
 SPEC = shufflenet.load("shufflenet")
 SMALL = shufflenet.network(SPEC, 3, scale="0.25", size=(64, 64))
 SPACE = shufflenet.Space(SPEC, groups=(3,), stems=(12, 24), repeats=((3, 4), (6, 8), (4,)))
@@ -138,7 +135,7 @@ CALLS: dict[str, tuple[Callable[[Path], Any], Any]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _every_room_is_imported() -> None:
-    for room in ROOMS:
+    for room in MODULES:
         import_module(room)
 
 
@@ -162,7 +159,7 @@ def test_a_public_name_does_what_it_says_after_every_room_was_imported(name: str
     assert call(tmp_path) == wanted
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if "." in room])
+@pytest.mark.parametrize("room", [room for room in MODULES if "." in room])
 def test_no_room_has_the_name_of_what_its_package_exports(room: str):
     package, _, name = room.rpartition(".")
     assert name not in getattr(import_module(package), "__all__", ())

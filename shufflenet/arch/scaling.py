@@ -8,13 +8,21 @@ the stages still in the spec's ratio (136 -> 144, so 144, 288, 576).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from math import ceil, lcm
 from typing import NamedTuple
 
 from flopcount.layers.rules import Divides, Rule
-from shufflenet.arch.layout import Frame, distinct, stage_rows, stem_row, variable_rows, walk
+from shufflenet.arch.layout import (
+    Frame,
+    Placed,
+    distinct,
+    stage_rows,
+    stem_row,
+    variable_rows,
+    walk,
+)
 from shufflenet.arch.quantities import MAX_WIDTH, QuantityError, check_width, in_proportion
 from shufflenet.arch.spec import Row, SpecError
 
@@ -61,13 +69,18 @@ class Broken(NamedTuple):
 
 def first_broken(frame: Frame, widths: Mapping[str, int]) -> Broken | None:
     """The first rule that the widths break."""
+    return _broken_in(distinct(walk(frame, widths)))[0]
+
+
+def _broken_in(units: Iterable[Placed]) -> tuple[Broken | None, int]:
+    """The first rule that is broken in some units, if one is, and how many hold before it."""
     held = 0
-    for placed in distinct(walk(frame, widths)):
+    for placed in units:
         for path, rule in placed.rules():
             if not rule.holds():
-                return Broken(placed.row.layer, path, rule, held)
+                return Broken(placed.row.layer, path, rule, held), held
             held += 1
-    return None
+    return None, held
 
 
 def settle(frame: Frame, scale: Decimal, stem: int | None = None) -> Settled:
@@ -119,15 +132,17 @@ class _Start(NamedTuple):
     @classmethod
     def of(cls, frame: Frame, row: Row, widths: Mapping[str, int]) -> _Start | None:
         """The start of a row; None where a rule is broken before it."""
-        held = 0
-        for placed in distinct(walk(frame, widths)):
-            if placed.row.path == row.path:
-                return cls(placed.path, held)
-            for _, rule in placed.rules():
-                if not rule.holds():
-                    return None
-                held += 1
-        return None
+        paths: list[str] = []
+
+        def before() -> Iterator[Placed]:
+            for placed in distinct(walk(frame, widths)):
+                if placed.row.path == row.path:
+                    paths.append(placed.path)
+                    return
+                yield placed
+
+        broken, held = _broken_in(before())
+        return cls(paths[0], held) if broken is None and paths else None
 
 
 class _Search:
