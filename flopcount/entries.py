@@ -41,8 +41,10 @@ class Shape(tuple[Count, ...]):
         return "x".join(str(size) for size in self)
 
 
+#: Kinds that multiply and add.
+PRODUCTS = frozenset({"conv", "linear", "matmul", "attention", "rnn", "bilinear"})
 #: Kinds that only rename a tensor: they make no new one, and move nothing.
-VIEWS = frozenset({"flatten", "identity", "dropout", "slice"})
+VIEW_KINDS = frozenset({"flatten", "identity", "dropout", "slice"})
 
 
 class Entry(NamedTuple):
@@ -76,12 +78,12 @@ class Entry(NamedTuple):
     @property
     def activations(self) -> Count:
         """Elements of the new tensors this leaf makes; a view makes none."""
-        return 0 if self.kind in VIEWS else total(shape.elements for shape in self.outputs)
+        return 0 if self.kind in VIEW_KINDS else total(shape.elements for shape in self.outputs)
 
     @property
     def moved(self) -> Count:
         """Elements read and written, unfused: inputs, outputs, weights; a view moves none."""
-        if self.kind in VIEWS:
+        if self.kind in VIEW_KINDS:
             return 0
         return total([*(s.elements for s in (*self.inputs, *self.outputs)), self.params])
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
 
+class UncountedError(ValueError):
+    """In strict mode: something ran that has no rule."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What was counted: an entry for each leaf or operator, in order of execution.

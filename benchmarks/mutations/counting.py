@@ -147,7 +147,7 @@ _MODULES = (
     ),
     Mutation(
         "hook_counts_shared_weights_twice",
-        "_Witness._params",
+        "_HookRecords._params",
         "self._seen.add(id(parameter))",
         "pass",
         ("flopcount/counters/test_hooks::test_a_living_leaf_costs_the_product_of_its_case",),
@@ -217,7 +217,7 @@ _MODULES = (
     ),
     Mutation(
         "shadow_module_forgets_other_names",
-        "Twin._part",
+        "ShadowModule._part",
         "self._alias(module, path, frozenset())",
         "pass",
         (
@@ -226,7 +226,7 @@ _MODULES = (
     ),
     Mutation(
         "inventory_takes_all_for_trainable",
-        "Twin.inventory",
+        "ShadowModule.inventory",
         "tensor.requires_grad",
         "True",
         (
@@ -313,7 +313,7 @@ _GRAPHS = (
     ),
     Mutation(
         "graph_peak_frees_late",
-        "Walk.peak",
+        "GraphWalk.peak",
         "last.get(n, at) <= at",
         "last.get(n, at) < at",
         (
@@ -333,7 +333,7 @@ _PRICES = (
     Mutation(
         "unpriced_kind_swallowed",
         "charge",
-        "not known and module is NOTHING",
+        "not known and module is NO_CHARGE",
         "False",
         ("flopcount/conventions/test_conventions",),
     ),

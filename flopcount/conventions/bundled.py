@@ -7,24 +7,22 @@ from functools import cache
 
 from flopcount.conventions.pricing import (
     BACKWARD,
-    KINDS,
-    NOTHING,
-    PRODUCTS,
+    ENTRY_KINDS,
+    NO_CHARGE,
+    ONE_PER_MAC,
+    TWO_PER_MAC,
     Charge,
     Convention,
-    Price,
     charge,
     worth,
 )
-from flopcount.entries import Entry
+from flopcount.entries import PRODUCTS, Entry
 from flopcount.integers import Count, total
 from flopcount.tally import Tally
 
-_MAC: Price = {"macs": 1}
-_TWO: Price = {"macs": 2}
 # what torch has a formula for, forward and backward
-_COUNTED = ("conv", "linear", "matmul", "attention", "rnn")
-_TORCH = {*_COUNTED, *(f"{kind}_backward" for kind in _COUNTED)}
+_TORCH_PRODUCTS = ("conv", "linear", "matmul", "attention", "rnn")
+_TORCH = {*_TORCH_PRODUCTS, *(f"{kind}_backward" for kind in _TORCH_PRODUCTS)}
 
 _OURS = {
     "shufflenet-paper": Convention(
@@ -32,28 +30,28 @@ _OURS = {
         "multiply-adds of convolutions only; the FC layer is left out",
         "ShuffleNet v1, Table 1: leaving the FC out gives all five printed complexities",
         "macs",
-        {"conv": _MAC},
-        KINDS - {"conv"},
+        {"conv": ONE_PER_MAC},
+        ENTRY_KINDS - {"conv"},
     ),
     "macs": Convention(
         "macs",
         "multiply-adds of convolutions, linear maps and matrix products, padding included",
         "this project: one multiply-add for each product that is summed",
         "macs",
-        dict.fromkeys(PRODUCTS | BACKWARD, _MAC),
+        dict.fromkeys(PRODUCTS | BACKWARD, ONE_PER_MAC),
     ),
     "torch": Convention(
         "torch",
         "floating-point operations, two for each multiply-add",
         "torch.utils.flop_counter.FlopCounterMode, torch 2.14.1",
         "flops",
-        dict.fromkeys(_TORCH, _TWO),
-        KINDS - _TORCH,
+        dict.fromkeys(_TORCH, TWO_PER_MAC),
+        ENTRY_KINDS - _TORCH,
         # These reach none of the operators that it has a formula for.
-        dict.fromkeys(("mv", "addmv", "dot", "vdot", "inner", "lstm"), NOTHING),
+        dict.fromkeys(("mv", "addmv", "dot", "vdot", "inner", "lstm"), NO_CHARGE),
     ),
 }
-_NAMES = (
+_CONVENTION_NAMES = (
     *_OURS,
     "fvcore",
     "ptflops",
@@ -83,13 +81,13 @@ class _Bundled(Mapping[str, Convention]):
         return _OURS[name] if name in _OURS else _tools()[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in _NAMES
+        return name in _CONVENTION_NAMES
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_NAMES)
+        return iter(_CONVENTION_NAMES)
 
     def __len__(self) -> int:
-        return len(_NAMES)
+        return len(_CONVENTION_NAMES)
 
 
 #: Every bundled convention by its name.

@@ -12,14 +12,14 @@ from typing import Any, Literal, NamedTuple, cast
 from flopcount import toml_reader
 from flopcount.conventions.pricing import (
     BACKWARD,
-    FREE,
-    KINDS,
-    PRODUCTS,
-    WORDS,
+    ENTRY_KINDS,
+    FACT_NAMES,
+    FREE_KINDS,
     Convention,
     Fact,
     Price,
 )
+from flopcount.entries import PRODUCTS
 from flopcount.toml_reader import TomlError, shown
 
 _MAX_NAME = 60
@@ -60,7 +60,7 @@ class _Reader(NamedTuple):
         name = self.text("name", stem)
         if not 0 < len(name) <= _MAX_NAME or not name.isprintable():
             raise ConventionError(f"name: {shown(name)} is not 1 to {_MAX_NAME} printable letters")
-        prices = self.below("prices").prices(KINDS)
+        prices = self.below("prices").prices(ENTRY_KINDS)
         free = self.free(prices)
         operators = self.below("operators")
         for operator in operators.table:
@@ -75,7 +75,7 @@ class _Reader(NamedTuple):
             prices,
             free,
             operators.prices(None),
-            {layer: modules.below(layer).prices(KINDS) for layer in modules.table},
+            {layer: modules.below(layer).prices(ENTRY_KINDS) for layer in modules.table},
             cast(Literal["total", "modules", "sample"], self.choice("batch", _BATCHES, "total")),
         )
 
@@ -112,14 +112,14 @@ class _Reader(NamedTuple):
         if not isinstance(value, list):
             raise ConventionError(f"free: {shown(value)} is not a list of kinds")
         for place, kind in enumerate(value):
-            if not isinstance(kind, str) or kind not in {_REST, *KINDS}:
+            if not isinstance(kind, str) or kind not in {_REST, *ENTRY_KINDS}:
                 raise ConventionError(f"free: {shown(kind)} is no kind; {_kinds()}")
             if kind in value[:place]:
                 raise ConventionError(f"free: {shown(kind)} stands there twice")
             if kind in prices:
                 raise ConventionError(f"free: {shown(kind)} has a price, too")
         named = frozenset(value) - {_REST}
-        return named | (FREE - set(prices)) if _REST in value else named
+        return named | (FREE_KINDS - set(prices)) if _REST in value else named
 
     def prices(self, kinds: Collection[str] | None) -> dict[str, Price]:
         for key in self.table:
@@ -128,7 +128,7 @@ class _Reader(NamedTuple):
         return {key: self.below(key).price() for key in self.table}
 
     def price(self) -> Price:
-        self.only(WORDS, "no such fact")
+        self.only(FACT_NAMES, "no such fact")
         for fact, units in self.table.items():
             if type(units) is not int:
                 raise ConventionError(f"{self.at(fact)}: {shown(units)} is not a whole number")
@@ -138,4 +138,4 @@ class _Reader(NamedTuple):
 
 
 def _kinds() -> str:
-    return f"there are {', '.join([*sorted(PRODUCTS), *sorted(BACKWARD), *sorted(FREE)])}"
+    return f"there are {', '.join([*sorted(PRODUCTS), *sorted(BACKWARD), *sorted(FREE_KINDS)])}"

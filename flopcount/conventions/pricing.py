@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias, assert_never
 
-from flopcount.entries import Entry, Shape
+from flopcount.entries import PRODUCTS, Entry, Shape
 from flopcount.integers import Count, product, total
 
-#: A raw fact of an entry that a price can multiply; `WORDS` says what each is.
+#: A raw fact of an entry that a price can multiply; `FACT_NAMES` says what each is.
 Fact: TypeAlias = Literal[
     "macs",
     "inputs",
@@ -39,7 +39,7 @@ Fact: TypeAlias = Literal[
 Price: TypeAlias = Mapping[Fact, int]
 
 #: What each fact is, one of it.
-WORDS: Mapping[Fact, str] = MappingProxyType(
+FACT_NAMES: Mapping[Fact, str] = MappingProxyType(
     {
         "macs": "multiply-add",
         "inputs": "input element",
@@ -61,12 +61,10 @@ WORDS: Mapping[Fact, str] = MappingProxyType(
     }
 )
 
-#: Kinds whose entries multiply and add.
-PRODUCTS = frozenset({"conv", "linear", "matmul", "attention", "rnn", "bilinear"})
-#: The same products, run backward.
+#: Products, run backward.
 BACKWARD = frozenset(f"{kind}_backward" for kind in PRODUCTS)
 #: Kinds without a product that is summed: what they do is comparing, adding, scaling or moving.
-FREE = frozenset(
+FREE_KINDS = frozenset(
     {
         "batch_norm",  # folds into the convolution before it
         "layer_norm",  # statistics, then a scale and a shift for each element
@@ -107,7 +105,7 @@ FREE = frozenset(
     }
 )
 #: Every kind that there is but "uncounted", which no convention may price.
-KINDS = PRODUCTS | BACKWARD | FREE
+ENTRY_KINDS = PRODUCTS | BACKWARD | FREE_KINDS
 
 #: The class of module that is meant where no living one was asked.
 _CLASS = {
@@ -144,7 +142,7 @@ class Convention:
     source: str
     unit: Literal["macs", "flops"]
     prices: Mapping[str, Price]
-    free: frozenset[str] = FREE
+    free: frozenset[str] = FREE_KINDS
     operators: Mapping[str, Price] = field(default_factory=dict)
     modules: Mapping[str, Mapping[str, Price]] = field(default_factory=dict)
     batch: Literal["total", "modules", "sample"] = "total"
@@ -155,8 +153,8 @@ class Convention:
             raise ValueError(f"convention {self.name}: {', '.join(both)}: both priced and free")
         lists: list[Mapping[str, Price]] = [self.prices, self.operators, *self.modules.values()]
         facts = {fact for prices in lists for price in prices.values() for fact in price}
-        if facts - WORDS.keys():
-            unknown = ", ".join(sorted(facts - WORDS.keys()))
+        if facts - FACT_NAMES.keys():
+            unknown = ", ".join(sorted(facts - FACT_NAMES.keys()))
             raise ValueError(f"convention {self.name}: no such fact: {unknown}")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -171,7 +169,10 @@ def _plain(value: Any) -> Any:
 
 
 #: A price of nothing.
-NOTHING: Price = MappingProxyType({})
+NO_CHARGE: Price = MappingProxyType({})
+#: One unit for each multiply-add, and two: an operation each for its product and its sum.
+ONE_PER_MAC: Price = MappingProxyType({"macs": 1})
+TWO_PER_MAC: Price = MappingProxyType({"macs": 2})
 
 
 class Charge(NamedTuple):
@@ -188,17 +189,17 @@ def charge(entry: Entry, chosen: Convention) -> Charge:
     """
     kind = entry.kind
     layer = _CLASS.get(kind, "") if entry.layer is None else entry.layer
-    module = chosen.modules.get(layer, {}).get(kind, NOTHING)
+    module = chosen.modules.get(layer, {}).get(kind, NO_CHARGE)
     known = kind in chosen.prices or kind in chosen.free
-    if not known and module is NOTHING:
+    if not known and module is NO_CHARGE:
         raise UnpricedKindError(
             f"{entry.path}: convention {chosen.name} neither prices {kind!r} nor lists it as free"
         )
     if not known:
-        return Charge(NOTHING, module)
+        return Charge(NO_CHARGE, module)
     if entry.operator in chosen.operators and kind not in BACKWARD:
         return Charge(chosen.operators[entry.operator], module)
-    return Charge(chosen.prices.get(kind, NOTHING), module)
+    return Charge(chosen.prices.get(kind, NO_CHARGE), module)
 
 
 def worth(entry: Entry, price: Price) -> Count:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from flopcount.conventions.bundled import convention, price
 from flopcount.conventions.pricing import (
-    WORDS,
+    FACT_NAMES,
     Charge,
     Convention,
     Fact,
@@ -20,7 +20,7 @@ from flopcount.entries import Entry
 from flopcount.tally import Tally
 
 _LARGEST = 5
-_UNITS = {"macs": "multiply-adds", "flops": "floating-point operations"}
+_UNIT_NAMES = {"macs": "multiply-adds", "flops": "floating-point operations"}
 
 
 class Share(NamedTuple):
@@ -36,7 +36,7 @@ class Share(NamedTuple):
         return self.b - self.a
 
 
-class Line(NamedTuple):
+class ReconciledKind(NamedTuple):
     """What the entries of one kind come to that both conventions price alike, and why.
 
     ``operators`` and ``layers`` are what ran and the classes it ran in, "" for a function call;
@@ -71,7 +71,7 @@ class Reconciliation(NamedTuple):
     unit_b: str
     total_a: int
     total_b: int
-    lines: tuple[Line, ...]
+    lines: tuple[ReconciledKind, ...]
     notes: tuple[str, ...] = ()
 
     @property
@@ -87,7 +87,7 @@ def reconcile(
 
     Raises UnknownConventionError, UnpricedKindError and PartOfSampleError as `price` does.
     """
-    sides = _Side.of(tally, convention(a)), _Side.of(tally, convention(b))
+    sides = _PricedTally.of(tally, convention(a)), _PricedTally.of(tally, convention(b))
     groups: dict[tuple[object, ...], list[int]] = {}
     for place, entry in enumerate(tally.entries):
         key = (entry.kind, *(_key(side.charges[place]) for side in sides))
@@ -98,7 +98,7 @@ def reconcile(
     left = [side.total - sum(side.worths) for side in sides]
     if any(left):
         why = "; ".join(side.division() for side in sides if side.chosen.batch != "total")
-        lines.append(Line("batch", (), (), 0, left[0], left[1], why))
+        lines.append(ReconciledKind("batch", (), (), 0, left[0], left[1], why))
     one, other = sides
     return Reconciliation(
         one.chosen.name,
@@ -112,7 +112,7 @@ def reconcile(
     )
 
 
-class _Side(NamedTuple):
+class _PricedTally(NamedTuple):
     """One convention on a tally: what it charges for each entry, and what that comes to."""
 
     chosen: Convention
@@ -122,7 +122,7 @@ class _Side(NamedTuple):
     worths: tuple[int, ...]
 
     @classmethod
-    def of(cls, tally: Tally, chosen: Convention) -> _Side:
+    def of(cls, tally: Tally, chosen: Convention) -> _PricedTally:
         total = price(tally, chosen)
         charges = tuple(charge(entry, chosen) for entry in tally.entries)
         both = list(zip(tally.entries, charges, strict=True))
@@ -153,7 +153,9 @@ def _key(found: Charge) -> tuple[tuple[tuple[Fact, int], ...], ...]:
     return tuple(sorted(found.call.items())), tuple(sorted(found.module.items()))
 
 
-def _line(tally: Tally, sides: tuple[_Side, _Side], places: list[int], largest: int) -> Line:
+def _line(
+    tally: Tally, sides: tuple[_PricedTally, _PricedTally], places: list[int], largest: int
+) -> ReconciledKind:
     entries = [tally.entries[place] for place in places]
     one, other = sides
     shares = [
@@ -169,7 +171,7 @@ def _line(tally: Tally, sides: tuple[_Side, _Side], places: list[int], largest: 
         if verb
         else f"{names[0]} counts {said[0]}; {names[1]} {said[1]}"
     )
-    return Line(
+    return ReconciledKind(
         entries[0].kind,
         tuple(sorted({entry.operator for entry in entries if entry.operator})),
         layers,
@@ -181,7 +183,7 @@ def _line(tally: Tally, sides: tuple[_Side, _Side], places: list[int], largest: 
     )
 
 
-def _said(side: _Side, found: Charge, entries: list[Entry], layers: tuple[str, ...]) -> str:
+def _said(side: _PricedTally, found: Charge, entries: list[Entry], layers: tuple[str, ...]) -> str:
     """What a convention counts for entries, in words."""
     kind = entries[0].kind
     call, module = _terms(found.call, entries), _terms(found.module, entries)
@@ -199,9 +201,9 @@ def _said(side: _Side, found: Charge, entries: list[Entry], layers: tuple[str, .
 def _terms(price: Price, entries: Iterable[Entry]) -> str:
     amounts = {fact: sum(amount(entry, fact) for entry in entries) for fact in price}
     units: dict[Fact, int] = {fact: price[fact] for fact in price if amounts[fact] and price[fact]}
-    words = dict(WORDS)
+    words = dict(FACT_NAMES)
     _folded(units, amounts, words, "inputs", "affine_inputs", "scaled and shifted input element")
-    _folded(units, amounts, words, "outputs", "bias_outputs", WORDS["outputs"])
+    _folded(units, amounts, words, "outputs", "bias_outputs", FACT_NAMES["outputs"])
     terms = [f"{each} for each {words[fact]}" for fact, each in units.items()]
     return " and ".join(terms)
 
@@ -220,14 +222,14 @@ def _folded(
         words[every] = name
 
 
-def _notes(sides: tuple[_Side, _Side], left: bool) -> Iterable[str]:
+def _notes(sides: tuple[_PricedTally, _PricedTally], left: bool) -> Iterable[str]:
     one, other = sides
     if one.chosen.unit != other.chosen.unit:
         twice, once = (one, other) if one.chosen.unit == "flops" else (other, one)
         yield (
-            f"{twice.chosen.name} is in {_UNITS['flops']} and {once.chosen.name} in"
-            f" {_UNITS['macs']}: a multiply-add is two operations, a factor of two before anything"
-            " else"
+            f"{twice.chosen.name} is in {_UNIT_NAMES['flops']} and {once.chosen.name} in"
+            f" {_UNIT_NAMES['macs']}: a multiply-add is two operations, a factor of two before"
+            " anything else"
         )
     for side in sides:
         if side.chosen.batch != "total" and side.batch != 1 and not left:

@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from flopcount.conventions.pricing import KINDS, NOTHING, Convention, Price
+from flopcount.conventions.pricing import (
+    ENTRY_KINDS,
+    NO_CHARGE,
+    ONE_PER_MAC,
+    TWO_PER_MAC,
+    Convention,
+    Price,
+)
 
-_MAC: Price = {"macs": 1}
-_TWO: Price = {"macs": 2}
 _BIASED: Price = {"macs": 1, "bias_outputs": 1}
 _IN: Price = {"inputs": 1}
 _OUT: Price = {"outputs": 1}
@@ -67,7 +72,7 @@ def _row(
     refused: frozenset[str] = frozenset(),
 ) -> Convention:
     """A row: what it neither prices nor refuses is worth nothing to its tool."""
-    free = KINDS - prices.keys() - refused
+    free = ENTRY_KINDS - prices.keys() - refused
     return Convention(name, says, source, unit, prices, free, operators or {}, modules or {}, batch)
 
 
@@ -81,14 +86,14 @@ def _fvcore() -> Convention:
         "multiply-adds, and some operations for each element of a normalization or a mean",
         "fvcore.nn.FlopCountAnalysis, fvcore 0.1.5.post20221221; mmengine's is the same",
         "macs",
-        dict.fromkeys(("conv", "linear", "matmul"), _MAC)
+        dict.fromkeys(("conv", "linear", "matmul"), ONE_PER_MAC)
         | {"batch_norm": _AFFINE}
         | dict.fromkeys(("layer_norm", "group_norm", "instance_norm"), _ESTIMATE)
         | {"global_avg_pool": _IN, "adaptive_avg_pool": _IN, "interpolate": _OUT},
-        _named("mv addmv dot vdot inner baddbmm addbmm", NOTHING)
-        | _named("adaptive_avg_pool1d adaptive_avg_pool3d", NOTHING)
-        | _named("upsample_nearest1d upsample_nearest3d upsample_linear1d", NOTHING)
-        | _named("upsample_bicubic2d upsample_trilinear3d", NOTHING)
+        _named("mv addmv dot vdot inner baddbmm addbmm", NO_CHARGE)
+        | _named("adaptive_avg_pool1d adaptive_avg_pool3d", NO_CHARGE)
+        | _named("upsample_nearest1d upsample_nearest3d upsample_linear1d", NO_CHARGE)
+        | _named("upsample_bicubic2d upsample_trilinear3d", NO_CHARGE)
         | _named("upsample_bilinear2d grid_sample grid_sampler", {"outputs": 4}),
     )
 
@@ -99,7 +104,7 @@ def _ptflops_modules() -> dict[str, dict[str, Price]]:
         "linear": _BIASED,
         # both products, the scaled queries and the softmax
         "attention": {"macs": 1, "outputs": 1, "scores": 1},
-        "matmul": _MAC,
+        "matmul": ONE_PER_MAC,
         "mul": _OUT,
         "softmax": _IN,
     }
@@ -126,11 +131,11 @@ def _ptflops() -> tuple[Convention, ...]:
             " pools and normalizations, twice where a module calls a function it also counts",
             "ptflops.get_model_complexity_info, PyTorch backend, ptflops 0.7.5",
             "macs",
-            {"matmul": _MAC, "relu": _IN, "softmax": _IN, "interpolate": _OUT}
+            {"matmul": ONE_PER_MAC, "relu": _IN, "softmax": _IN, "interpolate": _OUT}
             | dict.fromkeys(pools, _IN),
             _named("prelu elu gelu silu relu6", _IN)
             | _named("addmm baddbmm", {"macs": 1, "outputs": 1})
-            | _named("einsum mv addmv dot vdot inner addbmm log_softmax softmin", NOTHING),
+            | _named("einsum mv addmv dot vdot inner addbmm log_softmax softmin", NO_CHARGE),
             _ptflops_modules()
             | _hooked("conv", _DECONV, _BIASED)
             | _hooked("layer_norm", "LayerNorm", _IN)
@@ -142,8 +147,8 @@ def _ptflops() -> tuple[Convention, ...]:
             "multiply-adds and biases of convolutions, linear maps and matrix products",
             "ptflops.get_model_complexity_info, ATen backend, ptflops 0.7.5; pycls is the same",
             "macs",
-            {"conv": _BIASED, "linear": _BIASED, "matmul": _MAC, "rnn": _MAC},
-            _named("mv addmv dot vdot inner baddbmm lstm", NOTHING),
+            {"conv": _BIASED, "linear": _BIASED, "matmul": ONE_PER_MAC, "rnn": ONE_PER_MAC},
+            _named("mv addmv dot vdot inner baddbmm lstm", NO_CHARGE),
         ),
     )
 
@@ -152,7 +157,7 @@ def _thop_modules() -> dict[str, dict[str, Price]]:
     """What both of the two count alike."""
     softmax: Price = {"inputs": 3, "vectors": -1}
     return (
-        _hooked("conv", _CONV, _MAC)
+        _hooked("conv", _CONV, ONE_PER_MAC)
         | _hooked("batch_norm", f"{_BATCH} SyncBatchNorm", _FOURFOLD)
         | _hooked("instance_norm", _INSTANCE, _FOURFOLD)
         | _hooked("layer_norm", "LayerNorm", _FOURFOLD)
@@ -176,7 +181,7 @@ def _thop() -> tuple[Convention, ...]:
             None,
             _thop_modules()
             | _hooked("conv", _DECONV, {"weight_positions": 1})
-            | _hooked("linear", "Linear", _MAC)
+            | _hooked("linear", "Linear", ONE_PER_MAC)
             | _hooked("avg_pool", "AvgPool*d", _OUT)
             | _hooked(_AVERAGE, "AdaptiveAvgPool*d", average)
             | _hooked("interpolate", "Upsample UpsamplingNearest2d", _OUT),
@@ -187,17 +192,17 @@ def _thop() -> tuple[Convention, ...]:
             " of a normalization, one for each element under an average",
             "thop.profile, ultralytics-thop 2.2.3",
             "macs",
-            {"linear": _MAC, "matmul": _MAC, "attention": _MAC},
-            _named("mm addmm mv addmv dot vdot inner baddbmm addbmm", NOTHING),
+            {"linear": ONE_PER_MAC, "matmul": ONE_PER_MAC, "attention": ONE_PER_MAC},
+            _named("mm addmm mv addmv dot vdot inner baddbmm addbmm", NO_CHARGE),
             _thop_modules()
-            | _hooked("conv", _DECONV, _MAC)
+            | _hooked("conv", _DECONV, ONE_PER_MAC)
             | _hooked("group_norm", "GroupNorm", _FOURFOLD)
             # it sees subclasses; this is torchvision's of LayerNorm
             | _hooked("layer_norm", "torchvision.models.convnext.LayerNorm2d", _FOURFOLD)
             | _hooked("norm", "RMSNorm", _FOURFOLD)
             | _hooked("avg_pool", "AvgPool*d", windows)
             | _hooked(_AVERAGE, "AdaptiveAvgPool*d", windows)
-            | _hooked("bilinear", "Bilinear", _MAC)
+            | _hooked("bilinear", "Bilinear", ONE_PER_MAC)
             | {"MultiheadAttention": {"attention": {"scores": 3, "vectors": -1}}},
         ),
     )
@@ -239,13 +244,13 @@ def _torchprofile() -> Convention:
         "multiply-adds; one for each output of an affine normalization, an average and a product",
         "torchprofile.profile_macs, torchprofile 0.1.0",
         "macs",
-        dict.fromkeys(("conv", "linear", "matmul", "attention"), _MAC)
+        dict.fromkeys(("conv", "linear", "matmul", "attention"), ONE_PER_MAC)
         | dict.fromkeys(norms, affine)
         | dict.fromkeys(means, _OUT),
         _named("conv_transpose1d conv_transpose2d conv_transpose3d", {"weight_positions": 1})
-        | _named("mm mv dot vdot inner addbmm", NOTHING)
+        | _named("mm mv dot vdot inner addbmm", NO_CHARGE)
         | _named("mean mul leaky_relu", _OUT)
-        | {"lstm": _MAC, "upsample_bilinear2d": {"outputs": 4}},
+        | {"lstm": ONE_PER_MAC, "upsample_bilinear2d": {"outputs": 4}},
     )
 
 
@@ -256,14 +261,14 @@ def _deepspeed_prices() -> dict[str, Price]:
     pools = ("max_pool", "avg_pool", "global_avg_pool", "adaptive_avg_pool")
     return (
         {"conv": biased, "batch_norm": _AFFINE, "relu": _IN, "softmax": _IN, "interpolate": sites}
-        | dict.fromkeys(("linear", "matmul", "attention"), _TWO)
+        | dict.fromkeys(("linear", "matmul", "attention"), TWO_PER_MAC)
         | dict.fromkeys(("layer_norm", "group_norm", "instance_norm"), _ESTIMATE)
         | dict.fromkeys(pools, _IN)
     )
 
 
 def _deepspeed() -> tuple[Convention, ...]:
-    uncounted = _named("mv addmv dot vdot inner addbmm", NOTHING)
+    uncounted = _named("mv addmv dot vdot inner addbmm", NO_CHARGE)
     addend: Price = {"macs": 2, "outputs": 1}
     # A module mostly has a factor, and then every element counts.
     scaled: Price = {"outputs": 1, "sites": -1}
@@ -278,7 +283,7 @@ def _deepspeed() -> tuple[Convention, ...]:
             _deepspeed_prices(),
             _named("prelu elu leaky_relu silu gelu relu6", _IN)
             | _named("addmm baddbmm", addend)
-            | _named("log_softmax softmin", NOTHING)
+            | _named("log_softmax softmin", NO_CHARGE)
             | uncounted,
             _hooked("interpolate", "Upsample UpsamplingNearest2d UpsamplingBilinear2d", scaled)
             | _recurrent(2, (-1, 1, 2)),
@@ -288,8 +293,8 @@ def _deepspeed() -> tuple[Convention, ...]:
             "multiply-adds of convolutions, linear maps and matrix products",
             "deepspeed.profiling.flops_profiler.get_model_profile, deepspeed 0.19.8",
             "macs",
-            dict.fromkeys(("conv", "linear", "matmul", "attention"), _MAC),
-            {"einsum": NOTHING} | uncounted,
+            dict.fromkeys(("conv", "linear", "matmul", "attention"), ONE_PER_MAC),
+            {"einsum": NO_CHARGE} | uncounted,
         ),
     )
 

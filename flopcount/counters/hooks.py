@@ -1,4 +1,4 @@
-"""Count a living module by forward hooks: a witness that shares no arithmetic with the formulas.
+"""Count a living module by forward hooks: a records that shares no arithmetic with the formulas.
 
 Every figure comes from live tensors: a convolution's multiply-adds are the elements of its output
 times the taps behind each one, read off its weight. It runs on a copy, by default on the meta
@@ -17,14 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from flopcount.entries import Entry, Shape
-from flopcount.tally import Tally
+from flopcount.tally import Tally, UncountedError
 
 #: A module's multiply-adds [MAC], from itself, its first input and its output.
-Rule: TypeAlias = Callable[[Any, Tensor, Tensor], int]
-
-
-class UncountedError(ValueError):
-    """In strict mode: something ran that has no rule."""
+ModuleRule: TypeAlias = Callable[[Any, Tensor, Tensor], int]
 
 
 def _conv(module: Any, x: Tensor, out: Tensor) -> int:
@@ -43,7 +39,7 @@ def _linear(module: Any, x: Tensor, out: Tensor) -> int:
 
 
 #: Modules that multiply and add, with their kind.
-COUNTED: Mapping[type[nn.Module], tuple[str, Rule]] = MappingProxyType(
+PRICED_MODULES: Mapping[type[nn.Module], tuple[str, ModuleRule]] = MappingProxyType(
     {
         nn.Conv1d: ("conv", _conv),
         nn.Conv2d: ("conv", _conv),
@@ -56,7 +52,7 @@ COUNTED: Mapping[type[nn.Module], tuple[str, Rule]] = MappingProxyType(
 )
 
 #: Modules that are free on purpose, with their kind: no product of theirs is summed.
-FREE: Mapping[type[nn.Module], str] = MappingProxyType(
+FREE_MODULES: Mapping[type[nn.Module], str] = MappingProxyType(
     {
         nn.BatchNorm1d: "batch_norm",
         nn.BatchNorm2d: "batch_norm",
@@ -104,23 +100,23 @@ def count(
     """
     if (shape is None) == (not inputs):
         raise TypeError("count takes either input tensors or a shape")
-    witness = _Witness({**FREE, **free})
-    twin = _twin(module, device).eval()
-    floats = (x for x in (*twin.parameters(), *inputs) if x.is_floating_point())
+    records = _HookRecords({**FREE_MODULES, **free})
+    copied = _copied(module, device).eval()
+    floats = (x for x in (*copied.parameters(), *inputs) if x.is_floating_point())
     like = next(floats, torch.empty(0))
     if shape is not None:
         where = device if device is not None else like.device
         inputs = (torch.empty(shape, dtype=like.dtype, device=where),)
     # A copy, since a layer may work in place.
     inputs = tuple(x.detach().to(device or x.device, copy=True) for x in inputs)
-    for path, child in twin.named_modules():
-        child.register_forward_hook(witness.hook(path), with_kwargs=True)
+    for path, child in copied.named_modules():
+        child.register_forward_hook(records.hook(path), with_kwargs=True)
     with torch.no_grad():
-        twin(*inputs)
+        copied(*inputs)
     tally = Tally(
-        (*witness.entries, *witness.uncalled(twin)),
+        (*records.entries, *records.uncalled(copied)),
         like.element_size(),
-        uncounted=witness.uncounted,
+        uncounted=records.uncounted,
         batch=next((x.shape[0] for x in inputs if x.dim()), 1),
     )
     if strict and tally.uncounted:
@@ -128,7 +124,7 @@ def count(
     return tally
 
 
-class _Witness:
+class _HookRecords:
     """What the hooks of one pass write down."""
 
     def __init__(self, free: Mapping[type[nn.Module], str]) -> None:
@@ -157,13 +153,13 @@ class _Witness:
 
         return write
 
-    def _rule(self, module: nn.Module) -> tuple[str | None, Rule | None]:
+    def _rule(self, module: nn.Module) -> tuple[str | None, ModuleRule | None]:
         declared = getattr(type(module), "free_kind", None)
         if isinstance(declared, str):
             return declared, None
         for base in type(module).__mro__:
-            if base in COUNTED:
-                return COUNTED[base]
+            if base in PRICED_MODULES:
+                return PRICED_MODULES[base]
             if base in self.free:
                 return self.free[base], None
         return None, None
@@ -197,7 +193,7 @@ def _shapes(tensors: list[Tensor]) -> tuple[Shape, ...]:
     return tuple(Shape(*tensor.shape) for tensor in tensors)
 
 
-def _twin(module: nn.Module, device: str | torch.device | None) -> nn.Module:
+def _copied(module: nn.Module, device: str | torch.device | None) -> nn.Module:
     """A copy to hang hooks on, which shares nothing. On the meta device no weight is copied."""
     memo: dict[int, Any] = {}
     if device is not None:

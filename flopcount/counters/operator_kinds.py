@@ -10,11 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-#: The kinds whose entries multiply and add.
-COUNTED = frozenset({"conv", "linear", "matmul", "attention", "rnn", "bilinear"})
-
 # One kind a line, with the reason why none of its operators sums a product of a network's.
-_FREE = {
+_OPERATORS_BY_KIND = {
     # an affine map for each channel, folded into the layer before it
     "batch_norm": "batch_norm native_batch_norm native_batch_norm_legit cudnn_batch_norm"
     " native_batch_norm_legit_no_training native_batch_norm_legit_functional miopen_batch_norm"
@@ -119,8 +116,8 @@ _FREE = {
 }
 
 #: Every free operator with its kind.
-FREE: Mapping[str, str] = MappingProxyType(
-    {name: kind for kind, names in _FREE.items() for name in names.split()}
+FREE_OPERATORS: Mapping[str, str] = MappingProxyType(
+    {name: kind for kind, names in _OPERATORS_BY_KIND.items() for name in names.split()}
 )
 
 # One kind a line: what one call of these sums, in whatever order torch takes them apart.
@@ -134,10 +131,10 @@ _COUNTED = {
 
 #: Every operator that has a kind: those that are free, and the products that users call.
 KIND: Mapping[str, str] = MappingProxyType(
-    {**FREE, **{name: kind for kind, names in _COUNTED.items() for name in names.split()}}
+    {**FREE_OPERATORS, **{name: kind for kind, names in _COUNTED.items() for name in names.split()}}
 )
 
-_VIEWS = (
+_VIEW_NAMES = (
     "view reshape flatten unflatten squeeze unsqueeze permute transpose t adjoint movedim moveaxis"
     " swapaxes swapdims expand expand_as broadcast_to view_as reshape_as narrow select chunk split"
     " tensor_split hsplit vsplit dsplit unbind detach diagonal as_strided alias slice"
@@ -147,7 +144,7 @@ _VIEWS = (
     " fw_primal make_dual unpack_dual conj_view neg_view rename refine_names align_to"
 )
 #: Operators that only rename a tensor: nothing is made, nothing moves.
-VIEWS = frozenset(_VIEWS.split())
+VIEW_OPERATORS = frozenset(_VIEW_NAMES.split())
 
 _NEEDS_VALUES = (
     "item tolist __bool__ __int__ __float__ __complex__ __index__ __contains__ __array__ numpy"

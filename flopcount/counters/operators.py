@@ -24,7 +24,7 @@ class ShapeError(ValueError):
     """Shapes that do not fit a rule."""
 
 
-class Cost(NamedTuple):
+class OperatorCost(NamedTuple):
     """The sizes that come out, and the multiply-adds it takes [MAC]."""
 
     out: Sizes
@@ -46,7 +46,7 @@ def each(value: Each, axes: int) -> Sizes:
 @lru_cache(REMEMBERED)
 def conv(
     x: Sizes, weight: Sizes, stride: Each = 1, padding: Each | str = 0, dilation: Each = 1
-) -> Cost:
+) -> OperatorCost:
     """A convolution of any rank, batched or not; ``padding`` may be ``"same"`` or ``"valid"``.
 
     Raises ShapeError where the ranks or channels do not fit.
@@ -64,7 +64,7 @@ def conv(
         t, e = each(stride, axes), each(dilation, axes)
         out = tuple((s[i] + 2 * p[i] - e[i] * (k[i] - 1) - 1) // t[i] + 1 for i in range(axes))
     _fits(min(out, default=1) > 0, x, weight)
-    return Cost((*n, d, *out), prod(n) * d * prod(out) * per_group * prod(k))
+    return OperatorCost((*n, d, *out), prod(n) * d * prod(out) * per_group * prod(k))
 
 
 @lru_cache(REMEMBERED)
@@ -76,7 +76,7 @@ def conv_transpose(
     output_padding: Each = 0,
     groups: int = 1,
     dilation: Each = 1,
-) -> Cost:
+) -> OperatorCost:
     """A transposed convolution of any rank: the mirror of the convolution it undoes.
 
     Raises ShapeError where the ranks or channels do not fit.
@@ -90,21 +90,21 @@ def conv_transpose(
     e, over = each(dilation, axes), each(output_padding, axes)
     out = tuple((s[i] - 1) * t[i] - 2 * p[i] + e[i] * (k[i] - 1) + over[i] + 1 for i in range(axes))
     _fits(min(out, default=1) > 0, x, weight)
-    return Cost((*n, per_group * groups, *out), prod(x) * per_group * prod(k))
+    return OperatorCost((*n, per_group * groups, *out), prod(x) * per_group * prod(k))
 
 
 @lru_cache(REMEMBERED)
-def linear(x: Sizes, weight: Sizes) -> Cost:
+def linear(x: Sizes, weight: Sizes) -> OperatorCost:
     """A linear map over the last axis. Raises ShapeError where the features do not fit."""
     # (*n, c) -> (*n, d), weight (d, c) or (c)
     *n, c = x
     _fits(len(weight) in (1, 2) and weight[-1] == c, x, weight)
     out = (*n, *weight[:-1])
-    return Cost(out, prod(out) * c)
+    return OperatorCost(out, prod(out) * c)
 
 
 @lru_cache(REMEMBERED)
-def matmul(a: Sizes, b: Sizes) -> Cost:
+def matmul(a: Sizes, b: Sizes) -> OperatorCost:
     """A product of vectors, matrices or batches of them, broadcast as NumPy does.
 
     Raises ShapeError where they do not fit.
@@ -115,11 +115,11 @@ def matmul(a: Sizes, b: Sizes) -> Cost:
     k = b[-2] if len(b) > 1 else b[0]
     _fits(a[-1] == k, a, b)
     out = (*broadcast(a[:-2], b[:-2]), *rows, *columns)
-    return Cost(out, prod(out) * k)
+    return OperatorCost(out, prod(out) * k)
 
 
 @lru_cache(REMEMBERED)
-def grouped(a: Sizes, b: Sizes, groups: int = 1) -> Cost:
+def grouped(a: Sizes, b: Sizes, groups: int = 1) -> OperatorCost:
     """Products of matrices that lie one behind the other, each group's with its own other one.
 
     Where that goes for both, what they share is cut in groups, and so many matrices come out.
@@ -133,11 +133,11 @@ def grouped(a: Sizes, b: Sizes, groups: int = 1) -> Cost:
     *_, i, k = a
     _fits(k == b[-2], a, b)
     out = (groups, i, b[-1]) if len(a) == len(b) else (i, b[-1])
-    return Cost(out, i * k * b[-1])
+    return OperatorCost(out, i * k * b[-1])
 
 
 @lru_cache(REMEMBERED)
-def attention(q: Sizes, k: Sizes, v: Sizes) -> Cost:
+def attention(q: Sizes, k: Sizes, v: Sizes) -> OperatorCost:
     """The two products of scaled dot product attention; fewer heads of keys are shared.
 
     A causal mask saves nothing: the products are those of the whole matrix.
@@ -153,11 +153,11 @@ def attention(q: Sizes, k: Sizes, v: Sizes) -> Cost:
         batch = (*broadcast(tuple(n[:-1]), k[:-3]), n[-1])
     else:
         batch = broadcast(tuple(n), broadcast(k[:-2], v[:-2]))
-    return Cost((*batch, t, f), prod(batch) * t * s * (e + f))
+    return OperatorCost((*batch, t, f), prod(batch) * t * s * (e + f))
 
 
 @lru_cache(REMEMBERED)
-def bilinear(x: Sizes, y: Sizes, weight: Sizes) -> Cost:
+def bilinear(x: Sizes, y: Sizes, weight: Sizes) -> OperatorCost:
     """A bilinear map: a contraction with the weight, and one with the second input.
 
     Raises ShapeError where the features do not fit.
@@ -165,7 +165,7 @@ def bilinear(x: Sizes, y: Sizes, weight: Sizes) -> Cost:
     # (*n, i), (*n, j) -> (*n, o), weight (o, i, j)
     o, i, j = weight
     _fits(x[-1] == i and y[-1] == j and x[:-1] == y[:-1], x, y, weight)
-    return Cost((*x[:-1], o), prod(x[:-1]) * o * (i * j + j))
+    return OperatorCost((*x[:-1], o), prod(x[:-1]) * o * (i * j + j))
 
 
 def recurrent(rows: int, weights: Sequence[Sizes]) -> int:
@@ -267,7 +267,7 @@ def _fits(holds: bool, *shapes: Sizes) -> None:
 
 
 @lru_cache(REMEMBERED)
-def einsum(equation: str, shapes: tuple[Sizes, ...]) -> Cost:
+def einsum(equation: str, shapes: tuple[Sizes, ...]) -> OperatorCost:
     """A sum of products in Einstein's notation, contracted from left to right two at a time.
 
     What only one of two tensors has and nothing later asks for is added up before, without a
@@ -297,7 +297,7 @@ def einsum(equation: str, shapes: tuple[Sizes, ...]) -> Cost:
         if (held & new) - later:
             macs += prod(sizes[label] for label in (held | new) - ((held ^ new) - later))
         held = (held | new) & later
-    return Cost(tuple(sizes[label] for label in asked), macs)
+    return OperatorCost(tuple(sizes[label] for label in asked), macs)
 
 
 def _labels(term: str, shape: Sizes) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from flopcount.counters import hooks, trace
-from flopcount.entries import VIEWS, Entry, Shape
+from flopcount.entries import VIEW_KINDS, Entry, Shape
 from flopcount.layers import constraints
 from flopcount.tally import Tally
 from shufflenet.arch.formulas import derive
@@ -167,7 +167,7 @@ def _leaf(
     path: str, leaf: tuple[tuple[Entry, ...], ...], flops: dict[str, int]
 ) -> Iterator[Difference]:
     one, other, third = map(_facts, leaf)
-    if not leaf[2] and all(entry.kind in VIEWS for entry in leaf[1]):
+    if not leaf[2] and all(entry.kind in VIEW_KINDS for entry in leaf[1]):
         # A function that only renames a tensor is no operator, and the trace has none there.
         third = other
     half = _half(flops.get(path, 0))

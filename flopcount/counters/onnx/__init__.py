@@ -18,7 +18,7 @@ if find_spec("onnx") is None:
 
 from flopcount.counters.onnx.naming import bits, is_floating
 from flopcount.counters.onnx.reading import OnnxError, Shapes, read
-from flopcount.counters.onnx.walk import Walk
+from flopcount.counters.onnx.walk import GraphWalk
 from flopcount.tally import Tally
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def count(source: str | os.PathLike[str] | onnx.ModelProto, shapes: Shapes | Non
     size of an input is neither stated nor given.
     """
     found = read(source, shapes)
-    walk = Walk(found)
+    walk = GraphWalk(found)
     walk.run()
     ends = [walk.value(name) for name in found.inputs]
     widths = (bits(value.type) for value in ends if is_floating(value.type))

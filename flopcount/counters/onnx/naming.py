@@ -17,6 +17,8 @@ _BITS = {
     **dict.fromkeys(("INT64", "UINT64", "DOUBLE", "COMPLEX64"), 64),
     "COMPLEX128": 128,
 }
+#: The domains of ONNX's own operators.
+STANDARD_DOMAINS = ("", "ai.onnx")
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 

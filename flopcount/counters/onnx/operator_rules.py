@@ -15,18 +15,18 @@ from flopcount.counters import operators
 from flopcount.counters.operators import ShapeError, Sizes
 
 
-class Operand(NamedTuple):
+class NodeInput(NamedTuple):
     """One input of an operator: its sizes, and whether it is made from weights and constants."""
 
     sizes: Sizes
     static: bool
 
 
-class Call(NamedTuple):
+class NodeCall(NamedTuple):
     """One operator as it runs; an input that is left out is None."""
 
     operator: str
-    inputs: tuple[Operand | None, ...]
+    inputs: tuple[NodeInput | None, ...]
     outputs: tuple[Sizes, ...]
     attributes: Mapping[str, Any]
 
@@ -38,7 +38,7 @@ class Call(NamedTuple):
         return found.sizes
 
 
-class Price(NamedTuple):
+class NodeCost(NamedTuple):
     """The kind of an operator, its multiply-adds [MAC], and the elements under its windows."""
 
     kind: str
@@ -46,46 +46,46 @@ class Price(NamedTuple):
     windows: int = 0
 
 
-Rule: TypeAlias = Callable[[Call], Price]
+NodeRule: TypeAlias = Callable[[NodeCall], NodeCost]
 
 
-def _conv(call: Call) -> Price:
+def _conv(call: NodeCall) -> NodeCost:
     # (n, c, *s) -> (n, d, *s'), weight (d, c/g, *k): one filter for each output element
     slot = 3 if call.operator == "QLinearConv" else 1
-    return Price("conv", prod(call.outputs[0]) * prod(call.sizes(slot)[1:]))
+    return NodeCost("conv", prod(call.outputs[0]) * prod(call.sizes(slot)[1:]))
 
 
-def _conv_transpose(call: Call) -> Price:
+def _conv_transpose(call: NodeCall) -> NodeCost:
     # (n, c, *s) -> (n, d, *s'), weight (c, d/g, *k): every input element is spread by one filter
-    return Price("conv", prod(call.sizes(0)) * prod(call.sizes(1)[1:]))
+    return NodeCost("conv", prod(call.sizes(0)) * prod(call.sizes(1)[1:]))
 
 
-def _product(call: Call, a: int, b: int, macs: int) -> Price:
+def _product(call: NodeCall, a: int, b: int, macs: int) -> NodeCost:
     found = (call.inputs[a], call.inputs[b])
     weighted = any(operand is not None and operand.static for operand in found)
-    return Price("linear" if weighted else "matmul", macs)
+    return NodeCost("linear" if weighted else "matmul", macs)
 
 
-def _gemm(call: Call) -> Price:
+def _gemm(call: NodeCall) -> NodeCost:
     # (i, k), (k, j) -> (i, j); either may come transposed
     a = call.sizes(0)
     k = a[0] if call.attributes.get("transA", 0) else a[-1]
     return _product(call, 0, 1, prod(call.outputs[0]) * k)
 
 
-def _matmul(call: Call) -> Price:
+def _matmul(call: NodeCall) -> NodeCost:
     b = 3 if call.operator == "QLinearMatMul" else 1
     return _product(call, 0, b, operators.matmul(call.sizes(0), call.sizes(b)).macs)
 
 
-def _rnn(call: Call) -> Price:
+def _rnn(call: NodeCall) -> NodeCost:
     # x (t, n, i), weights (directions, gates*h, i) and (directions, gates*h, h)
     t, n, _ = call.sizes(0)
     matrices = [sizes[1:] for sizes in (call.sizes(1), call.sizes(2)) for _ in range(sizes[0])]
-    return Price("rnn", operators.recurrent(t * n, matrices))
+    return NodeCost("rnn", operators.recurrent(t * n, matrices))
 
 
-def _attention(call: Call) -> Price:
+def _attention(call: NodeCall) -> NodeCost:
     # (n, heads, t, e), (n, heads, s, e), (n, heads, s, f); or (n, t, heads*e) with the heads named
     heads = call.attributes.get("q_num_heads", 0)
     shared = call.attributes.get("kv_num_heads", 0)
@@ -95,7 +95,7 @@ def _attention(call: Call) -> Price:
         # what came before is put in front of the keys and values
         past = call.sizes(4)[-2]
         k, v = (*k[:-2], k[-2] + past, k[-1]), (*v[:-2], v[-2] + past, v[-1])
-    return Price("attention", operators.attention(q, k, v).macs)
+    return NodeCost("attention", operators.attention(q, k, v).macs)
 
 
 def _heads(sizes: Sizes, heads: int) -> Sizes:
@@ -106,16 +106,16 @@ def _heads(sizes: Sizes, heads: int) -> Sizes:
     return (sizes[0], heads, sizes[1], sizes[2] // heads)
 
 
-def _einsum(call: Call) -> Price:
+def _einsum(call: NodeCall) -> NodeCost:
     equation = call.attributes.get("equation", b"")
     text = equation.decode() if isinstance(equation, bytes) else str(equation)
     shapes = tuple(call.sizes(slot) for slot in range(len(call.inputs)))
     macs = operators.einsum(text, shapes).macs
     weighted = any(operand is not None and operand.static for operand in call.inputs)
-    return Price("linear" if weighted else "matmul", macs)
+    return NodeCost("linear" if weighted else "matmul", macs)
 
 
-def _pool(call: Call) -> Price:
+def _pool(call: NodeCall) -> NodeCost:
     # (n, c, *s) -> (n, c, *s'), window k
     x, out = call.sizes(0), call.outputs[0]
     kind = "max_pool" if call.operator in ("MaxPool", "LpPool") else "avg_pool"
@@ -129,11 +129,11 @@ def _pool(call: Call) -> Price:
         x[-axes:], out[-axes:], k, stride, dilation, start, strict=True
     ):
         under *= sum(0 <= at * t - p + tap * e < s for at in range(count) for tap in range(window))
-    return Price(kind, 0, under)
+    return NodeCost(kind, 0, under)
 
 
 def _start(
-    call: Call, s: Sizes, out: Sizes, k: Sizes, stride: Sizes, dilation: Sizes
+    call: NodeCall, s: Sizes, out: Sizes, k: Sizes, stride: Sizes, dilation: Sizes
 ) -> tuple[int, ...]:
     """The padding before each axis."""
     auto = call.attributes.get("auto_pad", b"NOTSET")
@@ -148,42 +148,42 @@ def _start(
     return tuple(call.attributes.get("pads", (0,) * len(k)))[: len(k)]
 
 
-def _global(call: Call) -> Price:
+def _global(call: NodeCall) -> NodeCost:
     kind = "global_avg_pool" if call.operator == "GlobalAveragePool" else "max_pool"
-    return Price(kind, 0, prod(call.sizes(0)))
+    return NodeCost(kind, 0, prod(call.sizes(0)))
 
 
-def _clip(call: Call) -> Price:
+def _clip(call: NodeCall) -> NodeCost:
     bounds = (call.attributes.get("min"), call.attributes.get("max"))
-    return Price("relu6" if bounds == (0.0, 6.0) else "elementwise")
+    return NodeCost("relu6" if bounds == (0.0, 6.0) else "elementwise")
 
 
-def _both(call: Call) -> Price:
+def _both(call: NodeCall) -> NodeCost:
     # a literal is one number: scaling by it brings no two tensors together
     kind = {"Add": "add", "Sum": "add", "Mul": "mul"}[call.operator]
     tensors = [x for x in call.inputs if x is not None and not (x.static and prod(x.sizes) == 1)]
-    return Price(kind if len(tensors) > 1 else "elementwise")
+    return NodeCost(kind if len(tensors) > 1 else "elementwise")
 
 
-def _gather(call: Call) -> Price:
+def _gather(call: NodeCall) -> NodeCost:
     table = call.inputs[0]
     looked_up = table is not None and table.static and len(table.sizes) == 2
-    return Price("embedding" if looked_up else "index")
+    return NodeCost("embedding" if looked_up else "index")
 
 
 _CONVS = ("Conv", "ConvInteger", "QLinearConv", "DeformConv")
-_PRODUCTS = ("MatMul", "MatMulInteger", "QLinearMatMul")
-_RECURRENT = ("LSTM", "GRU", "RNN")
+_MATMULS = ("MatMul", "MatMulInteger", "QLinearMatMul")
+_RECURRENT_NODES = ("LSTM", "GRU", "RNN")
 
 #: Operators with a rule of their own.
-RULES: Mapping[str, Rule] = MappingProxyType(
+RULES: Mapping[str, NodeRule] = MappingProxyType(
     {
         **dict.fromkeys(_CONVS, _conv),
         "ConvTranspose": _conv_transpose,
         "Gemm": _gemm,
-        **dict.fromkeys(_PRODUCTS, _matmul),
+        **dict.fromkeys(_MATMULS, _matmul),
         "Einsum": _einsum,
-        **dict.fromkeys(_RECURRENT, _rnn),
+        **dict.fromkeys(_RECURRENT_NODES, _rnn),
         "Attention": _attention,
         **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _pool),
         **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), _global),
@@ -194,12 +194,12 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 )
 
 #: Operators that multiply and add; a constant one is counted all the same.
-PRICED = frozenset(
-    {*_CONVS, *_PRODUCTS, *_RECURRENT, "ConvTranspose", "Gemm", "Einsum", "Attention"}
+PRODUCT_NODES = frozenset(
+    {*_CONVS, *_MATMULS, *_RECURRENT_NODES, "ConvTranspose", "Gemm", "Einsum", "Attention"}
 )
 
 # One kind a line, with the reason why none of its operators sums a product of a network's.
-_FREE = {
+_NODES_BY_KIND = {
     # an affine map for each channel, folded into the layer before it
     "batch_norm": "BatchNormalization",
     # statistics over the features, then an affine map
@@ -249,20 +249,20 @@ _FREE = {
 }
 
 #: Every free operator with its kind.
-FREE: Mapping[str, str] = MappingProxyType(
-    {name: kind for kind, names in _FREE.items() for name in names.split()}
+FREE_NODES: Mapping[str, str] = MappingProxyType(
+    {name: kind for kind, names in _NODES_BY_KIND.items() for name in names.split()}
 )
 
 #: Operators that only rename a tensor: nothing is made, nothing moves.
-VIEWS = frozenset(
+VIEW_NODES = frozenset(
     {"Identity", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Dropout"}
 )
 
 #: Operators whose result differs from run to run, though nothing goes in.
-RANDOM = frozenset(_FREE["random"].split()) - {"Dropout"}
+RANDOM_NODES = frozenset(_NODES_BY_KIND["random"].split()) - {"Dropout"}
 
 #: The inputs that hold the weights of an operator; a single number there is learned too.
-WEIGHTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+WEIGHT_SLOTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
         **dict.fromkeys(("Conv", "ConvTranspose", "DeformConv", "ConvInteger", "PRelu"), (1,)),
         **dict.fromkeys(("BatchNormalization", "InstanceNormalization"), (1,)),
@@ -275,7 +275,7 @@ WEIGHTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
 )
 
 #: The input that holds the bias of an operator.
-BIAS: Mapping[str, int] = MappingProxyType(
+BIAS_SLOT: Mapping[str, int] = MappingProxyType(
     {
         **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "BatchNormalization"), 2),
         **dict.fromkeys(("InstanceNormalization", "GroupNormalization", "LayerNormalization"), 2),
@@ -286,10 +286,10 @@ BIAS: Mapping[str, int] = MappingProxyType(
 )
 
 #: The inputs that set an operator up or hold its state: what stands there is no parameter.
-SETTINGS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+SETTING_SLOTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
         "BatchNormalization": (3, 4),  # the running statistics
-        **dict.fromkeys(_RECURRENT, (4, 5, 6)),  # lengths and first states
+        **dict.fromkeys(_RECURRENT_NODES, (4, 5, 6)),  # lengths and first states
         "Attention": (3, 4, 5),  # the mask, and the keys and values before
         **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), (1, 2)),
         **dict.fromkeys(("QLinearConv", "QLinearMatMul"), (1, 2, 4, 5, 6, 7)),
@@ -298,12 +298,12 @@ SETTINGS: Mapping[str, tuple[int, ...]] = MappingProxyType(
         **dict.fromkeys(("Where", "Clip", "RotaryEmbedding"), (0, 1, 2)),
         **dict.fromkeys(("Sub", "Div", "Mod", "Pow", "Min", "Max", "GridSample"), (0, 1)),
         **dict.fromkeys(("NonMaxSuppression", "MaxRoiPool"), (0, 1, 2, 3, 4)),
-        **dict.fromkeys(_FREE["compare"].split(), (0, 1)),
+        **dict.fromkeys(_NODES_BY_KIND["compare"].split(), (0, 1)),
     }
 )
 
 
-def price(call: Call) -> Price | None:
+def price(call: NodeCall) -> NodeCost | None:
     """What an operator is and takes; None where there is no rule for it.
 
     Raises ShapeError where the shapes do not fit its rule.
@@ -311,5 +311,5 @@ def price(call: Call) -> Price | None:
     rule = RULES.get(call.operator)
     if rule is not None:
         return rule(call)
-    kind = FREE.get(call.operator)
-    return None if kind is None else Price(kind)
+    kind = FREE_NODES.get(call.operator)
+    return None if kind is None else NodeCost(kind)

@@ -15,14 +15,15 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import external_data_helper, helper, inliner, numpy_helper, shape_inference
 
+from flopcount.counters.onnx.naming import STANDARD_DOMAINS
+
 #: The sizes of an input for each by its name, or in order.
 Shapes: TypeAlias = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
 
 # A tensor that decides a shape is no larger.
-_SMALL = 1024
+_MOST_KNOWN = 1024
 # An exporter's longest chain of shapes that hang on shapes is far shorter.
 _ROUNDS = 50
-_DOMAINS = ("", "ai.onnx")
 _INTEGERS = ("bool", "int32", "int64")
 # No more factors than a tensor has axes.
 _FACTORS = 16
@@ -50,7 +51,7 @@ class Weight(NamedTuple):
     said: str = ""
 
 
-class Source(NamedTuple):
+class OnnxSource(NamedTuple):
     """What was read: where from, the graph with its shapes, small values, and stored tensors."""
 
     where: str
@@ -62,7 +63,7 @@ class Source(NamedTuple):
     opsets: Sequence[Any]
 
 
-def read(source: str | os.PathLike[str] | onnx.ModelProto, shapes: Shapes | None) -> Source:
+def read(source: str | os.PathLike[str] | onnx.ModelProto, shapes: Shapes | None) -> OnnxSource:
     """The graph of a file or a model, at the shapes of its inputs.
 
     Raises OnnxError where it cannot be read, where the size of an input is neither a number nor
@@ -88,7 +89,7 @@ def read(source: str | os.PathLike[str] | onnx.ModelProto, shapes: Shapes | None
 
 def settled(
     model: onnx.ModelProto, where: str, inputs: tuple[str, ...], weights: Mapping[str, Weight]
-) -> Source:
+) -> OnnxSource:
     """The graph with every shape that can be known. Raises OnnxError for a contradiction."""
     strict = all(_standard(node) for node in model.graph.node)
     for _ in range(_ROUNDS):
@@ -100,7 +101,7 @@ def settled(
         if not _fold(model.graph, types, weights):
             break
     known = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    return Source(where, model.graph, inputs, types, known, weights, model.opset_import)
+    return OnnxSource(where, model.graph, inputs, types, known, weights, model.opset_import)
 
 
 def _loaded(path: str) -> onnx.ModelProto:
@@ -116,7 +117,7 @@ def _loaded(path: str) -> onnx.ModelProto:
 
 
 def _standard(node: onnx.NodeProto) -> bool:
-    return node.domain in _DOMAINS and onnx.defs.has(node.op_type)
+    return node.domain in STANDARD_DOMAINS and onnx.defs.has(node.op_type)
 
 
 def _said(graph: onnx.GraphProto) -> dict[str, str]:
@@ -143,7 +144,7 @@ def lightened(model: onnx.ModelProto, folder: str) -> Iterator[tuple[str, Weight
     for tensor in list(graph.initializer):
         sizes = tuple(tensor.dims)
         yield tensor.name, Weight(tensor.name, sizes, tensor.data_type)
-        if prod(sizes) <= _SMALL and _brought(tensor, folder):
+        if prod(sizes) <= _MOST_KNOWN and _brought(tensor, folder):
             continue
         if tensor.name not in named:
             info = helper.make_tensor_value_info(tensor.name, tensor.data_type, sizes)
@@ -161,7 +162,7 @@ def _is_stored(node: onnx.NodeProto) -> bool:
     stored = ("value", "value_int", "value_ints", "value_float", "value_floats")
     return (
         node.op_type == "Constant"
-        and node.domain in _DOMAINS
+        and node.domain in STANDARD_DOMAINS
         and len(node.attribute) == 1
         and node.attribute[0].name in stored
     )
@@ -276,7 +277,7 @@ def _fold(
     kept, found = [], False
     for node in graph.node:
         made: list[Any] = []
-        if node.domain in _DOMAINS and node.op_type in ("Shape", "Size"):
+        if node.domain in STANDARD_DOMAINS and node.op_type in ("Shape", "Size"):
             sizes = types.get(node.input[0], (0, None))[1]
             if sizes is not None:
                 part = slice(_attribute(node, "start", 0), _attribute(node, "end", None))
@@ -315,7 +316,7 @@ def _is_arithmetic(
     types: Mapping[str, tuple[int, Any]],
     stored: Collection[str],
 ) -> bool:
-    if node.domain not in _DOMAINS or node.op_type not in _FOLDED | _SPREADING:
+    if node.domain not in STANDARD_DOMAINS or node.op_type not in _FOLDED | _SPREADING:
         return False
     names = [name for name in node.input if name]
     if not names or not all(name in known for name in names):
@@ -328,7 +329,7 @@ def _is_arithmetic(
     if any(values[name].size > most or (values[name].ndim and not factors) for name in fractions):
         return False
     sizes = types.get(node.output[0], (0, None))[1]
-    return node.op_type in _FOLDED if sizes is None else prod(sizes) <= _SMALL
+    return node.op_type in _FOLDED if sizes is None else prod(sizes) <= _MOST_KNOWN
 
 
 def _worked_out(node: onnx.NodeProto, known: Mapping[str, Any]) -> list[Any]:
@@ -343,4 +344,4 @@ def _worked_out(node: onnx.NodeProto, known: Mapping[str, Any]) -> list[Any]:
     except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError):
         return []
     made = [numpy.asarray(value) for value in found]
-    return made if all(value.size <= _SMALL for value in made) else []
+    return made if all(value.size <= _MOST_KNOWN for value in made) else []

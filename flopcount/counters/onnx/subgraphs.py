@@ -8,13 +8,13 @@ from typing import Any, TypeAlias, TypeVar
 import onnx
 from onnx import helper, numpy_helper
 
-from flopcount.counters.onnx.reading import OnnxError, Source, lightened, settled
+from flopcount.counters.onnx.reading import OnnxError, OnnxSource, lightened, settled
 from flopcount.counters.onnx.values import Scope, Value
 
 #: The scope of an inner graph, after a pass over it.
 S = TypeVar("S", bound=Scope)
 #: Makes the pass over an inner graph, which sees the values around it.
-Pass: TypeAlias = Callable[[Source, Mapping[str, Value]], S]
+Pass: TypeAlias = Callable[[OnnxSource, Mapping[str, Value]], S]
 
 # A graph that runs more often is no network's: its entries would not fit into memory.
 _MOST = 100_000

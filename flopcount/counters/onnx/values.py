@@ -7,7 +7,7 @@ from math import prod
 from typing import NamedTuple
 
 from flopcount.counters.onnx.naming import bits
-from flopcount.counters.onnx.reading import Source
+from flopcount.counters.onnx.reading import OnnxSource
 from flopcount.entries import Entry
 
 
@@ -31,7 +31,7 @@ class Value(NamedTuple):
         return -(-prod(self.sizes) * width // 8)
 
 
-class Step(NamedTuple):
+class NodeStep(NamedTuple):
     """What one node reads and writes, and the bytes its own graph has alive meanwhile [B]."""
 
     reads: tuple[str, ...]
@@ -45,7 +45,7 @@ class Scope:
     ``outer`` are the tensors of the graph around it, which this one may read.
     """
 
-    def __init__(self, source: Source, outer: Mapping[str, Value] | None = None) -> None:
+    def __init__(self, source: OnnxSource, outer: Mapping[str, Value] | None = None) -> None:
         self.source = source
         self.entries: list[Entry] = []
         self.uncounted: dict[str, int] = {}

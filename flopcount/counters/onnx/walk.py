@@ -9,51 +9,49 @@ from typing import Any
 from onnx import helper
 
 from flopcount.counters.onnx import subgraphs
-from flopcount.counters.onnx.naming import is_floating, module_path
+from flopcount.counters.onnx.naming import STANDARD_DOMAINS, is_floating, module_path
 from flopcount.counters.onnx.operator_rules import (
-    BIAS,
-    PRICED,
-    RANDOM,
-    SETTINGS,
-    VIEWS,
-    WEIGHTS,
-    Call,
-    Operand,
-    Price,
+    BIAS_SLOT,
+    PRODUCT_NODES,
+    RANDOM_NODES,
+    SETTING_SLOTS,
+    VIEW_NODES,
+    WEIGHT_SLOTS,
+    NodeCall,
+    NodeCost,
+    NodeInput,
     price,
 )
-from flopcount.counters.onnx.reading import Source, Weight
-from flopcount.counters.onnx.values import Scope, Step, Value
+from flopcount.counters.onnx.reading import OnnxSource, Weight
+from flopcount.counters.onnx.values import NodeStep, Scope, Value
 from flopcount.counters.operators import ShapeError
 from flopcount.entries import Entry, Parameter, Shape
 
-_DOMAINS = ("", "ai.onnx")
 
-
-class Walk(Scope):
+class GraphWalk(Scope):
     """What a pass over a graph writes down."""
 
-    def __init__(self, source: Source, outer: Mapping[str, Value] | None = None) -> None:
+    def __init__(self, source: OnnxSource, outer: Mapping[str, Value] | None = None) -> None:
         super().__init__(source, outer)
         self.used: dict[str, bool] = {}
         self.readers: dict[str, str] = {}
         self._roots: dict[str, str] = {}
-        self._steps: list[Step] = []
+        self._steps: list[NodeStep] = []
 
     def run(self) -> None:
-        """Walk every node."""
+        """GraphWalk every node."""
         for number, node in enumerate(self.source.graph.node):
             self._visit(node, module_path(node, number))
 
     def _visit(self, node: Any, path: str) -> None:
-        if node.op_type in ("If", "Loop", "Scan") and node.domain in _DOMAINS:
+        if node.op_type in ("If", "Loop", "Scan") and node.domain in STANDARD_DOMAINS:
             self._nested(node, path)
             return
         inputs = [self.value(name) if name else None for name in node.input]
         there = [value for value in inputs if value is not None]
-        static = all(value.static for value in there) and node.op_type not in RANDOM
+        static = all(value.static for value in there) and node.op_type not in RANDOM_NODES
         outputs = self._outputs(node, static, inputs)
-        if static and node.op_type not in PRICED and node.domain in _DOMAINS:
+        if static and node.op_type not in PRODUCT_NODES and node.domain in STANDARD_DOMAINS:
             self._set_up(node, inputs)
             return
         self._use(node, inputs, self._owner(node, inputs) or path)
@@ -78,7 +76,7 @@ class Walk(Scope):
         return found
 
     def _is_view(self, node: Any) -> bool:
-        if node.op_type not in VIEWS or node.domain not in _DOMAINS:
+        if node.op_type not in VIEW_NODES or node.domain not in STANDARD_DOMAINS:
             return False
         if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]:
             training = self.source.known.get(node.input[2])
@@ -87,7 +85,7 @@ class Walk(Scope):
 
     def _set_up(self, node: Any, inputs: Sequence[Value | None]) -> None:
         """Note what sets up a node that is worked out: a quantiser's scale is no parameter."""
-        for slot in SETTINGS.get(node.op_type, ()):
+        for slot in SETTING_SLOTS.get(node.op_type, ()):
             value = inputs[slot] if slot < len(inputs) else None
             for name in value.origins if value is not None else ():
                 self.used.setdefault(name, False)
@@ -107,11 +105,11 @@ class Walk(Scope):
             return False
         if weight.said == "PARAMETER":
             return True
-        declared = slot in WEIGHTS.get(node.op_type, ()) or slot == BIAS.get(node.op_type)
-        if slot in SETTINGS.get(node.op_type, ()):
+        declared = slot in WEIGHT_SLOTS.get(node.op_type, ()) or slot == BIAS_SLOT.get(node.op_type)
+        if slot in SETTING_SLOTS.get(node.op_type, ()):
             return False
         if not is_floating(value.type):
-            return declared and node.op_type in PRICED
+            return declared and node.op_type in PRODUCT_NODES
         return prod(weight.sizes) > 1 or (declared and node.op_type != "Add")
 
     def _entry(
@@ -119,11 +117,11 @@ class Walk(Scope):
     ) -> Entry:
         live = [v for v in inputs if v is not None and not v.static]
         ends = (_shapes(live), _shapes(outputs))
-        name = node.op_type if node.domain in _DOMAINS else f"{node.domain}.{node.op_type}"
+        name = node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}.{node.op_type}"
         found = self._priced(node, inputs, outputs)
         if found is None:
             self.uncounted[name] = self.uncounted.get(name, 0) + 1
-            found = Price("uncounted")
+            found = NodeCost("uncounted")
         weight, bias = self._params(node, inputs)
         sizes = [self.value(n).bytes for n in dict.fromkeys((*node.input, *node.output)) if n]
         moved = None if None in sizes else sum(size for size in sizes if size is not None)
@@ -142,17 +140,17 @@ class Walk(Scope):
 
     def _priced(
         self, node: Any, inputs: Sequence[Value | None], outputs: list[Value]
-    ) -> Price | None:
+    ) -> NodeCost | None:
         values = [v for v in (*inputs, *outputs) if v is not None]
-        if node.domain not in _DOMAINS or any(value.sizes is None for value in values):
+        if node.domain not in STANDARD_DOMAINS or any(value.sizes is None for value in values):
             return None
-        operands = tuple(None if v is None else Operand(v.sizes or (), v.static) for v in inputs)
+        operands = tuple(None if v is None else NodeInput(v.sizes or (), v.static) for v in inputs)
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         if node.op_type == "Clip":
             attributes |= self._bounds(node)
         sizes = tuple(value.sizes or () for value in outputs)
         try:
-            return price(Call(node.op_type, operands, sizes, attributes))
+            return price(NodeCall(node.op_type, operands, sizes, attributes))
         except (ShapeError, LookupError):
             return None
 
@@ -169,13 +167,13 @@ class Walk(Scope):
                 for name in (value.origins if value is not None else ())
                 if self._learned(node, slot, value, name)
             )
-            adds = slot == BIAS.get(node.op_type) or node.op_type == "Add"
+            adds = slot == BIAS_SLOT.get(node.op_type) or node.op_type == "Add"
             weight, bias = weight + elements * (not adds), bias + elements * adds
         return weight, bias
 
     def _owner(self, node: Any, inputs: Sequence[Value | None]) -> str:
         """The module that owns the weight, where the weight's name says so."""
-        for slot in WEIGHTS.get(node.op_type, ()):
+        for slot in WEIGHT_SLOTS.get(node.op_type, ()):
             value = inputs[slot] if slot < len(inputs) else None
             for name in value.origins if value is not None else ():
                 if name.endswith(".weight"):
@@ -209,7 +207,7 @@ class Walk(Scope):
     def _step(self, reads: Iterable[str], writes: Iterable[str], inside: int | None = 0) -> None:
         alive = (self.root(n) for n in reads if n and not self.value(n).static)
         made = (n for n in writes if n and not self.value(n).static)
-        self._steps.append(Step(tuple(dict.fromkeys(alive)), tuple(made), inside))
+        self._steps.append(NodeStep(tuple(dict.fromkeys(alive)), tuple(made), inside))
 
     def peak(self) -> int | None:
         """The most bytes alive while a node runs, weights apart [B]; None if a size is unknown."""
@@ -253,9 +251,9 @@ class Walk(Scope):
         return name if "." in name or not path else f"{path}.{name}"
 
 
-def _walked(source: Source, outer: Mapping[str, Value]) -> Walk:
+def _walked(source: OnnxSource, outer: Mapping[str, Value]) -> GraphWalk:
     """A finished pass over an inner graph, which sees what is around it."""
-    inner = Walk(source, outer)
+    inner = GraphWalk(source, outer)
     inner.run()
     return inner
 
@@ -266,7 +264,7 @@ def _shapes(values: Iterable[Value]) -> tuple[Shape, ...]:
 
 def _inherited(node: Any, inputs: Sequence[Value | None], kind: int) -> frozenset[str]:
     """The weights that a constant was made from: what only sets its maker up is left out."""
-    settings = SETTINGS.get(node.op_type, ())
+    settings = SETTING_SLOTS.get(node.op_type, ())
     found: frozenset[str] = frozenset()
     for slot, value in enumerate(inputs):
         if value is None or slot in settings:

@@ -14,7 +14,7 @@ from flopcount.counters.trace import shape_rules
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from flopcount.counters.trace.function_mode import Watch
+    from flopcount.counters.trace.function_mode import FunctionMode
 
 _ABSENT = {"key_padding_mask": None, "attn_mask": None, "is_causal": False}
 
@@ -28,7 +28,7 @@ def attends_to_itself(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     )
 
 
-def attend(watch: Watch, module: Any, x: Tensor) -> Tensor | None:
+def attend(mode: FunctionMode, module: Any, x: Tensor) -> Tensor | None:
     """Write a whole call of `nn.MultiheadAttention` down; None where it is not a plain one.
 
     Raises KeyError where a weight is not where it is put by its class.
@@ -37,24 +37,24 @@ def attend(watch: Watch, module: Any, x: Tensor) -> Tensor | None:
     e, heads, first = module.embed_dim, module.num_heads, module.batch_first
     weights, biases = (own["in_proj_weight"], last["weight"]), (own["in_proj_bias"], last["bias"])
     extra = own.get("bias_k") is not None or own.get("bias_v") is not None or module.add_zero_attn
-    if watch.everywhere or extra or not _fit(x, e, heads, weights):
+    if mode.options.everywhere or extra or not _fit(x, e, heads, weights):
         return None
     # (n, t, e) -> (t, n, e), weight (3e, e) -> (t, n, 3e) -> (3, t, n, e)
-    steps = _renamed(watch, x, x.transpose(0, 1)) if first else x
+    steps = _renamed(mode, x, x.transpose(0, 1)) if first else x
     t, n, _ = steps.shape
-    together = watch.answer(shape_rules.linear(steps, weights[0], biases[0]))
-    three = _renamed(watch, together, together.view(t, n, 3, e).permute(2, 0, 1, 3))
-    packed = _dense(watch, three, (3, t, n, e), "contiguous")
+    together = mode.answer(shape_rules.linear(steps, weights[0], biases[0]))
+    three = _renamed(mode, together, together.view(t, n, 3, e).permute(2, 0, 1, 3))
+    packed = _dense(mode, three, (3, t, n, e), "contiguous")
     # (3, t, n, e) -> three times (n, heads, t, e/heads) -> (n, heads, t, e/heads)
     split = packed.view(3, t, n, heads, e // heads).permute(0, 2, 3, 1, 4).unbind(0)
-    watch.write_view(packed, split)
+    mode.recorder.write_view(packed, split)
     query, key, value = split
-    mapped = watch.answer(shape_rules.attention(query, key, value))
+    mapped = mode.answer(shape_rules.attention(query, key, value))
     # (n, heads, t, e/heads) -> (t*n, e), weight (e, e)
-    rows = _dense(watch, _renamed(watch, mapped, mapped.permute(2, 0, 1, 3)), (t * n, e), "reshape")
-    flat = watch.answer(shape_rules.linear(rows, weights[1], biases[1]))
-    out = _renamed(watch, flat, flat.view(t, n, e))
-    return _renamed(watch, out, out.transpose(0, 1)) if first else out
+    rows = _dense(mode, _renamed(mode, mapped, mapped.permute(2, 0, 1, 3)), (t * n, e), "reshape")
+    flat = mode.answer(shape_rules.linear(rows, weights[1], biases[1]))
+    out = _renamed(mode, flat, flat.view(t, n, e))
+    return _renamed(mode, out, out.transpose(0, 1)) if first else out
 
 
 def _fit(x: Tensor, e: int, heads: int, weights: tuple[Any, Any]) -> bool:
@@ -70,17 +70,17 @@ def _fit(x: Tensor, e: int, heads: int, weights: tuple[Any, Any]) -> bool:
     )
 
 
-def _renamed(watch: Watch, tensor: Tensor, view: Tensor) -> Tensor:
-    watch.write_view(tensor, (view,))
+def _renamed(mode: FunctionMode, tensor: Tensor, view: Tensor) -> Tensor:
+    mode.recorder.write_view(tensor, (view,))
     return view
 
 
-def _dense(watch: Watch, tensor: Tensor, size: tuple[int, ...], operator: str) -> Tensor:
+def _dense(mode: FunctionMode, tensor: Tensor, size: tuple[int, ...], operator: str) -> Tensor:
     """The tensor in another size: a view where its elements lie in order, else a copy."""
     if tensor.is_contiguous():
         # torch's contiguous() is then the tensor itself
-        return tensor if tensor.shape == size else _renamed(watch, tensor, tensor.view(size))
-    copied: Tensor = watch.answer(
+        return tensor if tensor.shape == size else _renamed(mode, tensor, tensor.view(size))
+    copied: Tensor = mode.answer(
         ("copy", operator, (tensor,), size, tensor.dtype, 0, None, None, 0)
     )
     return copied

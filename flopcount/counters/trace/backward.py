@@ -8,68 +8,74 @@ none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from flopcount.counters.operator_kinds import COUNTED
 from flopcount.counters.trace.autograd_functions import Custom
-from flopcount.counters.trace.ledger import Line
-from flopcount.counters.trace.shadow_module import Twin, layer_of
-from flopcount.entries import Entry, Shape
+from flopcount.counters.trace.ledger import LedgerLine, PlainLine
+from flopcount.counters.trace.shadow_module import ShadowModule, layer_of
+from flopcount.entries import PRODUCTS, Entry, Shape
 
 # Kinds that take nothing of a tensor but its sizes; None is what is detached.
 _SOURCES = (None, "create", "random")
 
 
-class _Operand(NamedTuple):
+class _Factor(NamedTuple):
+    """A tensor that an operator read: its token, whether it needs a gradient, and is learned."""
+
     tensor: Any
     token: int
     needs: bool
     learned: bool
 
 
-class _Step(NamedTuple):
-    line: Line
-    operands: tuple[_Operand, ...]
+class _BackwardStep(NamedTuple):
+    """An operator that a gradient may flow through, and the tokens of what it made."""
+
+    line: LedgerLine
+    operands: tuple[_Factor, ...]
     outs: tuple[int, ...]
 
 
 def backward(
-    lines: Sequence[Line], twin: Twin | None, needing: set[int], outputs: Iterable[Any]
+    lines: Iterable[PlainLine],
+    shadow: ShadowModule | None,
+    needing: set[int],
+    outputs: Iterable[Any],
 ) -> tuple[Entry, ...]:
     """An entry for every gradient, in the order in which they are found.
 
     ``needing`` are the ids of the inputs that ask for a gradient.
     """
     tokens = _Tokens(needing)
-    if twin is not None:
-        for parameter in twin.parameters:
+    if shadow is not None:
+        for parameter in shadow.parameters:
             tokens.learn(parameter)
-    steps: list[_Step] = []
-    for line in lines:
-        kind, operator, ins, outs, weight, bias, tracked = *line[1:5], line[6], line[7], line[9]
-        read = tuple(x for x in (*ins, weight, bias) if x is not None)
+    steps: list[_BackwardStep] = []
+    for line in map(LedgerLine._make, lines):
+        kind = line.kind
+        read = tuple(x for x in (*line.ins, line.weight, line.bias) if x is not None)
         before = tuple(tokens.of(x) for x in read)
-        custom = isinstance(tracked, Custom)
-        if kind is None and operator != "detach" and not custom:
-            for out in outs:
+        custom = isinstance(line.tracked, Custom)
+        if kind is None and line.operator != "detach" and not custom:
+            for out in line.outs:
                 tokens.rename(read[0], out)
             continue
         operands = tuple(
-            _Operand(x, t, tokens.needs[t], t in tokens.learned)
+            _Factor(x, t, tokens.needs[t], t in tokens.learned)
             for x, t in zip(read, before, strict=True)
         )
-        flows = custom or (bool(tracked) and kind not in _SOURCES)
+        flows = custom or (bool(line.tracked) and kind not in _SOURCES)
         asked = flows and any(operand.needs for operand in operands)
         made = tuple(
             tokens.make(out, asked and _differentiable(out), any(out is x for x in read))
-            for out in outs
+            for out in line.outs
         )
         if kind is None and operands[0].learned and not custom:
             tokens.learned.update(made)
-        steps.append(_Step(line, operands, made))
+        steps.append(_BackwardStep(line, operands, made))
     flowing = {tokens.of(x) for x in outputs}
-    return tuple(_flow(steps, tokens.needs, flowing, twin))
+    return tuple(_flow(steps, tokens.needs, flowing, shadow))
 
 
 def _differentiable(tensor: Any) -> bool:
@@ -118,40 +124,40 @@ class _Tokens:
 
 
 def _flow(
-    steps: list[_Step], needs: list[bool], flowing: set[int], twin: Twin | None
+    steps: list[_BackwardStep], needs: list[bool], flowing: set[int], shadow: ShadowModule | None
 ) -> Iterable[Entry]:
     told: set[Custom] = set()
     for step in reversed(steps):
         if not any(out in flowing and needs[out] for out in step.outs):
             continue
         flowing.update(operand.token for operand in step.operands if operand.needs)
-        custom = step.line[9]
+        custom = step.line.tracked
         if isinstance(custom, Custom):
             if custom not in told:
-                yield _untold(step, custom.name, twin)
+                yield _untold(step, custom.name, shadow)
             told.add(custom)
-        elif step.line[5]:
-            yield from _gradients(step, twin)
+        elif step.line.macs:
+            yield from _gradients(step, shadow)
 
 
-def _gradients(step: _Step, twin: Twin | None) -> Iterable[Entry]:
+def _gradients(step: _BackwardStep, shadow: ShadowModule | None) -> Iterable[Entry]:
     module, kind, operator, ins, outs, macs, weight, *_ = step.line
     learned = {id(operand.tensor) for operand in step.operands if operand.learned}
     if kind == "matmul" and any(id(x) in learned for x in ins[:2]):
         kind = "linear"
     # what is added to a product is not read again
     factors = 2 if kind in ("conv", "linear", "matmul") and operator != "deform_conv2d" else 3
-    path, layer = _place(module, twin)
+    path, layer = _place(module, shadow)
     if kind == "attention":
         found = _attention(step)
     elif kind == "bilinear":
         found = _bilinear(step)
-    elif kind in COUNTED:
+    elif kind in PRODUCTS:
         operands = _products(step)
         found = [(operand.tensor, macs) for operand in operands if operand.needs]
     else:
         # A rule of the user's says nothing of the way back.
-        yield _untold(step, operator, twin)
+        yield _untold(step, operator, shadow)
         return
     out = outs[0]
     for tensor, cost in found:
@@ -172,47 +178,47 @@ def _gradients(step: _Step, twin: Twin | None) -> Iterable[Entry]:
         )
 
 
-def _untold(step: _Step, operator: str, twin: Twin | None) -> Entry:
-    path, layer = _place(step.line[0], twin)
+def _untold(step: _BackwardStep, operator: str, shadow: ShadowModule | None) -> Entry:
+    path, layer = _place(step.line.module, shadow)
     return Entry(path, "uncounted", (), (), operator=f"{operator}_backward", layer=layer)
 
 
-def _place(module: int, twin: Twin | None) -> tuple[str, str]:
-    return ("", "") if twin is None else (twin.paths[module], layer_of(twin.kinds[module]))
+def _place(module: int, shadow: ShadowModule | None) -> tuple[str, str]:
+    return ("", "") if shadow is None else (shadow.paths[module], layer_of(shadow.kinds[module]))
 
 
-def _products(step: _Step) -> tuple[_Operand, ...]:
+def _products(step: _BackwardStep) -> tuple[_Factor, ...]:
     """The operands that are multiplied: a tensor that is added costs nothing on the way back."""
-    kind, operator, ins, weight = step.line[1], step.line[2], step.line[3], step.line[6]
-    if operator == "deform_conv2d":
+    line = step.line
+    if line.operator == "deform_conv2d":
         # the input, its offsets and its mask come of one product; the weight of another
         x, own, *others = step.operands
         return (x._replace(needs=x.needs or any(o.needs for o in others[:2])), own)
-    if weight is not None or kind == "conv":
-        multiplied = (*ins[:1], ins[1] if weight is None else weight)
+    if line.weight is not None or line.kind == "conv":
+        multiplied = (*line.ins[:1], line.ins[1] if line.weight is None else line.weight)
     else:
-        multiplied = ins[:2]
+        multiplied = line.ins[:2]
     return tuple(o for o in step.operands if any(o.tensor is x for x in multiplied))
 
 
-def _attention(step: _Step) -> list[tuple[Any, int]]:
+def _attention(step: _BackwardStep) -> list[tuple[Any, int]]:
     """Of softmax(q k') v: one product for the gradient of v, and of what multiplied it."""
     q, k, v = step.operands[:3]
     t, e = q.tensor.shape[-2:]
     s, f = v.tensor.shape[-2:]
-    rows = step.line[5] // (t * s * (e + f)) if t * s * (e + f) else 0
+    rows = step.line.macs // (t * s * (e + f)) if t * s * (e + f) else 0
     scores, values = rows * t * s * e, rows * t * s * f
     found = [(v.tensor, values)] if v.needs else []
     if q.needs or k.needs:
         # the gradient of the weights, from which both q's and k's come
-        found.append((step.line[4][0], values))
+        found.append((step.line.outs[0], values))
     return found + [(operand.tensor, scores) for operand in (q, k) if operand.needs]
 
 
-def _bilinear(step: _Step) -> list[tuple[Any, int]]:
+def _bilinear(step: _BackwardStep) -> list[tuple[Any, int]]:
     """Of x W y: each gradient is two contractions, as the map itself is."""
-    x, y = step.line[3][:2]
-    weight = step.line[6]
+    x, y = step.line.ins[:2]
+    weight = step.line.weight
     o, i, j = weight.shape
     rows = x.numel() // i if i else 0
     costs = {id(x): o * (i * j + i), id(y): o * (i * j + j), id(weight): o * (i * j + i)}

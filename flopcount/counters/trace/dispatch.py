@@ -1,4 +1,4 @@
-"""What to do with each torch function: who judges it, or how it is run."""
+"""The handler of each torch function: by its shape rule, or how it is run."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ from typing import Any
 
 import torch
 
-from flopcount.counters.operator_kinds import FREE, KIND, NEEDS_VALUES, VIEWS, operator_of
+from flopcount.counters.operator_kinds import (
+    FREE_OPERATORS,
+    KIND,
+    NEEDS_VALUES,
+    VIEW_OPERATORS,
+    operator_of,
+)
 from flopcount.counters.operators import ShapeError
 from flopcount.counters.trace import handlers, shape_rules, shape_rules_free
-from flopcount.counters.trace.function_mode import Watch
+from flopcount.counters.trace.function_mode import FunctionMode
 from flopcount.counters.trace.handlers import Handler
 from flopcount.counters.trace.records import Call, Gathered, Rule, tensors
-from flopcount.counters.trace.shape_rules import Judge
+from flopcount.counters.trace.shape_rules import ShapeRule
 from flopcount.counters.trace.shape_rules_free import alike, in_place, pairwise
 from flopcount.counters.trace.unwrapped import asks
 
-#: Functions already met, with their handlers. A function is what it is for every count.
-KNOWN: dict[Any, Handler] = {}
-
-#: What a judge raises where the arguments are not what it takes them for: the function then says
-#: itself what is the matter.
+#: What a shape rule raises where the arguments are not what it takes them for: the function then
+#: says itself what is the matter.
 UNSURE = (ShapeError, TypeError, AttributeError, IndexError, ValueError, KeyError)
 
-_ALIKE = (
+_ELEMENTWISE_NAMES = (
     "relu leaky_relu elu selu celu gelu silu mish hardswish hardsigmoid sigmoid logsigmoid"
     " tanh softplus softsign tanhshrink softshrink hardshrink square sqrt rsqrt exp log sin"
     " cos abs neg reciprocal erf floor ceil round clamp clamp_min clamp_max clip log1p expm1"
     " sign normalize local_response_norm log2 nan_to_num threshold"
 )
-_JUDGES: Mapping[str, Judge] = {
-    **{name: alike(FREE[name], name) for name in _ALIKE.split()},
+_SHAPE_RULES: Mapping[str, ShapeRule] = {
+    **{name: alike(FREE_OPERATORS[name], name) for name in _ELEMENTWISE_NAMES.split()},
     **{f"conv{axes}d": shape_rules.convolution(axes) for axes in (1, 2, 3)},
     **{f"conv_transpose{axes}d": shape_rules.transposed(axes) for axes in (1, 2, 3)},
     **{f"max_pool{axes}d": shape_rules_free.pool("max_pool", axes) for axes in (1, 2, 3)},
@@ -92,8 +95,27 @@ _TO_NAMES = "to cpu cuda float double half bfloat16 int long short char byte boo
 _TO = frozenset(_TO_NAMES.split())
 
 
-def handler_of(func: Any, rules: Mapping[Any, Rule]) -> Handler:
-    """How to answer a function that has not been met before; a rule of the user's comes first."""
+class HandlerTable(dict[Any, Handler]):
+    """The handler of every torch function that was called, found at its first call."""
+
+    def __init__(self, rules: Mapping[Any, Rule]) -> None:
+        super().__init__()
+        self._rules = rules
+
+    def __missing__(self, func: Any) -> Handler:
+        handler = _handler_of(func, self._rules)
+        if not isinstance(func, FunctionType) or func.__module__.startswith("torch"):
+            # another's function may be made anew for every call
+            self[func] = handler
+        return handler
+
+
+#: For counts without rules of the user's: there a function is what it is for every count.
+HANDLERS = HandlerTable({})
+
+
+def _handler_of(func: Any, rules: Mapping[Any, Rule]) -> Handler:
+    """How to answer a function that was not met before; a rule of the user's comes first."""
     name = getattr(func, "__name__", "")
     if name in ("__get__", "__set__", "__delete__"):
         return _attribute(func, name)
@@ -101,7 +123,7 @@ def handler_of(func: Any, rules: Mapping[Any, Rule]) -> Handler:
     operator = operator_of(name)
     rule = rules.get(func) or rules.get(operator) or rules.get(name)
     if rule is not None:
-        return _ruled(rule, operator)
+        return _user_ruled(rule, operator)
     if type(func).__name__ in ("OpOverload", "OpOverloadPacket"):
         return _overloaded(func, rules)
     if not space.startswith("torch"):
@@ -122,32 +144,40 @@ def _named(func: Any, space: str, name: str, operator: str) -> Handler:
         return handlers.valued
     if operator in _FACTS:
         return handlers.passed
-    if name.endswith("_") and not name.startswith("_") and operator in FREE.keys() - _RESIZING:
-        return _judged(in_place(FREE[operator], operator), FREE[operator], operator)
-    if name.startswith("__i") and name != "__invert__" and operator in FREE:
-        kind = FREE[operator]
-        return _judged(in_place(kind, operator), kind, operator)
+    if (
+        name.endswith("_")
+        and not name.startswith("_")
+        and operator in FREE_OPERATORS.keys() - _RESIZING
+    ):
+        return _ruled(
+            in_place(FREE_OPERATORS[operator], operator), FREE_OPERATORS[operator], operator
+        )
+    if name.startswith("__i") and name != "__invert__" and operator in FREE_OPERATORS:
+        kind = FREE_OPERATORS[operator]
+        return _ruled(in_place(kind, operator), kind, operator)
     if operator in _TO:
         return handlers.moved
     if name.endswith("_") and not name.startswith("_") and operator in _IN_PLACE:
         return handlers.several(operator)
-    if operator in _JUDGES:
+    if operator in _SHAPE_RULES:
         schema = _REORDERED.get(func)
-        judge = _JUDGES[operator] if schema is None else _by_name(_JUDGES[operator], schema)
-        return _judged(judge, KIND[operator], operator)
+        rule = (
+            _SHAPE_RULES[operator] if schema is None else _by_name(_SHAPE_RULES[operator], schema)
+        )
+        return _ruled(rule, KIND[operator], operator)
     if operator in ("reshape", "contiguous", "flatten", "ravel"):
-        return lambda w, f, args, kwargs: w.maybe_view(f, args, kwargs, operator)
-    if operator in VIEWS and not (operator == "unfold" and space == "torch.nn.functional"):
+        return lambda mode, f, args, kwargs: mode.maybe_view(f, args, kwargs, operator)
+    if operator in VIEW_OPERATORS and not (operator == "unfold" and space == "torch.nn.functional"):
         return handlers.viewed
     if operator in _RECURRENT:
         return handlers.recurrent
-    if operator in _PRODUCTS:
+    if operator in _COMPOSED:
         return handlers.several(operator)
-    if operator in FREE and FREE[operator] in ("create", "random"):
-        return handlers.created(FREE[operator], operator)
-    if operator in FREE:
-        kind = FREE[operator]
-        return lambda w, f, args, kwargs: w.run(f, args, kwargs, kind, operator)
+    if operator in FREE_OPERATORS and FREE_OPERATORS[operator] in ("create", "random"):
+        return handlers.created(FREE_OPERATORS[operator], operator)
+    if operator in FREE_OPERATORS:
+        kind = FREE_OPERATORS[operator]
+        return lambda mode, f, args, kwargs: mode.run(f, args, kwargs, kind, operator)
     if isinstance(func, FunctionType) and asks(func):
         return handlers.python
     return handlers.from_below
@@ -159,21 +189,21 @@ def _overloaded(func: Any, rules: Mapping[Any, Rule]) -> Handler:
     if schema is None or schema.name in rules or "out" in schema.overload_name:
         return handlers.from_below
     space, _, operator = schema.name.partition("::")
-    if space != "aten" or operator not in _JUDGES:
+    if space != "aten" or operator not in _SHAPE_RULES:
         return handlers.from_below
     kind = KIND[operator]
-    return _judged(_by_name(_JUDGES[operator], schema), kind, operator)
+    return _ruled(_by_name(_SHAPE_RULES[operator], schema), kind, operator)
 
 
-def _by_name(judge: Judge, schema: Any) -> Judge:
-    """The judge of an operator that has its arguments in an order of its own."""
+def _by_name(rule: ShapeRule, schema: Any) -> ShapeRule:
+    """The rule of an operator that has its arguments in an order of its own."""
     names = [_ARGUMENTS.get(argument.name, argument.name) for argument in schema.arguments]
 
-    def judge_by_name(*args: Any, **kwargs: Any) -> Any:
+    def rule_by_name(*args: Any, **kwargs: Any) -> Any:
         given = {_ARGUMENTS.get(name, name): value for name, value in kwargs.items()}
-        return judge(**dict(zip(names, args, strict=False)), **given)
+        return rule(**dict(zip(names, args, strict=False)), **given)
 
-    return judge_by_name
+    return rule_by_name
 
 
 _ARGUMENTS = {"self": "input", "indices": "input"}
@@ -185,30 +215,42 @@ _REORDERED = {
 }
 
 
-def _judged(judge: Judge, kind: str, operator: str) -> Handler:
-    def handle(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def _ruled(rule: ShapeRule, kind: str, operator: str) -> Handler:
+    def handle(
+        mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
         try:
-            found = judge(*args, **kwargs)
+            result = rule(*args, **kwargs)
         except UNSURE:
-            found = None
-        if found is None:
-            return w.run(func, args, kwargs, kind, operator)
-        if w.checked or (w.worked_out and id(found[2][0]) in w.worked_out):
-            return w.run(func, args, kwargs, kind, operator, found)
-        return w.answer(found)
+            result = None
+        if result is None:
+            return mode.run(func, args, kwargs, kind, operator)
+        known = mode.tensors.known_values
+        if mode.options.checked or (known and id(result[2][0]) in known):
+            return mode.run(func, args, kwargs, kind, operator, result)
+        return mode.answer(result)
 
     return handle
 
 
-def _ruled(rule: Rule, operator: str) -> Handler:
-    def handle(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def _user_ruled(rule: Rule, operator: str) -> Handler:
+    def handle(
+        mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
         ins = tuple(tensors((args, kwargs)))
-        out = w.execute(func, args, kwargs, ins, True, Gathered())
+        out = mode.execute(func, args, kwargs, ins, Gathered())
         macs = 0 if rule.macs is None else rule.macs(Call(args, kwargs, out))
-        w.write(rule.kind, operator, ins, tensors(out), macs)
+        mode.recorder.write(rule.kind, operator, ins, tensors(out), macs)
         return out
 
     return handle
+
+
+def _on_device(device: str) -> Handler:
+    """Whether a tensor is on a device: where the model is."""
+    return lambda mode, f, args, kwargs: (
+        f(*args) if mode.options.real else mode.options.device.type == device
+    )
 
 
 def _attribute(func: Any, name: str) -> Handler:
@@ -217,13 +259,13 @@ def _attribute(func: Any, name: str) -> Handler:
         if what == "data":
             return handlers.detached
         if what in ("T", "mT", "H", "mH", "real", "imag"):
-            return lambda w, f, args, kwargs: w.view(f, args, kwargs)
+            return lambda mode, f, args, kwargs: mode.view(f, args, kwargs)
         if what == "device":
             return handlers.device
         if what == "is_cuda":
-            return lambda w, f, args, kwargs: f(*args) if w.real else w.device.type == "cuda"
+            return _on_device("cuda")
         if what == "is_meta":
-            return lambda w, f, args, kwargs: f(*args) if w.real else w.device.type == "meta"
+            return _on_device("meta")
         return handlers.passed
     if what == "data":
         return handlers.set_data
@@ -235,19 +277,19 @@ _RESIZING = frozenset(("resize", "resize_as", "set"))
 _RECURRENT_NAMES = "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell"
 _RECURRENT = frozenset(_RECURRENT_NAMES.split())
 # Products of several tensors, which torch takes apart into products of two.
-_PRODUCTS_NAMES = (
+_COMPOSED_NAMES = (
     "einsum tensordot inner chain_matmul multi_dot linalg_multi_dot addbmm"
     " linalg_matrix_power matrix_power linalg_matmul convolution"
 )
-_PRODUCTS = frozenset(_PRODUCTS_NAMES.split())
+_COMPOSED = frozenset(_COMPOSED_NAMES.split())
 # Products added to what they write on.
 _IN_PLACE = frozenset(["addmm", "baddbmm", "addmv", "addbmm"])
-_DROPPING = (
+_DROPOUT_FUNCTIONS = (
     "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout"
     " dropout_ alpha_dropout_ feature_dropout_ feature_alpha_dropout_"
 )
 _SPECIAL: Mapping[str, Handler] = {
-    **dict.fromkeys(_DROPPING.split(), handlers.dropping),
+    **dict.fromkeys(_DROPOUT_FUNCTIONS.split(), handlers.dropping),
     "__getitem__": handlers.getitem,
     "__rmatmul__": handlers.reflected,
     "register_hook": handlers.hooked,

@@ -1,13 +1,14 @@
-"""Watching from below: the operators that torch dispatches while a function runs.
+"""The dispatch mode: the operators that torch dispatches while a function runs.
 
 What is written in C++ or scripted calls no torch function that could be answered. Here it is seen
-operator by operator, after torch has taken it apart, and every one has a rule, is free on
-purpose, calls itself pointwise, or is reported.
+operator by operator, after torch has decomposed it, and every one has a rule, is free on purpose,
+calls itself pointwise, or is reported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,12 +19,24 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from flopcount.counters import operators
-from flopcount.counters.operator_kinds import FREE, NEEDS_VALUES, VIEWS, operator_of
+from flopcount.counters.operator_kinds import (
+    FREE_OPERATORS,
+    NEEDS_VALUES,
+    VIEW_OPERATORS,
+    operator_of,
+)
 from flopcount.counters.trace.recorder import Recorder
-from flopcount.counters.trace.records import Call, DataDependentError, Rule, tensors
+from flopcount.counters.trace.records import (
+    META,
+    Call,
+    DataDependentError,
+    Gathered,
+    Rule,
+    tensors,
+)
 
-#: Multiply-adds [MAC] from the arguments and the result.
-Macs: TypeAlias = Callable[[tuple[Any, ...], Any], int]
+# Multiply-adds [MAC] from the arguments and the result.
+_Macs: TypeAlias = Callable[[tuple[Any, ...], Any], int]
 
 
 def _first_two(args: tuple[Any, ...], out: Any) -> int:
@@ -45,10 +58,6 @@ def _convolution(args: tuple[Any, ...], out: Any) -> int:
 
 
 def _plain_convolution(args: tuple[Any, ...], out: Any) -> int:
-    return int(out.numel() * args[1][0].numel())
-
-
-def _deformable(args: tuple[Any, ...], out: Any) -> int:
     return int(out.numel() * args[1][0].numel())
 
 
@@ -96,8 +105,8 @@ def _native_encoder(args: tuple[Any, ...], out: Any) -> int:
     return int(n * t * weights + whole.macs)
 
 
-#: Operators that multiply and add, by their whole names, with their kind.
-COUNTED_BELOW: Mapping[str, tuple[str, Macs]] = MappingProxyType(
+# Operators that multiply and add, by their whole names, with their kind.
+_PRICED_OPERATORS: Mapping[str, tuple[str, _Macs]] = MappingProxyType(
     {
         **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot", "_int_mm"), ("matmul", _first_two)),
         **dict.fromkeys(("addmm", "baddbmm", "addmv", "addbmm"), ("matmul", _last_two)),
@@ -111,7 +120,7 @@ COUNTED_BELOW: Mapping[str, tuple[str, Macs]] = MappingProxyType(
         "cudnn_convolution": ("conv", _plain_convolution),
         "_slow_conv2d_forward": ("conv", _plain_convolution),
         "slow_conv3d_forward": ("conv", _plain_convolution),
-        "deform_conv2d": ("conv", _deformable),
+        "deform_conv2d": ("conv", _plain_convolution),
         "_trilinear": ("bilinear", _trilinear),
         "_scaled_dot_product_flash_attention": ("attention", _attention),
         "_scaled_dot_product_flash_attention_for_cpu": ("attention", _attention),
@@ -142,28 +151,7 @@ _FUSED = {"thnn_fused_lstm_cell": "activation", "thnn_fused_gru_cell": "activati
 # What these give beside their result is kept for the way back, and not even made by every kernel.
 _STATISTICAL = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm"})
 _TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
-
-
 _OWN_SPACES = ("aten", "prims", "torchvision", "quantized")
-
-
-class Deep(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Hands every dispatched operator to the watch."""
-
-    def __init__(self, watch: Recorder) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.watch: Recorder | None = watch
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Run one operator and write it down."""
-        watch = self.watch
-        if watch is None or watch.busy or watch.paused:
-            return func(*args, **(kwargs or {}))
-        # Scripted code is seen from here alone: what is done about it is not the model's.
-        with DisableTorchFunction():
-            return _operator(self, watch, func, args, kwargs or {})
 
 
 class _Operator(NamedTuple):
@@ -185,83 +173,114 @@ class _Operator(NamedTuple):
         return cls(space, name, operator, space in _OWN_SPACES, rule)
 
     @property
-    def counted(self) -> tuple[str, Macs] | None:
+    def priced(self) -> tuple[str, _Macs] | None:
         """Its kind and multiply-adds; of another's operator, the name alone says nothing."""
-        return COUNTED_BELOW.get(self.name.rstrip("_")) if self.own else None
+        return _PRICED_OPERATORS.get(self.name.rstrip("_")) if self.own else None
 
     @property
     def known(self) -> bool:
         """Whether there is anything to say of it as it is."""
-        listed = self.own and (self.operator in FREE or self.operator in VIEWS)
-        return listed or self.counted is not None or self.rule is not None
+        listed = self.own and (self.operator in FREE_OPERATORS or self.operator in VIEW_OPERATORS)
+        return listed or self.priced is not None or self.rule is not None
 
     def __str__(self) -> str:
         return f"{self.space}::{self.name}"
 
 
-def _operator(
-    deep: Deep, watch: Recorder, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
-    named = _Operator.of(func, watch.rules)
-    if not named.known:
-        with deep:
-            out = func.decompose(*args, **kwargs)
-        if out is not NotImplemented:
-            return out
+class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Prices every operator that torch dispatches while it is entered.
 
-    # what came from above may be shadows: the lines are about the tensors themselves
-    ins = tuple(map(watch.source, tensors((args, kwargs))))
-    worked_out = bool(ins) and all(id(x) in watch.worked_out for x in ins)
-    if not watch.real and not worked_out:
-        if named.name in NEEDS_VALUES or _depends(func, named.name, ins):
-            raise DataDependentError(str(named), watch.path)
-        args, kwargs = tree_map_only(Tensor, watch.meta, (args, dict(kwargs)))
-        kwargs = {**kwargs, "device": torch.device("meta")} if "device" in kwargs else kwargs
-    out = func(*args, **kwargs)
-    if worked_out and not watch.real:
-        watch.worked_out.update((id(x), x) for x in tensors(out))
-    elif watch.shadows:
-        out = tree_map_only(Tensor, watch.source, out)
-    _enter(watch, func, named, ins, Call(args, kwargs, out))
-    return out
+    Invariant: an operator is written once, as a line or into ``gathered``, the sum of the function
+    that is running; what has no rule is written as uncounted.
+    """
 
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.recorder = recorder
+        self.gathered: Gathered | None = None
 
-def _enter(
-    watch: Recorder, func: Any, named: _Operator, ins: tuple[Tensor, ...], call: Call
-) -> None:
-    operator, own = named.operator, named.own
-    outs = tuple(tensors(call.out))
-    kind, macs = "uncounted", 0
-    if named.rule is not None:
-        kind = named.rule.kind
-        macs = named.rule.macs(call) if named.rule.macs is not None else 0
-    elif named.counted is not None:
-        kind, price = named.counted
-        macs = price(call.args, call.out)
-        if price is _last_two:
-            # what is multiplied comes first, as it does everywhere
-            ins = (*ins[1:], *ins[:1])
-    elif (own and operator in VIEWS) or _renames(func):
-        if watch.gathered is None:
-            # inside one function, what is between its parts is nobody's tensor
-            watch.write(None, "", ins[:1], outs)
-        return
-    elif own and operator in FREE:
-        kind = FREE[operator]
-        if kind in _STATISTICAL:
-            outs = outs[:1]
-    elif operator in _FUSED:
-        kind = _FUSED[operator]
-    elif torch.Tag.pointwise in func.tags:
-        kind = "elementwise"
-    elif own and not outs:
-        return
-    if watch.gathered is not None:
-        watch.gathered.macs += macs
+    @contextmanager
+    def gather(self, into: Gathered | None, *, enter: bool) -> Iterator[None]:
+        """Add operators up in ``into`` meanwhile, unless an outer function gathers them already."""
+        outer = self.gathered
+        self.gathered = into if outer is None else outer
+        try:
+            with self if enter else nullcontext():
+                yield
+        finally:
+            self.gathered = outer
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run one operator and write it down."""
+        if self.recorder.paused:
+            return func(*args, **(kwargs or {}))
+        # Scripted code is seen from here alone: what is done about it is not the model's.
+        with DisableTorchFunction():
+            return self._run(func, args, kwargs or {})
+
+    def _run(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        recorder = self.recorder
+        known_tensors, real = recorder.tensors, recorder.options.real
+        named = _Operator.of(func, recorder.options.rules)
+        if not named.known:
+            with self:
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
+
+        # what came from above may be copies on meta: the lines are about the tensors themselves
+        ins = tuple(map(known_tensors.source, tensors((args, kwargs))))
+        known = known_tensors.knows(*ins)
+        if not real and not known:
+            if named.name in NEEDS_VALUES or _depends(func, named.name, ins):
+                raise DataDependentError(str(named), recorder.path)
+            args, kwargs = tree_map_only(Tensor, recorder.on_meta, (args, dict(kwargs)))
+            kwargs = {**kwargs, "device": META} if "device" in kwargs else kwargs
+        out = func(*args, **kwargs)
+        if known and not real:
+            known_tensors.learn(tensors(out))
+        elif known_tensors.meta_copies:
+            out = tree_map_only(Tensor, known_tensors.source, out)
+        self._write(func, named, ins, Call(args, kwargs, out))
+        return out
+
+    def _write(self, func: Any, named: _Operator, ins: tuple[Tensor, ...], call: Call) -> None:
+        operator, own = named.operator, named.own
+        outs = tuple(tensors(call.out))
+        kind, macs = "uncounted", 0
+        if named.rule is not None:
+            kind = named.rule.kind
+            macs = named.rule.macs(call) if named.rule.macs is not None else 0
+        elif named.priced is not None:
+            kind, price = named.priced
+            macs = price(call.args, call.out)
+            if price is _last_two:
+                # what is multiplied comes first, as it does everywhere
+                ins = (*ins[1:], *ins[:1])
+        elif (own and operator in VIEW_OPERATORS) or _makes_views(func):
+            if self.gathered is None:
+                # inside one function, nobody else has what is between its parts
+                self.recorder.write(None, "", ins[:1], outs)
+            return
+        elif own and operator in FREE_OPERATORS:
+            kind = FREE_OPERATORS[operator]
+            if kind in _STATISTICAL:
+                outs = outs[:1]
+        elif operator in _FUSED:
+            kind = _FUSED[operator]
+        elif torch.Tag.pointwise in func.tags:
+            kind = "elementwise"
+        elif own and not outs:
+            return
+        if self.gathered is None:
+            name = str(named) if kind == "uncounted" else operator
+            self.recorder.write(kind, name, ins, outs, macs)
+            return
+        self.gathered.macs += macs
         if kind == "uncounted":
-            watch.gathered.lost.append(str(named))
-        return
-    watch.write(kind, str(named) if kind == "uncounted" else operator, ins, outs, macs)
+            self.gathered.lost.append(str(named))
 
 
 def _depends(func: Any, name: str, ins: tuple[Tensor, ...]) -> bool:
@@ -271,7 +290,7 @@ def _depends(func: Any, name: str, ins: tuple[Tensor, ...]) -> bool:
     return any(tag in func.tags for tag in _TAGS)
 
 
-def _renames(func: Any) -> bool:
+def _makes_views(func: Any) -> bool:
     returns = func._schema.returns
     return bool(returns) and all(
         value.alias_info is not None and not value.alias_info.is_write for value in returns

@@ -1,4 +1,4 @@
-"""Short cuts: the layers that most models are made of, judged without calling torch at all.
+"""Fast paths: the layers that most models are made of, answered without calling torch at all.
 
 A layer of exactly one of these classes does what its class says, and what its call would come to
 is known from its own attributes. Whatever is not plain about it, or about what it is given, goes
@@ -13,21 +13,21 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
-from flopcount.counters.operator_kinds import FREE
+from flopcount.counters.operator_kinds import FREE_OPERATORS
 from flopcount.counters.trace import shape_rules, shape_rules_free
-from flopcount.counters.trace.shape_rules import LIKE, Found, convolved
-from flopcount.entries import VIEWS
+from flopcount.counters.trace.shape_rules import LIKE, RuleResult, convolved
+from flopcount.entries import VIEW_KINDS
 
 #: What a call of a layer comes to, from the layer and its inputs; None where it is not sure, and
-#: `SAME` where what comes out is what went in.
-Direct: TypeAlias = Callable[..., "Found | tuple[()] | None"]
-SAME: tuple[()] = ()
+#: `PASSED_THROUGH` where what comes out is what went in.
+FastPath: TypeAlias = Callable[..., "RuleResult | tuple[()] | None"]
+PASSED_THROUGH: tuple[()] = ()
 
 
-def _conv(axes: int) -> Direct:
+def _conv(axes: int) -> FastPath:
     operator = f"conv{axes}d"
 
-    def direct(m: Any, x: Any) -> Found | None:
+    def direct(m: Any, x: Any) -> RuleResult | None:
         own = m._parameters
         weight, bias, dtype = own["weight"], own["bias"], x.dtype
         if m.padding_mode != "zeros" or dtype is not weight.dtype:
@@ -40,8 +40,8 @@ def _conv(axes: int) -> Direct:
     return direct
 
 
-def _batch_norm(rank: int) -> Direct:
-    def direct(m: Any, x: Any) -> Found | None:
+def _batch_norm(rank: int) -> FastPath:
+    def direct(m: Any, x: Any) -> RuleResult | None:
         own, size = m._parameters, x.shape
         weight = own["weight"]
         if len(size) != rank or (weight is not None and weight.shape[0] != size[1]):
@@ -52,12 +52,12 @@ def _batch_norm(rank: int) -> Direct:
     return direct
 
 
-def _linear(m: Any, x: Any) -> Found | None:
+def _linear(m: Any, x: Any) -> RuleResult | None:
     own = m._parameters
     return shape_rules.linear(x, own["weight"], own["bias"])
 
 
-def _layer_norm(m: Any, x: Any) -> Found | None:
+def _layer_norm(m: Any, x: Any) -> RuleResult | None:
     own, over, size = m._parameters, m.normalized_shape, x.shape
     if size[-len(over) :] != over:
         return None
@@ -65,8 +65,8 @@ def _layer_norm(m: Any, x: Any) -> Found | None:
     return (*ends, 0, own["weight"], own["bias"], 0)
 
 
-def _alike(kind: str, operator: str) -> Direct:
-    def direct(m: Any, x: Any) -> Found | None:
+def _alike(kind: str, operator: str) -> FastPath:
+    def direct(m: Any, x: Any) -> RuleResult | None:
         dtype = x.dtype
         if not dtype.is_floating_point:
             return None
@@ -80,8 +80,8 @@ _max_pool = shape_rules_free.pool("max_pool", 2)
 _avg_pool = shape_rules_free.pool("avg_pool", 2)
 _adaptive = shape_rules_free.adaptive_avg_pool(2)
 
-#: The layers that have a short cut, by their exact class.
-DIRECT: Mapping[type, Direct] = MappingProxyType(
+#: The layers that have a fast path, by their exact class.
+FAST_PATHS: Mapping[type, FastPath] = MappingProxyType(
     {
         nn.Conv1d: _conv(1),
         nn.Conv2d: _conv(2),
@@ -101,7 +101,7 @@ DIRECT: Mapping[type, Direct] = MappingProxyType(
             x, m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, m.return_indices
         ),
         nn.AvgPool2d: lambda m, x: _avg_pool(x, m.kernel_size, m.stride, m.padding, m.ceil_mode),
-        nn.Identity: lambda m, x: SAME,
+        nn.Identity: lambda m, x: PASSED_THROUGH,
         nn.AdaptiveAvgPool2d: lambda m, x: _adaptive(x, m.output_size),
     }
 )
@@ -110,23 +110,23 @@ DIRECT: Mapping[type, Direct] = MappingProxyType(
 COUNTING = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-class ShortCuts(dict[type, "Direct | None"]):
-    """The short cut of every class, or None; one of another's says by ``free_size`` what it makes.
+class FastPaths(dict[type, "FastPath | None"]):
+    """The fast path of every class, or None; one of another's says by ``free_size`` what it makes.
 
     ``free_size(self, *sizes)`` gives the sizes of the result from those of the inputs; of a class
     that says ``free_kind`` besides, has neither parameters nor parts, and makes one tensor of the
     type of its first input.
     """
 
-    def __init__(self, known: Mapping[type, Direct | None], asks: bool) -> None:
+    def __init__(self, known: Mapping[type, FastPath | None], asks: bool) -> None:
         super().__init__(known)
         self._asks = asks
 
-    def __missing__(self, kind: type) -> Direct | None:
+    def __missing__(self, kind: type) -> FastPath | None:
         found = None
         if self._asks and callable(getattr(kind, "free_size", None)) and called_plainly(kind):
             free = getattr(kind, "free_kind", None)
-            found = _free(free) if isinstance(free, str) and free not in VIEWS else None
+            found = _free(free) if isinstance(free, str) and free not in VIEW_KINDS else None
         self[kind] = found
         return found
 
@@ -138,13 +138,13 @@ def called_plainly(kind: type) -> bool:
 
 def operator_like(kind: str) -> str:
     """The operator that what is free and of a kind is, to whoever prices operators; "" for none."""
-    return kind if FREE.get(kind) == kind else ""
+    return kind if FREE_OPERATORS.get(kind) == kind else ""
 
 
-def _free(kind: str) -> Direct:
+def _free(kind: str) -> FastPath:
     operator = operator_like(kind)
 
-    def direct(m: Any, *inputs: Any) -> Found | None:
+    def direct(m: Any, *inputs: Any) -> RuleResult | None:
         first = inputs[0]
         if m._parameters or m._buffers or m._modules:
             return None

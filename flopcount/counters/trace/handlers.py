@@ -1,4 +1,4 @@
-"""How the functions are answered that no judge can speak for: each in a way of its own."""
+"""Handlers of the functions that have no shape rule: each is answered in its own way."""
 
 from __future__ import annotations
 
@@ -11,158 +11,188 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 from torch.utils.hooks import RemovableHandle
 
-from flopcount.counters.operator_kinds import FREE, operator_of
-from flopcount.counters.trace.function_mode import Watch
-from flopcount.counters.trace.records import FEW, DataDependentError, Gathered, tensors
+from flopcount.counters.operator_kinds import FREE_OPERATORS, operator_of
+from flopcount.counters.trace.function_mode import FunctionMode
+from flopcount.counters.trace.records import (
+    MAX_KNOWN_ELEMENTS,
+    META,
+    DataDependentError,
+    Gathered,
+    RestartError,
+    tensors,
+)
 from flopcount.counters.trace.recurrent import Recurrence
-from flopcount.counters.trace.shadow_module import HookedError
+from flopcount.counters.trace.unwrapped import unasked
 
-#: Answers one call of a torch function: watch, function, arguments, named arguments.
-Handler: TypeAlias = Callable[[Watch, Any, tuple[Any, ...], Mapping[str, Any]], Any]
+#: Answers one call of a torch function: mode, function, arguments, named arguments.
+Handler: TypeAlias = Callable[[FunctionMode, Any, tuple[Any, ...], Mapping[str, Any]], Any]
 
 
-def passed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def passed(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A question about a tensor itself: nobody writes it down."""
     return func(*args, **kwargs)
 
 
-def device(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def device(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Where a tensor is: where the model is, but for what torch keeps on the CPU."""
-    if w.real:
+    if mode.options.real:
         return func(*args)
-    return _CPU["device"] if id(args[0]) in w.on_cpu else w.device
+    return _CPU["device"] if id(args[0]) in mode.tensors.on_cpu else mode.options.device
 
 
-def viewed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def viewed(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A function that makes other names of its first tensor."""
-    known = args and (id(args[0]) in w.apart or id(args[0]) in w.worked_out)
-    if w.everywhere or not args or known or (w.backward and not torch.is_grad_enabled()):
-        return w.view(func, args, kwargs)
+    options, known = (
+        mode.options,
+        args and (mode.tensors.owns(args[0]) or mode.tensors.knows(args[0])),
+    )
+    if (
+        options.everywhere
+        or not args
+        or known
+        or (options.backward and not torch.is_grad_enabled())
+    ):
+        return mode.view(func, args, kwargs)
     out = func(*args, **kwargs)
     outs = (out,) if isinstance(out, Tensor) else tuple(tensors(out))
-    w.ledger.lines.append((0, None, "", args[:1], outs, 0, None, None, 0, True))
+    mode.recorder.ledger.lines.append((0, None, "", args[:1], outs, 0, None, None, 0, True))
     return out
 
 
-def detached(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def detached(
+    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     """Another name of a tensor that leads no gradient back."""
     if _lazy(args[0]):
         # without a shape yet
         return func(*args)
-    return w.view(func, args, kwargs, "detach")
+    return mode.view(func, args, kwargs, "detach")
 
 
-def python(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def python(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A function of torch's that is written in Python: what it calls is watched."""
-    return w.unchecked(func, args, kwargs)
+    with mode:
+        return unasked(func)(*args, **kwargs)
 
 
-def from_below(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def from_below(
+    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     """A function that is only seen operator by operator."""
-    return w.execute(func, args, kwargs, tuple(tensors((args, kwargs))), True, None)
+    return mode.execute(func, args, kwargs, tuple(tensors((args, kwargs))), None)
 
 
-def valued(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def valued(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A function whose result depends on values: they must be known."""
     ins = tuple(tensors((args, kwargs)))
-    if not w.real and not all(id(x) in w.worked_out for x in ins):
-        if not all(id(x) in w.worked_out or _own(w, x) for x in ins):
-            raise DataDependentError(getattr(func, "__name__", str(func)), w.path)
-        with w.aside():
+    if not mode.options.real and not mode.tensors.knows(*ins):
+        if not all(mode.tensors.knows(x) or _own(mode, x) for x in ins):
+            raise DataDependentError(getattr(func, "__name__", str(func)), mode.recorder.path)
+        with mode.recorder.pause():
             return func(*args, **kwargs)
     name = operator_of(getattr(func, "__name__", ""))
-    return w.run(func, args, kwargs, FREE.get(name, "copy"), name)
+    return mode.run(func, args, kwargs, FREE_OPERATORS.get(name, "copy"), name)
 
 
-def _own(w: Watch, tensor: Tensor) -> bool:
+def _own(mode: FunctionMode, tensor: Tensor) -> bool:
     # A small tensor that the module keeps beside its weights, such as a step or a temperature.
     small = not tensor.is_meta and tensor.numel() <= 1
-    return small and id(tensor) not in w.shadows
+    return small and id(tensor) not in mode.tensors.meta_copies
 
 
-def dropping(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def dropping(
+    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     """``dropout`` and its kin: in evaluation, the input itself."""
     x = args[0] if args else kwargs["input"]
     if not kwargs.get("training", args[2] if len(args) > 2 else True):
         return x
-    if w.checked or id(x) in w.worked_out:
-        return w.run(func, args, kwargs, "dropout", "dropout")
+    if mode.options.checked or mode.tensors.knows(x):
+        return mode.run(func, args, kwargs, "dropout", "dropout")
     size = None if kwargs.get("inplace") or func.__name__.endswith("_") else x.shape
-    return w.answer(("dropout", "dropout", (x,), size, x.dtype, 0, None, None, 0))
+    return mode.answer(("dropout", "dropout", (x,), size, x.dtype, 0, None, None, 0))
 
 
-def getitem(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def getitem(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """An index: another name where it is plain, a copy where it holds tensors."""
     at = args[1]
     parts = at if isinstance(at, tuple) else (at,)
     if any(isinstance(part, (Tensor, list)) for part in parts):
-        if not w.real:
-            places = tuple(place for part in parts for place in _places(w, part))
+        if not mode.options.real:
+            places = tuple(place for part in parts for place in _places(mode, part))
             args = (args[0], places)
-        return w.run(func, args, kwargs, "index", "getitem")
-    return w.view(func, args, kwargs)
+        return mode.run(func, args, kwargs, "index", "getitem")
+    return mode.view(func, args, kwargs)
 
 
-def _places(w: Watch, part: Any) -> tuple[Any, ...]:
+def _places(mode: FunctionMode, part: Any) -> tuple[Any, ...]:
     """A part of an index; of a mask whose values are known, the places that it marks."""
     if not isinstance(part, Tensor) or part.dtype not in (torch.bool, torch.uint8):
         return (part,)
-    if id(part) not in w.worked_out:
-        raise DataDependentError("an index by a mask", w.path)
-    with w.aside():
+    if not mode.tensors.knows(part):
+        raise DataDependentError("an index by a mask", mode.recorder.path)
+    with mode.recorder.pause():
         found = part.bool().nonzero(as_tuple=True)
-    w.worked_out.update((id(x), x) for x in found)
+    mode.tensors.learn(found)
     return found
 
 
-def reflected(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def reflected(
+    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     """``__rmatmul__``: the product with its operands in their order."""
-    with w:
+    with mode:
         return torch.matmul(args[1], args[0])
 
 
-def hooked(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def hooked(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A hook on a tensor: only a backward pass would call it, and none is run."""
-    return RemovableHandle({}) if id(args[0]) in w.apart else func(*args, **kwargs)
+    return RemovableHandle({}) if mode.tensors.owns(args[0]) else func(*args, **kwargs)
 
 
-def copied(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def copied(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A deep copy of a tensor: one of the model's own, and nothing that it works out."""
-    with w.aside():
+    with mode.recorder.pause():
         return func(*args, **kwargs)
 
 
-def unchanged(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def unchanged(
+    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     """What changes where a tensor lies, and nothing of what it costs."""
     return args[0]
 
 
-def where(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def where(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """``where`` of three chooses; of one it asks for values."""
     if len(args) + len(kwargs) == 1:
-        return valued(w, func, args, kwargs)
-    return w.run(func, args, kwargs, "elementwise", "where")
+        return valued(mode, func, args, kwargs)
+    return mode.run(func, args, kwargs, "elementwise", "where")
 
 
-def repeat_interleave(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def repeat_interleave(
+    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     """``repeat_interleave``, whose result is as long as its repeats say."""
     repeats = kwargs.get("repeats", args[1] if len(args) > 1 else args[0])
     if isinstance(repeats, Tensor) and "output_size" not in kwargs:
-        return valued(w, func, args, kwargs)
-    return w.run(func, args, kwargs, "index", "repeat_interleave")
+        return valued(mode, func, args, kwargs)
+    return mode.run(func, args, kwargs, "index", "repeat_interleave")
 
 
-def moved(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def moved(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """``to`` and its kin: nothing leaves the device, but elements may change their type."""
     x = args[0]
-    if w.real:
-        return w.maybe_view(func, args, kwargs, "to")
-    if id(x) in w.worked_out and func.__name__ in ("cpu", "cuda"):
+    if mode.options.real:
+        return mode.maybe_view(func, args, kwargs, "to")
+    if mode.tensors.knows(x) and func.__name__ in ("cpu", "cuda"):
         return x
-    return _changed(w, func, args, kwargs)
+    return _changed(mode, func, args, kwargs)
 
 
-def _changed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def _changed(
+    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     x, name = args[0], func.__name__
     dtype, copied = x.dtype, kwargs.get("copy", False)
     if name in ("to", "type", "type_as"):
@@ -178,13 +208,13 @@ def _changed(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, An
         dtype = _TYPES[name]
     if dtype is x.dtype and not copied:
         return x
-    if id(x) in w.worked_out:
+    if mode.tensors.knows(x):
         out = x.to(dtype, copy=True)
-        w.worked_out[id(out)] = out
+        mode.tensors.learn([out])
     else:
-        with w.aside():
-            out = torch.empty(x.shape, dtype=dtype, device="meta")
-    w.write("copy", "to", (x,), (out,))
+        with mode.recorder.pause():
+            out = torch.empty(x.shape, dtype=dtype, device=META)
+    mode.recorder.write("copy", "to", (x,), (out,))
     return out
 
 
@@ -209,54 +239,67 @@ _KERNELS = ("torch._meta_registrations", "torch._refs", "torch._prims", "torch._
 def created(kind: str, operator: str) -> Handler:
     """A function that makes a tensor of nothing; what is no larger than a mask is worked out."""
 
-    def handle(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    def handle(
+        mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
         ins = tuple(tensors((args, kwargs)))
-        if not w.everywhere and sys._getframe(2).f_globals["__name__"].startswith(_KERNELS):
+        if not mode.options.everywhere and sys._getframe(2).f_globals["__name__"].startswith(
+            _KERNELS
+        ):
             # The result of an operator that was called by none of torch's functions.
-            w.overheard = True
-        if w.real or func.__name__ in ("tensor", "as_tensor", "asarray", "from_numpy"):
-            return _kept(w, func, args, kwargs, kind, operator)
-        if ins and not all(id(x) in w.worked_out for x in ins):
-            kwargs = {**kwargs, "device": "meta"} if "device" in kwargs else kwargs
-            args = (*args[:1], *tree_map_only(Tensor, w.number, args[1:]))
-            return w.run(func, args, kwargs, kind, operator)
-        with w.aside():
-            out = func(*args, **{**kwargs, "device": "meta"})
+            mode.missed_operator = True
+        if mode.options.real or func.__name__ in ("tensor", "as_tensor", "asarray", "from_numpy"):
+            return _kept(mode, func, args, kwargs, kind, operator)
+        if ins and not mode.tensors.knows(*ins):
+            kwargs = {**kwargs, "device": META} if "device" in kwargs else kwargs
+            args = (*args[:1], *tree_map_only(Tensor, mode.tensors.number, args[1:]))
+            return mode.run(func, args, kwargs, kind, operator)
+        with mode.recorder.pause():
+            out = func(*args, **{**kwargs, "device": META})
             sure = "empty" not in operator or not (out.is_floating_point() or out.is_complex())
-            if kind == "create" and sure and out.numel() <= FEW:
+            if kind == "create" and sure and out.numel() <= MAX_KNOWN_ELEMENTS:
                 out = func(*args, **{**kwargs, "device": "cpu"})
-                w.worked_out[id(out)] = out
-        w.write(kind, operator, ins, (out,))
+                mode.tensors.learn([out])
+        mode.recorder.write(kind, operator, ins, (out,))
         return out
 
     return handle
 
 
 def _kept(
-    w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: str, operator: str
+    mode: FunctionMode,
+    func: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    kind: str,
+    operator: str,
 ) -> Any:
-    with w.aside():
-        if w.real:
+    with mode.recorder.pause():
+        if mode.options.real:
             out = func(*args, **kwargs)
         elif args and isinstance(args[0], Tensor):
             out = args[0]
         else:
             given = {k: v for k, v in kwargs.items() if k not in ("device", "requires_grad")}
             out = func(*args, **given, **({} if func.__name__ == "from_numpy" else _CPU))
-            w.worked_out[id(out)] = out
-    w.write(kind, operator, tensors((args, kwargs)), (out,))
+            mode.tensors.learn([out])
+    mode.recorder.write(kind, operator, tensors((args, kwargs)), (out,))
     return out
 
 
 _CPU = {"device": torch.device("cpu")}
 
 
-def set_data(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def set_data(
+    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     """Setting ``data``: of what is the user's, only what the model sees changes."""
     tensor, value = args
-    if id(tensor) in w.apart and not _lazy(tensor):
+    if mode.tensors.owns(tensor) and not _lazy(tensor):
         # The user's own: only what the model sees of it changes.
-        w.shadows[id(tensor)] = value if w.real else w.meta(value)
+        mode.tensors.meta_copies[id(tensor)] = (
+            value if mode.options.real else mode.recorder.on_meta(value)
+        )
         return None
     return func(tensor, value)
 
@@ -265,52 +308,55 @@ def _lazy(tensor: Tensor) -> bool:
     return type(tensor).__name__ in ("UninitializedParameter", "UninitializedBuffer")
 
 
-def ignored(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def ignored(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Setting what a count has no use for, such as ``grad``; never on a tensor of the user's."""
-    return None if id(args[0]) in w.apart else func(*args, **kwargs)
+    return None if mode.tensors.owns(args[0]) else func(*args, **kwargs)
 
 
-def requires_grad(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def requires_grad(
+    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     """Asking for gradients on the way: they flow only through what runs."""
-    if id(args[0]) in w.apart:
+    if mode.tensors.owns(args[0]):
         return args[0]
-    _differentiate(w)
+    _differentiate(mode)
     return func(*args, **kwargs)
 
 
-def dual(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def dual(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A tensor with its tangent: what is made of it carries one as well."""
-    _differentiate(w)
-    return w.view(func, args, kwargs)
+    _differentiate(mode)
+    return mode.view(func, args, kwargs)
 
 
-def _differentiate(w: Watch) -> None:
-    if not w.checked:
-        w.differentiated = True
-        raise HookedError
+def _differentiate(mode: FunctionMode) -> None:
+    if not mode.options.checked:
+        raise RestartError(checked=True)
 
 
-def recurrent(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def recurrent(
+    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     """``lstm`` and its kin: every matrix is multiplied once for each row of each step."""
     name = func.__name__
     if kwargs:
         # in no order that is known here
-        return w.run(func, args, kwargs, "rnn", name)
-    if w.checked:
+        return mode.run(func, args, kwargs, "rnn", name)
+    if mode.options.checked:
         func = _stepping(func, args)
-    if w.checked and not w.backward:
-        return w.run(func, args, kwargs, "rnn", name)
+    if mode.options.checked and not mode.options.backward:
+        return mode.run(func, args, kwargs, "rnn", name)
     ins = tuple(tensors(args))
     call = Recurrence.of(name, args)
-    if w.checked:
-        outs = tuple(tensors(w.execute(func, args, kwargs, ins, True, Gathered())))
+    if mode.options.checked:
+        outs = tuple(tensors(mode.execute(func, args, kwargs, ins, Gathered())))
     else:
-        with w.aside():
-            outs = tuple(torch.empty(s, dtype=call.x.dtype, device="meta") for s in call.sizes())
-    if w.backward:
-        call.write_parts(w, name, outs)
+        with mode.recorder.pause():
+            outs = tuple(torch.empty(s, dtype=call.x.dtype, device=META) for s in call.sizes())
+    if mode.options.backward:
+        call.write_parts(mode.recorder, name, outs)
     else:
-        w.write("rnn", name, ins, outs, call.macs())
+        mode.recorder.write("rnn", name, ins, outs, call.macs())
     return outs if len(outs) > 1 else outs[0]
 
 
@@ -324,17 +370,19 @@ def _stepping(func: Any, args: tuple[Any, ...]) -> Any:
 def several(operator: str) -> Handler:
     """A product of several tensors; for a training step, each product of two by itself."""
 
-    def handle(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        if w.backward:
-            return from_below(w, func, args, kwargs)
-        return w.run(func, args, kwargs, "matmul", operator)
+    def handle(
+        mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        if mode.options.backward:
+            return from_below(mode, func, args, kwargs)
+        return mode.run(func, args, kwargs, "matmul", operator)
 
     return handle
 
 
-def vecdot(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def vecdot(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """``linalg.vecdot``: rows by columns, which torch writes as products that are added up."""
-    return several("vecdot")(w, _rows_by_columns, args, kwargs)
+    return several("vecdot")(mode, _rows_by_columns, args, kwargs)
 
 
 def _rows_by_columns(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
@@ -342,48 +390,54 @@ def _rows_by_columns(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     return (rows @ columns).squeeze(-1).squeeze(-1)
 
 
-def dense(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+def dense(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Whether sequences may be nested by their mask: not here, where padding is counted too."""
     return False
 
 
-def pack(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def pack(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """``_pack_padded_sequence``: the rows that are there, and how many at each step."""
     x, lengths, _ = args
-    if w.real:
-        return w.run(func, args, kwargs, "copy", "pack_padded_sequence")
-    if id(lengths) not in w.worked_out and lengths.is_meta:
-        raise DataDependentError("pack_padded_sequence", w.path)
+    if mode.options.real:
+        return mode.run(func, args, kwargs, "copy", "pack_padded_sequence")
+    if not mode.tensors.knows(lengths) and lengths.is_meta:
+        raise DataDependentError("pack_padded_sequence", mode.recorder.path)
     counts = lengths.tolist()
     sizes = [sum(length > step for length in counts) for step in range(max(counts, default=0))]
-    with w.aside():
+    with mode.recorder.pause():
         batch_sizes = torch.tensor(sizes, dtype=torch.int64)
-        data = torch.empty((sum(counts), *x.shape[2:]), dtype=x.dtype, device="meta")
-    w.worked_out[id(batch_sizes)] = batch_sizes
-    w.on_cpu.add(id(batch_sizes))
-    w.write("copy", "pack_padded_sequence", (x,), (data, batch_sizes))
+        data = torch.empty((sum(counts), *x.shape[2:]), dtype=x.dtype, device=META)
+    mode.tensors.learn([batch_sizes])
+    mode.tensors.on_cpu.add(id(batch_sizes))
+    mode.recorder.write("copy", "pack_padded_sequence", (x,), (data, batch_sizes))
     return data, batch_sizes
 
 
-def unpack(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def unpack(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """``_pad_packed_sequence``: every sequence as long as the longest."""
-    if w.real:
-        return w.run(func, args, kwargs, "copy", "pad_packed_sequence")
+    if mode.options.real:
+        return mode.run(func, args, kwargs, "copy", "pad_packed_sequence")
     data, batch_sizes, batch_first, _, total_length = args
     sizes = batch_sizes.tolist()
     n, steps = sizes[0], max(len(sizes), total_length)
-    with w.aside():
+    with mode.recorder.pause():
         outer = (n, steps) if batch_first else (steps, n)
-        out = torch.empty((*outer, *data.shape[1:]), dtype=data.dtype, device="meta")
+        out = torch.empty((*outer, *data.shape[1:]), dtype=data.dtype, device=META)
         lengths = torch.tensor([sum(size > i for size in sizes) for i in range(n)])
-    w.worked_out[id(lengths)] = lengths
-    w.write("copy", "pad_packed_sequence", (data,), (out, lengths))
+    mode.tensors.learn([lengths])
+    mode.recorder.write("copy", "pad_packed_sequence", (data,), (out, lengths))
     return out, lengths
 
 
-def asserted(w: Watch, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def asserted(
+    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     """``torch._assert``: what is asserted of sizes is known, what of values is not."""
     condition, message = args
-    if isinstance(condition, Tensor) and not w.real and id(condition) not in w.worked_out:
-        raise DataDependentError("_assert", w.path)
+    if (
+        isinstance(condition, Tensor)
+        and not mode.options.real
+        and not mode.tensors.knows(condition)
+    ):
+        raise DataDependentError("_assert", mode.recorder.path)
     assert condition, message

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from flopcount.counters.trace.function_mode import Watch
-from flopcount.counters.trace.records import FEW
+from flopcount.counters.trace.records import MAX_KNOWN_ELEMENTS, META
+from flopcount.counters.trace.tensor_table import TensorTable
 
 
 def made(shape: Any, like: Tensor, device: torch.device, real: bool) -> tuple[Tensor, ...]:
@@ -27,19 +27,22 @@ def made(shape: Any, like: Tensor, device: torch.device, real: bool) -> tuple[Te
             raise TypeError(f"shape {shape!r}: is neither one shape nor several")
     if real:
         return tuple(torch.rand(tuple(s), dtype=like.dtype, device=device) for s in shapes)
-    return tuple(torch.empty(tuple(s), dtype=like.dtype, device="meta") for s in shapes)
+    return tuple(torch.empty(tuple(s), dtype=like.dtype, device=META) for s in shapes)
 
 
-def prepared(tree: Any, watch: Watch) -> Any:
-    """The inputs as the model gets them: never the user's own tensors."""
+def prepared(tree: Any, known: TensorTable, *, real: bool) -> Any:
+    """The inputs as the model gets them: never the user's own tensors.
+
+    Of a pass that is not real, whole numbers and masks keep their values, and ``known`` has them.
+    """
 
     def ready(tensor: Tensor) -> Tensor:
         tensor = tensor.detach()
-        if watch.real:
+        if real:
             return tensor.clone()
-        if not tensor.is_meta and tensor.numel() <= FEW and _worth_knowing(tensor):
+        if not tensor.is_meta and tensor.numel() <= MAX_KNOWN_ELEMENTS and _worth_knowing(tensor):
             kept = tensor.to("cpu", copy=True)
-            watch.worked_out[id(kept)] = kept
+            known.learn([kept])
             return kept
         return torch.empty_strided(
             tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta"
@@ -49,10 +52,11 @@ def prepared(tree: Any, watch: Watch) -> Any:
         if isinstance(leaf, Tensor):
             return ready(leaf)
         if is_dataclass(leaf) and not isinstance(leaf, type):
-            twin = copy.copy(leaf)
+            copied = copy.copy(leaf)
             for field in fields(leaf):
-                object.__setattr__(twin, field.name, prepared(getattr(leaf, field.name), watch))
-            return twin
+                value = prepared(getattr(leaf, field.name), known, real=real)
+                object.__setattr__(copied, field.name, value)
+            return copied
         return leaf
 
     return tree_map(whole, tree)

@@ -1,6 +1,6 @@
-"""The parts of a sequence: a twin of each, made when somebody asks for it.
+"""The children of a sequence: a shadow of each, made when somebody asks for it.
 
-Whoever runs a sequence from outside needs no twin of a layer that is answered by a short cut, and
+Whoever runs a sequence from outside needs no shadow of a layer that is answered by a fast path, and
 none of a sequence of such layers.
 """
 
@@ -13,43 +13,43 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class Unmade:
-    """Stands for the twin of a module, until somebody asks for that.
+class LazyModule:
+    """Stands for the shadow of a module, until somebody asks for that.
 
-    ``direct`` is the short cut of a layer; ``parts`` are those of a sequence, by name.
+    ``direct`` is the fast path of a layer; ``children`` are those of a sequence, by name.
     """
 
-    __slots__ = ("_make", "direct", "index", "module", "parts", "twin")
+    __slots__ = ("_make", "children", "direct", "index", "module", "shadow")
 
     def __init__(
-        self, make: Callable[[Unmade], nn.Module], module: nn.Module, index: int, direct: Any
+        self, make: Callable[[LazyModule], nn.Module], module: nn.Module, index: int, direct: Any
     ) -> None:
         self._make = make
         self.module = module
         self.index = index
         self.direct = direct
-        self.parts: dict[str, Any] = {}
-        self.twin: nn.Module | None = None
+        self.children: dict[str, Any] = {}
+        self.shadow: nn.Module | None = None
 
-    def made(self) -> nn.Module:
-        """The twin of the module."""
-        if self.twin is None:
-            self.twin = self._make(self)
-        return self.twin
+    def materialize(self) -> nn.Module:
+        """The shadow of the module."""
+        if self.shadow is None:
+            self.shadow = self._make(self)
+        return self.shadow
 
 
-class Parts(dict[str, Any]):
-    """The parts of a sequence by name. Only ``dict.values(parts)`` has those that are unmade."""
+class LazyChildren(dict[str, Any]):
+    """The children of a sequence by name; only ``dict.values(children)`` has lazy ones."""
 
     def _make(self) -> None:
         for name, part in dict.items(self):
-            if type(part) is Unmade:
-                self[name] = part.made()
+            if type(part) is LazyModule:
+                self[name] = part.materialize()
 
     def __getitem__(self, name: str) -> Any:
         part = super().__getitem__(name)
-        if type(part) is Unmade:
-            part = self[name] = part.made()
+        if type(part) is LazyModule:
+            part = self[name] = part.materialize()
         return part
 
     # with an iterator of its own, whoever copies a dictionary asks it as it would any mapping

@@ -14,33 +14,39 @@ from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 from flopcount.counters.trace.autograd_functions import Custom
-from flopcount.counters.trace.shadow_module import Twin
-from flopcount.entries import VIEWS, Entry, Shape
+from flopcount.counters.trace.shadow_module import ShadowModule
+from flopcount.entries import VIEW_KINDS, Entry, Shape
 
-#: Of a parameter the token is below this one; buffers and the module's other tensors have it.
-_APART = -1
+# Of a parameter the token is below this one; buffers and the module's other tensors have it.
+_BUFFER = -1
 _new_tuple = tuple.__new__
 
 
-#: One operator that ran: module, kind, operator, inputs, outputs, multiply-adds [MAC], weight,
-#: bias, elements under windows, and whether gradients were asked for when it ran, or which function
-#: with a backward method of its own did it. A kind of None says that the outputs are other names of
-#: the first input.
-Line: TypeAlias = tuple[
-    int,
-    "str | None",
-    str,
-    tuple[Any, ...],
-    tuple[Any, ...],
-    int,
-    Any,
-    Any,
-    int,
-    "bool | Custom | None",
-]
+class LedgerLine(NamedTuple):
+    """One operator that ran in a module, with what it read and made.
+
+    A kind of None says that the outputs are views of the first input. ``macs`` are multiply-adds
+    [MAC], ``windows`` elements under windows; ``tracked`` says whether gradients were asked for
+    when it ran, or which function with a backward method of its own did it.
+    """
+
+    module: int
+    kind: str | None
+    operator: str
+    ins: tuple[Any, ...]
+    outs: tuple[Any, ...]
+    macs: int
+    weight: Any
+    bias: Any
+    windows: int
+    tracked: bool | Custom | None
 
 
-class Settled(NamedTuple):
+#: The fields of a `LedgerLine`. MEASURED
+PlainLine: TypeAlias = tuple[Any, ...]
+
+
+class SettledLedger(NamedTuple):
     """The entries of all lines, and what they say together."""
 
     entries: tuple[Entry, ...]
@@ -52,34 +58,47 @@ class Settled(NamedTuple):
 
 
 class Ledger:
-    """The lines of one run, and the module whose forward method is running."""
+    """The lines of one pass, and which of its modules is running.
+
+    ``paths`` are those of all modules, ``calls`` how often each was called; ``module`` is the place
+    there of the one whose forward method is running.
+    """
+
+    __slots__ = ("calls", "lines", "module", "paths")
 
     def __init__(self) -> None:
-        self.lines: list[Line] = []
-        self.module = 0
-        # of every module, how often it was called
+        self.lines: list[PlainLine] = []
+        self.paths: list[str] = [""]
         self.calls: list[int] = []
+        self.module = 0
+
+    def enroll(self, paths: list[str]) -> None:
+        """Take the modules of those paths in, of which none was called yet."""
+        self.paths = paths
+        self.calls.extend([0] * len(paths))
 
 
-def settle(lines: Iterable[Line], twin: Twin | None, ends: tuple[Sequence[Any], ...]) -> Settled:
-    """The entries of the lines; ``ends`` are the tensors that went into the model and came out."""
-    return _Settling(twin, ends[0]).settle(lines, ends[1])
+def settle(
+    ledger: Ledger, shadow: ShadowModule | None, inputs: Sequence[Any], outputs: Sequence[Any]
+) -> SettledLedger:
+    """The entries of the lines of a pass through a model with these inputs and outputs."""
+    return _Settling(ledger, shadow, inputs).settle(ledger.lines, outputs)
 
 
-#: One tensor under one of its names: token, its shape alone in a tuple, elements, bytes. Of a
-#: parameter the token is below `_APART`, and there is no shape.
-_Facts: TypeAlias = tuple[int, tuple[Shape, ...], int, int]
+# One tensor under one of its names: token, its shape alone in a tuple, elements, bytes. Of a
+# parameter the token is below `_BUFFER`, and there is no shape. FACTS
+_TensorFacts: TypeAlias = tuple[int, tuple[Shape, ...], int, int]
 
 
 class _Settling:
-    def __init__(self, twin: Twin | None, inputs: Sequence[Any]) -> None:
-        self.paths = twin.paths if twin else [""]
-        self.layers = twin.layers if twin else [""]
-        self.owned = twin.owned if twin else {}
-        self.names = twin.names if twin else {}
+    def __init__(self, ledger: Ledger, shadow: ShadowModule | None, inputs: Sequence[Any]) -> None:
+        self.paths = ledger.paths
+        self.layers = shadow.layers if shadow else [""]
+        self.owned = shadow.owned if shadow else {}
+        self.names = shadow.names if shadow else {}
         # parameters that were read, in the order of their tokens
         self.called: list[int] = []
-        self.facts: dict[int, _Facts] = {}
+        self.facts: dict[int, _TensorFacts] = {}
         # what there is to say of every tensor of one size and type
         self.sizes: dict[tuple[Any, Any], tuple[tuple[Shape], int, int]] = {}
         # of each activation: its bytes, the first line it is alive at, and the last
@@ -92,7 +111,7 @@ class _Settling:
         for tensor in inputs:
             self._new(tensor, 0)
 
-    def settle(self, lines: Iterable[Line], outputs: Sequence[Any]) -> Settled:
+    def settle(self, lines: Iterable[PlainLine], outputs: Sequence[Any]) -> SettledLedger:
         at = 0
         for line in lines:
             if line[1] is None:
@@ -104,7 +123,7 @@ class _Settling:
                 at += 1
         for tensor in outputs:
             self._read(tensor, max(at - 1, 0))
-        return Settled(
+        return SettledLedger(
             tuple(self.entries),
             self.uncounted,
             self._peak(at),
@@ -113,7 +132,7 @@ class _Settling:
             self.wrapped,
         )
 
-    def _enter(self, line: Line, at: int) -> None:
+    def _enter(self, line: PlainLine, at: int) -> None:
         module, kind, operator, ins, outs, macs, weight, bias, windows, _ = line
         facts, last = self.facts, self.last
         shapes: tuple[Shape, ...] = ()
@@ -123,7 +142,7 @@ class _Settling:
             moved += size
             if token >= 0:
                 last[token] = at
-            if token >= _APART:
+            if token >= _BUFFER:
                 shapes = (*shapes, *alone) if shapes else alone
             elif _added(kind, tensor, ins):
                 biases += elements
@@ -132,20 +151,17 @@ class _Settling:
         if kind == "matmul" and weights:
             # a product with a learned matrix is a linear map, whatever it is called
             kind = "linear"
-        if weight is not None:
-            token, alone, elements, size = self._read(weight, at)
+        for tensor, added in ((weight, False), (bias, True)):
+            if tensor is None:
+                continue
+            token, alone, elements, size = self._read(tensor, at)
             moved += size
-            if token < _APART:
-                weights += elements
-            elif token > _APART:
+            if token > _BUFFER:
                 shapes = (*shapes, *alone)
-        if bias is not None:
-            token, alone, elements, size = self._read(bias, at)
-            moved += size
-            if token < _APART:
+            elif token < _BUFFER and added:
                 biases += elements
-            elif token > _APART:
-                shapes = (*shapes, *alone)
+            elif token < _BUFFER:
+                weights += elements
         made: tuple[Shape, ...] = ()
         for out in outs:
             _, alone, _, size = self._new(out, at)
@@ -164,17 +180,17 @@ class _Settling:
             operator,
             self.layers[module],
             windows,
-            0 if kind in VIEWS else moved,
+            0 if kind in VIEW_KINDS else moved,
         )
         self.entries.append(_new_tuple(Entry, entry))
 
-    def _read(self, tensor: Any, at: int) -> _Facts:
+    def _read(self, tensor: Any, at: int) -> _TensorFacts:
         facts = self.facts.get(id(tensor)) or self._met(tensor)
         if facts[0] >= 0:
             self.last[facts[0]] = at
         return facts
 
-    def _met(self, tensor: Any) -> _Facts:
+    def _met(self, tensor: Any) -> _TensorFacts:
         """A tensor that no line made: one of the model's, or made by something nobody saw."""
         key = id(tensor)
         if key in self.names:
@@ -182,7 +198,7 @@ class _Settling:
             elements = tensor.numel()
             # of a parameter nobody asks the shape
             size = elements * tensor.element_size()
-            learned: _Facts = (_APART - len(self.called), (), elements, size)
+            learned: _TensorFacts = (_BUFFER - len(self.called), (), elements, size)
             self.facts[key] = learned
             return learned
         if key not in self.owned:
@@ -192,10 +208,10 @@ class _Settling:
                 isinstance(tensor, Tensor) and is_functorch_wrapped_tensor(tensor)
             )
             return self._new(tensor, 0)
-        facts = self.facts[key] = (_APART, *self._measured(tensor))
+        facts = self.facts[key] = (_BUFFER, *self._measured(tensor))
         return facts
 
-    def _new(self, tensor: Any, at: int) -> _Facts:
+    def _new(self, tensor: Any, at: int) -> _TensorFacts:
         alone, elements, size = self._measured(tensor)
         facts = self.facts[id(tensor)] = (len(self.bytes), alone, elements, size)
         self.bytes.append(size)

@@ -1,4 +1,4 @@
-"""What a module holds beside its parts, with twins in the place of the modules that it leads to."""
+"""What a module holds beside its parts, with shadows in the place of the modules behind it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flopcount.counters.trace.lazy_children import Unmade
+from flopcount.counters.trace.lazy_children import LazyModule
 
-_PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device, type, Tensor)
-# What may hold a module, and is copied with its twin in the place.
+_LEAF_TYPES = (int, float, bool, str, type(None), torch.dtype, torch.device, type, Tensor)
+# What may hold a module, and is copied with its shadow in the place.
 _HOLDERS = (
     list,
     tuple,
@@ -31,29 +31,29 @@ _HOLDERS = (
 
 
 class Binder:
-    """Binds values to the twins of one model, which are known by the ids of their modules.
+    """Binds values to the shadows of one model, which are known by the ids of their modules.
 
     For a ``real`` pass, which may write on them, tensors are copied. ``kept`` is what must live as
-    long as the twins do.
+    long as the shadows do.
     """
 
-    def __init__(self, twins: Mapping[int, nn.Module | Unmade], real: bool) -> None:
-        self._twins = twins
+    def __init__(self, shadows: Mapping[int, nn.Module | LazyModule], real: bool) -> None:
+        self._shadows = shadows
         self.real = real
         self.kept: list[Any] = []
-        # what was copied for the twins, by the id of what it is a copy of
+        # what was copied for the shadows, by the id of what it is a copy of
         self._copies: dict[int, Any] = {}
 
-    def _twin(self, module: nn.Module) -> nn.Module | None:
-        """The twin of a module, made now if it was not yet; None of one that is not the model's."""
-        part = self._twins.get(id(module))
-        return part.made() if isinstance(part, Unmade) else part
+    def _shadow(self, module: nn.Module) -> nn.Module | None:
+        """The shadow of a module, made now if it was not yet; None of one outside the model."""
+        part = self._shadows.get(id(module))
+        return part.materialize() if isinstance(part, LazyModule) else part
 
     def rebind(self, state: dict[str, Any], names: Iterable[str]) -> None:
-        """Let what a module holds by those names lead to twins."""
+        """Let what a module holds by those names lead to shadows."""
         for name in names:
             value = state[name]
-            if self.real or not isinstance(value, _PLAIN):
+            if self.real or not isinstance(value, _LEAF_TYPES):
                 state[name] = self.bound(value)
 
     def copied(self, tensor: Tensor) -> Tensor:
@@ -67,16 +67,20 @@ class Binder:
         return known
 
     def bound(self, value: Any) -> Any:
-        """The value with twins in the place of modules, in containers and functions too."""
+        """The value with shadows in the place of modules, in containers and functions too."""
         if isinstance(value, nn.Module):
-            return self._twin(value) or value
+            return self._shadow(value) or value
         if isinstance(value, Tensor):
             return self.copied(value) if self.real else value
         if isinstance(value, MethodType) and isinstance(value.__self__, nn.Module):
             return MethodType(value.__func__, self.bound(value.__self__))
         if type(value) not in _HOLDERS or id(value) in self._copies:
             return self._copies.get(id(value), value)
-        if type(value) is tuple and not self.real and all(isinstance(x, _PLAIN) for x in value):
+        if (
+            type(value) is tuple
+            and not self.real
+            and all(isinstance(x, _LEAF_TYPES) for x in value)
+        ):
             return value
         self.kept.append(value)
         found = self._copies[id(value)] = self._holder(value)
@@ -92,16 +96,16 @@ class Binder:
             return partial(self.bound(value.func), *args, **kwargs)
         if isinstance(value, (tuple, frozenset)):
             return type(value)(self.bound(item) for item in value)
-        twin = copy.copy(value)
+        shadow = copy.copy(value)
         # found by whoever holds it and is held by it
-        self._copies[id(value)] = twin
+        self._copies[id(value)] = shadow
         if isinstance(value, dict):
-            twin.update((key, self.bound(item)) for key, item in value.items())
+            shadow.update((key, self.bound(item)) for key, item in value.items())
         else:
-            twin.clear()
-            add = twin.update if isinstance(value, set) else twin.extend
+            shadow.clear()
+            add = shadow.update if isinstance(value, set) else shadow.extend
             add([self.bound(item) for item in value])
-        return twin
+        return shadow
 
     def _enclosed(self, value: Any) -> Any:
         """What a closure holds: its lists are the user's own, but where a module has them too."""
@@ -109,21 +113,23 @@ class Binder:
         return self.bound(value) if ours or id(value) in self._copies else value
 
     def _function(self, value: FunctionType) -> FunctionType:
-        """A function of the user's, with twins in its closure."""
+        """A function of the user's, with shadows in its closure."""
         if (value.__module__ or "torch").startswith("torch"):
             return value
         held = [(cell, _content(cell)) for cell in value.__closure__ or ()]
         bound = [(cell, content, self._enclosed(content)) for cell, content in held]
-        named = {n: self._twin(m) for n, m in held_by(value).items() if n in value.__globals__}
-        names = {n: twin for n, twin in named.items() if twin is not None}
-        if not names and all(content is twin for _, content, twin in bound):
+        named = {n: self._shadow(m) for n, m in held_by(value).items() if n in value.__globals__}
+        names = {n: shadow for n, shadow in named.items() if shadow is not None}
+        if not names and all(content is shadow for _, content, shadow in bound):
             return value
-        closure = tuple(c if content is twin else CellType(twin) for c, content, twin in bound)
+        closure = tuple(
+            c if content is shadow else CellType(shadow) for c, content, shadow in bound
+        )
         space = {**value.__globals__, **names} if names else value.__globals__
-        twin = FunctionType(value.__code__, space, value.__name__, value.__defaults__, closure)
-        twin.__kwdefaults__ = value.__kwdefaults__
-        twin.__dict__.update(value.__dict__)
-        return twin
+        shadow = FunctionType(value.__code__, space, value.__name__, value.__defaults__, closure)
+        shadow.__kwdefaults__ = value.__kwdefaults__
+        shadow.__dict__.update(value.__dict__)
+        return shadow
 
 
 def _content(cell: CellType) -> Any:

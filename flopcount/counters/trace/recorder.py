@@ -1,79 +1,85 @@
-"""What a count knows while the model runs, and the lines that it writes down.
+"""The recorder of one count: both modes write their lines here, and neither knows the other's.
 
-Both modes record here: the function mode, which sees every call of a torch function, and the
-dispatch mode, which sees the operators below it.
+The function mode sees every call of a torch function, the dispatch mode the operators below it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _is_alias_of  # type: ignore[attr-defined]
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 from flopcount.counters.trace.autograd_functions import Customs
 from flopcount.counters.trace.ledger import Ledger
-from flopcount.counters.trace.records import DataDependentError, Gathered, Ghost, Rule
+from flopcount.counters.trace.records import META, DataDependentError, TraceOptions
+from flopcount.counters.trace.tensor_table import TensorTable
 
-_META = torch.device("meta")
 _is_grad_enabled = torch.is_grad_enabled
+# The recorder of the count that each thread is at.
+_current = threading.local()
 
 
 class Recorder:
-    """The state of one count: the ledger, the tensors that are known, and where the model is.
+    """The lines of one count, with the tensors and the module that they are about.
 
-    Under ``real`` execution every function runs on values; ``checked`` says that every function
-    runs at all, so that the rules are held against it.
+    Invariant: while it is paused, neither mode intercepts anything, so that what the counter does
+    itself is no line. While ``suppress_depth`` is positive, a module runs that is one line as a
+    whole: of what happens inside it only views and reads of the model's tensors are written.
     """
 
-    def __init__(self, ledger: Ledger, *, real: bool, checked: bool) -> None:
-        self.ledger = ledger
-        self.real = real
-        self.checked = checked or real
-        self.rules: Mapping[Any, Rule] = {}
-        self.gathered: Gathered | None = None
-        self.busy = False
-        self.everywhere = False
-        self.backward = False
-        self.paused = False
-        # that something ran which calls no torch function, and that gradients flow on the way
-        self.overheard = False
-        self.differentiated = False
-        self.muted = 0
-        self.apart: dict[int, Any] = {}
-        # values worked out on the way, by id; kept, so that no id is used twice
-        self.worked_out: dict[int, Tensor] = {}
-        self.shadows: dict[int, Tensor] = {}
-        # what is on the CPU wherever the model is, by id
-        self.on_cpu: set[int] = set()
-        self._sources: dict[int, Tensor] = {}
-        self._ghosts: dict[int, Ghost] = {}
-        self.paths: list[str] = [""]
-        self.customs = Customs()
+    __slots__ = ("customs", "ledger", "options", "paused", "suppress_depth", "tensors")
 
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Let what is done meanwhile be none of the model's."""
-        busy, self.busy = self.busy, True
-        try:
-            yield
-        finally:
-            self.busy = busy
+    def __init__(self, options: TraceOptions) -> None:
+        self.options = options
+        self.ledger = Ledger()
+        self.tensors = TensorTable()
+        self.customs = Customs()
+        self.paused = False
+        self.suppress_depth = 0
+        _current.recorder = self
 
     @property
     def path(self) -> str:
         """The path of the module that is running."""
-        return self.paths[self.ledger.module]
+        return self.ledger.paths[self.ledger.module]
 
-    def glimpse(self, read: Iterable[Any]) -> None:
-        """Remember that these were read, though the line is another's."""
-        seen = tuple(x for x in read if x is not None and id(x) in self.apart)
-        if seen:
-            line = (self.ledger.module, None, "", seen, (), 0, None, None, 0, True)
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Write nothing meanwhile."""
+        outer, self.paused = self.paused, True
+        try:
+            yield
+        finally:
+            self.paused = outer
+
+    def append(
+        self,
+        kind: str | None,
+        operator: str,
+        ins: Sequence[Any],
+        outs: Sequence[Any],
+        macs: int,
+        weight: Any,
+        bias: Any,
+        windows: int,
+    ) -> None:
+        """Write one line, as it is."""
+        grad = _is_grad_enabled() or (self.options.backward and self.customs.running())
+        ledger = self.ledger
+        ledger.lines.append(
+            (ledger.module, kind, operator, ins, outs, macs, weight, bias, windows, grad)
+        )
+
+    def record_read(self, read: Iterable[Any]) -> None:
+        """Write that tensors of the model were read by what is not a line itself."""
+        owned = tuple(x for x in read if x is not None and self.tensors.owns(x))
+        if owned:
+            line = (self.ledger.module, None, "", owned, (), 0, None, None, 0, True)
             self.ledger.lines.append(line)
 
     def write(
@@ -87,75 +93,55 @@ class Recorder:
         bias: Any = None,
         windows: int = 0,
     ) -> None:
-        """Write one line down."""
+        """Write one line; of a real pass, which must not keep its tensors, with references."""
         read = tuple(ins)
-        if self.muted:
-            self.glimpse((*read, weight, bias))
+        if self.suppress_depth:
+            self.record_read((*read, weight, bias))
             return
         made = tuple(outs)
-        if self.real:
-            read = tuple(map(self.ghost, read))
-            made = tuple(map(self.ghost, made))
-            weight = weight if weight is None else self.ghost(weight)
-            bias = bias if bias is None else self.ghost(bias)
-        if kind is None and not read:
-            return
-        grad = _is_grad_enabled() or (self.backward and self.customs.running())
-        line = (self.ledger.module, kind, operator, read, made, macs, weight, bias, windows, grad)
-        self.ledger.lines.append(line)
+        if self.options.real:
+            ref = self.tensors.ref
+            read, made = tuple(map(ref, read)), tuple(map(ref, made))
+            weight = weight if weight is None else ref(weight)
+            bias = bias if bias is None else ref(bias)
+        if kind is not None or read:
+            self.append(kind, operator, read, made, macs, weight, bias, windows)
 
     def write_view(self, first: Tensor, outs: tuple[Tensor, ...], operator: str = "") -> None:
-        """Write down that these are other names of a tensor."""
-        if id(first) in self.apart:
-            # a name of a weight: it lives as long as the ledger does
-            self.apart.update((id(x), x) for x in outs)
-        muted, self.muted = self.muted, 0
+        """Write that these are views of a tensor."""
+        if self.tensors.owns(first):
+            # a view of a weight: it lives as long as the ledger does
+            self.tensors.model_tensors.update((id(x), x) for x in outs)
+        depth, self.suppress_depth = self.suppress_depth, 0
         self.write(None, operator, (first,), outs)
-        self.muted = muted
+        self.suppress_depth = depth
 
-    def ghost(self, tensor: Any) -> Any:
-        """What stands for a tensor in the ledger: itself, where it lives as long as the model."""
-        if id(tensor) in self.apart:
-            return tensor
-        known = self._ghosts.get(id(tensor))
-        if known is None or known.shape != tensor.shape or known.ref() is not tensor:
-            known = self._ghosts[id(tensor)] = Ghost(tensor)
-            # two ghosts must not share an id
-            self._sources[id(known)] = known  # type: ignore[assignment]
-        return known
+    def on_meta(self, tensor: Tensor) -> Tensor:
+        """The tensor itself if it is on the meta device, else its copy there, without values.
 
-    def meta(self, tensor: Tensor) -> Tensor:
-        """The tensor itself if it is on the meta device, else its shadow there."""
+        Raises DataDependentError for a tensor of `torch.func`, of which no shape says how many
+        it stands for.
+        """
         if tensor.is_meta:
             return tensor
-        shadow = self.shadows.get(id(tensor))
-        if shadow is None:
+        copied = self.tensors.meta_copies.get(id(tensor))
+        if copied is None:
             if is_functorch_wrapped_tensor(tensor):
-                # one of many that no shape tells of
                 raise DataDependentError("torch.func over a tensor of the model's", self.path)
-            with self.aside():
-                shadow = torch.empty_strided(
-                    tensor.size(), tensor.stride(), dtype=tensor.dtype, device=_META
+            with self.pause():
+                copied = torch.empty_strided(
+                    tensor.size(), tensor.stride(), dtype=tensor.dtype, device=META
                 )
-            self.shadows[id(tensor)] = shadow
-            self._sources[id(shadow)] = tensor
-        return shadow
+            self.tensors.add_copy(tensor, copied)
+        return copied
 
-    def source(self, tensor: Tensor) -> Tensor:
-        """The tensor that a shadow is of, or itself."""
-        return self._sources.get(id(tensor), tensor)
 
-    def number(self, tensor: Tensor) -> Any:
-        """The number that a tensor of one element was worked out to be, else itself."""
-        known = tensor.dim() == 0 and id(tensor) in self.worked_out
-        return tensor.item() if known else tensor
-
-    def forget(self, ins: Iterable[Tensor]) -> None:
-        """Know no longer what was worked out, where something unknown was written on it."""
-        for tensor in ins:
-            shadow = self.shadows.get(id(tensor))
-            if shadow is not None and shadow._version and id(tensor) in self.worked_out:
-                for key, other in tuple(self.worked_out.items()):
-                    if _is_alias_of(tensor, other):
-                        # kept, as they all are, so that no id is used twice
-                        self._sources[key] = self.worked_out.pop(key)
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """Suspend an enclosing count on this thread."""
+    outer: Recorder | None = getattr(_current, "recorder", None)
+    with nullcontext() if outer is None else outer.pause():
+        try:
+            yield
+        finally:
+            _current.recorder = outer

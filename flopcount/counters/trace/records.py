@@ -1,4 +1,4 @@
-"""What passes between those who watch a model run: rules, calls, and what stands for a tensor."""
+"""The records of a count: its options, rules and calls, and what stands for a tensor."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
-#: So many values at most are worked out on the way: lengths, positions, token numbers, masks.
-FEW = 65_536
+#: The device of tensors that have a shape and no values.
+META = torch.device("meta")
+#: A larger tensor is never computed: lengths, positions, token numbers and masks are smaller.
+MAX_KNOWN_ELEMENTS = 65_536
 
 
 class DataDependentError(RuntimeError):
@@ -40,15 +43,44 @@ class Rule(NamedTuple):
     macs: Callable[[Call], int] | None = None
 
 
+class TraceOptions(NamedTuple):
+    """How one pass counts.
+
+    ``real`` executes on values, ``backward`` counts a training step, ``checked`` runs every
+    function, so that its rule is held against it; ``everywhere`` keeps the dispatch mode entered
+    for the whole pass. ``rules`` are the user's; the model is on ``device``.
+    """
+
+    real: bool
+    backward: bool
+    checked: bool
+    everywhere: bool
+    rules: Mapping[Any, Rule]
+    device: torch.device
+
+
+class RestartError(BaseException):
+    """The pass must run again with the dispatch mode everywhere; ``checked``, with every function.
+
+    Not an Exception, so that no model catches it.
+    """
+
+    def __init__(self, *, checked: bool = False) -> None:
+        super().__init__()
+        self.checked = checked
+
+
 class Gathered:
-    """What was seen from below while one function ran."""
+    """What the operators inside one function come to; ``lost`` are those without a rule."""
+
+    __slots__ = ("lost", "macs")
 
     def __init__(self) -> None:
         self.macs = 0
         self.lost: list[str] = []
 
 
-class Ghost:
+class TensorRef:
     """What is remembered of a tensor that must not be kept alive."""
 
     __slots__ = ("_elements", "_size", "dtype", "is_meta", "ref", "shape")

@@ -11,7 +11,7 @@ from torch import Tensor
 from flopcount.counters import operators
 
 if TYPE_CHECKING:
-    from flopcount.counters.trace.function_mode import Watch
+    from flopcount.counters.trace.recorder import Recorder
 
 
 class Recurrence(NamedTuple):
@@ -56,33 +56,33 @@ class Recurrence(NamedTuple):
         for state in self.states:
             yield tuple(state.shape)
 
-    def write_parts(self, watch: Watch, name: str, outs: tuple[Tensor, ...]) -> None:
+    def write_parts(self, recorder: Recorder, name: str, outs: tuple[Tensor, ...]) -> None:
         """Write every product down by itself, so that each has gradients of its own."""
         x, rows = self.x, self.rows
         first = self.states[0].shape[-2] if self.states[0].dim() > 1 else 1
         made: list[Tensor] = []
         for at, (into, again, *projected) in enumerate(self.weights):
-            given, begun, later, out = _stand_ins(watch, 4)
-            watch.write("rnn", name, (x,), (given,), rows * into.numel(), into)
-            watch.write("rnn", name, (self.states[0],), (begun,), first * again.numel(), again)
+            given, begun, later, out = _stand_ins(recorder, 4)
+            recorder.write("rnn", name, (x,), (given,), rows * into.numel(), into)
+            recorder.write("rnn", name, (self.states[0],), (begun,), first * again.numel(), again)
             if rows > first:
-                hidden = _stand_ins(watch, 1)[0]
-                watch.write("rnn", name, (given, begun), (hidden,))
+                hidden = _stand_ins(recorder, 1)[0]
+                recorder.write("rnn", name, (given, begun), (hidden,))
                 more = (rows - first) * again.numel()
-                watch.write("rnn", name, (hidden,), (later,), more, again)
+                recorder.write("rnn", name, (hidden,), (later,), more, again)
                 begun = later
             made.append(out)
-            watch.write("rnn", name, (given, begun), (out,))
+            recorder.write("rnn", name, (given, begun), (out,))
             for weight in projected:
-                (made[-1],) = _stand_ins(watch, 1)
-                watch.write("rnn", name, (out,), (made[-1],), rows * weight.numel(), weight)
+                (made[-1],) = _stand_ins(recorder, 1)
+                recorder.write("rnn", name, (out,), (made[-1],), rows * weight.numel(), weight)
             if (at + 1) % self.directions == 0 and at + 1 < len(self.weights):
-                (x,) = _stand_ins(watch, 1)
-                watch.write("rnn", name, made[-self.directions :], (x,))
-        watch.write("rnn", name, made, outs)
+                (x,) = _stand_ins(recorder, 1)
+                recorder.write("rnn", name, made[-self.directions :], (x,))
+        recorder.write("rnn", name, made, outs)
 
 
-def _stand_ins(watch: Watch, number: int) -> tuple[Tensor, ...]:
+def _stand_ins(recorder: Recorder, number: int) -> tuple[Tensor, ...]:
     # What is between the products is never seen: it leads from one of them to the next.
-    with watch.aside():
+    with recorder.pause():
         return tuple(torch.empty(0, device="meta") for _ in range(number))

@@ -1,8 +1,8 @@
-"""A twin of a module to run in its stead: new shells over the same parameters.
+"""A shadow of a module to run in its stead: new shells over the same parameters.
 
 Nothing is copied but the dictionaries that hold a module's parts, so that it takes no time, and
-what a forward pass writes on its module is written on the twin. The parameters and buffers are
-the user's own; whoever runs the twin must not write on them.
+what a forward pass writes on its module is written on the shadow. The parameters and buffers are
+the user's own; whoever runs the shadow must not write on them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
 from flopcount.counters.lazy_records import Columns
-from flopcount.counters.trace.lazy_children import Parts, Unmade
+from flopcount.counters.trace.lazy_children import LazyChildren, LazyModule
 from flopcount.counters.trace.rebinding import Binder
+from flopcount.counters.trace.records import RestartError
 from flopcount.counters.trace.shared_copies import Scripted, Shared, lazy_copy
 from flopcount.entries import Module, Parameter
 
@@ -31,20 +32,20 @@ class Forward(partial[Any]):
     own: Any = None
 
 
-class Manner(Protocol):
-    """How modules are run: what stands in the place of their forward methods."""
+class ForwardPolicy(Protocol):
+    """What stands in the place of the forward methods of modules."""
 
     @property
-    def directs(self) -> Mapping[type, Any]:
+    def fast_paths(self) -> Mapping[type, Any]:
         """What answers for a class of modules instead of its forward method, or None."""
 
-    def in_order(self, kind: type) -> bool:
+    def runs_in_order(self, kind: type) -> bool:
         """Whether all that a class does is to run its parts one after the other."""
 
-    def shortly(self, twin: nn.Module, index: int, direct: Any) -> Forward:
-        """What is put in the place of that of a layer with a short cut, or else of a sequence."""
+    def shortcut(self, shadow: nn.Module, index: int, direct: Any) -> Forward:
+        """What is put in the place of that of a layer with a fast path, or else of a sequence."""
 
-    def wrap(self, twin: nn.Module, index: int, own: Callable[..., Any] | None) -> Forward:
+    def wrap(self, shadow: nn.Module, index: int, own: Callable[..., Any] | None) -> Forward:
         """What is put in the place of any other; ``own`` is one of the module's own."""
 
 
@@ -55,27 +56,20 @@ _HOOKS = (
     "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs",
 )
-_BASE = frozenset({*nn.Module().__dict__, "forward"})
+_MODULE_STATE = frozenset({*nn.Module().__dict__, "forward"})
 # Wrappers that run the module they hold, each in its own way: compiled, or on several devices.
 _WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module"}
 _WRAPPERS["DistributedDataParallel"] = "module"
 
 
-class HookedError(BaseException):
-    """The model does what shapes alone cannot follow, or adds a hook while it runs.
-
-    Not an Exception, so that no model catches it.
-    """
-
-
 class _NoHooks(OrderedDict[int, Any]):
-    """No hooks, for all twins together: a dictionary for each would take most of the time."""
+    """No hooks, for all shadows together: a dictionary for each would take most of the time."""
 
     def __setitem__(self, key: int, value: Any) -> None:
-        raise HookedError
+        raise RestartError
 
 
-#: What every twin has in the place of hooks: it has none, and can be given none.
+#: What every shadow has in the place of hooks: it has none, and can be given none.
 NO_HOOKS = _NoHooks()
 # Only a backward pass calls these, and none is run.
 _NO_WAY_BACK = dict.fromkeys(("_backward_hooks", "_backward_pre_hooks"), NO_HOOKS)
@@ -85,7 +79,7 @@ _HOOKLESS = {**dict.fromkeys(_HOOKS, NO_HOOKS), **_NO_WAY_BACK}
 class _Kind(NamedTuple):
     """What there is to know of a class of modules, asked once for each count.
 
-    ``late`` are those whose twins are made when somebody asks for them; ``odd`` those that must
+    ``late`` are those whose shadows are made when somebody asks for them; ``odd`` those that must
     be looked at one by one.
     """
 
@@ -97,24 +91,24 @@ class _Kind(NamedTuple):
     wraps: str | None
 
 
-class Twin:
-    """The twin of a module, and what there was to see on the way through it.
+class ShadowModule:
+    """The shadow of a module, and what there was to see on the way through it.
 
-    ``apart`` gives every twin its own dictionaries of hooks.
+    ``own_hooks`` gives every shadow its own dictionaries of hooks.
     """
 
     def __init__(
         self,
         module: nn.Module,
         training: bool,
-        manner: Manner,
+        policy: ForwardPolicy,
         real: bool = False,
-        apart: bool = False,
+        own_hooks: bool = False,
     ) -> None:
         self.training = training
-        self.manner = manner
+        self.policy = policy
         self.real = real
-        self.apart = apart
+        self.own_hooks = own_hooks
         self.paths: list[str] = []
         self.kinds: list[type] = []
         self.aliases: dict[int, list[str]] = {}
@@ -127,13 +121,13 @@ class Twin:
         # what `Module.compile` leaves would call the user's own module
         self._plain = {**_HOOKLESS, "training": training, "_compiled_call_impl": None}
         # in the order of the paths
-        self._twins: dict[int, nn.Module | Unmade] = {}
-        self._binder = Binder(self._twins, real)
+        self._shadows: dict[int, nn.Module | LazyModule] = {}
+        self._binder = Binder(self._shadows, real)
         self._known: dict[type, _Kind] = {}
         self._hooked: list[dict[str, Any]] = []
-        # twins of classes that are not torch's, with what they hold beside their parts
+        # shadows of classes that are not torch's, with what they hold beside their parts
         self._strange: list[tuple[dict[str, Any], set[str]]] | None = []
-        self.module = self._twin(module, "")
+        self.module = self._shadow(module, "")
         self.layers = _layers(self.kinds)
         strange, self._strange = self._strange, None
         for state, names in strange:
@@ -148,16 +142,16 @@ class Twin:
         return map(self.owned.__getitem__, self.names)
 
     def bound(self, value: Any) -> Any:
-        """The value with twins in the place of modules, in containers and functions too."""
+        """The value with shadows in the place of modules, in containers and functions too."""
         return self._binder.bound(value)
 
     def close(self) -> None:
-        """Let go of the twins, which hold themselves and would wait to be found as garbage."""
-        for part in self._twins.values():
-            twin = part.twin if isinstance(part, Unmade) else part
-            if twin is not None:
-                del twin.__dict__["forward"]
-        self._twins.clear()
+        """Let go of the shadows, which hold themselves and would wait to be found as garbage."""
+        for part in self._shadows.values():
+            shadow = part.shadow if isinstance(part, LazyModule) else part
+            if shadow is not None:
+                del shadow.__dict__["forward"]
+        self._shadows.clear()
         del self.module
 
     def modules(self, calls: Sequence[int]) -> Columns[Module]:
@@ -180,66 +174,66 @@ class Twin:
             others,
         )
 
-    def _twin(self, module: nn.Module, path: str) -> nn.Module:
+    def _shadow(self, module: nn.Module, path: str) -> nn.Module:
         part = self._part(module, path)
-        return part.made() if isinstance(part, Unmade) else part
+        return part.materialize() if isinstance(part, LazyModule) else part
 
-    def _part(self, module: nn.Module, path: str) -> nn.Module | Unmade:
-        """The twin of a module, put off where that can be."""
+    def _part(self, module: nn.Module, path: str) -> nn.Module | LazyModule:
+        """The shadow of a module, put off where that can be."""
         key, kind, state = id(module), type(module), module.__dict__
-        if key in self._twins:
+        if key in self._shadows:
             self._alias(module, path, frozenset())
-            return self._twins[key]
+            return self._shadows[key]
         known = self._known.get(kind) or self._meet(kind)
         index = len(self.paths)
         self.paths.append(path)
         self.kinds.append(kind)
         odd = state["_forward_hooks"] or state["_forward_pre_hooks"] or "forward" in state
-        # a layer may have been given parts, which no short cut looks at
+        # a layer may have been given parts, which no fast path looks at
         if not known.late or odd or (known.direct is not None and state["_modules"]):
             return self._whole(module, path, index, known)
-        part = self._twins[key] = Unmade(self._make, module, index, known.direct)
+        part = self._shadows[key] = LazyModule(self._make, module, index, known.direct)
         if state["_parameters"] or state["_buffers"]:
             self._learn(state, path)
         if not known.torchs and known.direct is not None:
             # another's class may write on itself when it is asked what it makes
-            part.made()
+            part.materialize()
         elif known.direct is None:
             prefix = f"{path}." if path else ""
             for name, child in state["_modules"].items():
-                part.parts[name] = None if child is None else self._part(child, prefix + name)
+                part.children[name] = None if child is None else self._part(child, prefix + name)
         return part
 
     def _meet(self, kind: type) -> _Kind:
-        direct = None if self.apart else self.manner.directs[kind]
+        direct = None if self.own_hooks else self.policy.fast_paths[kind]
         torchs = _is_torchs(kind)
-        late = direct is not None or (not self.apart and self.manner.in_order(kind))
+        late = direct is not None or (not self.own_hooks and self.policy.runs_in_order(kind))
         odd = issubclass(kind, (torch.jit.ScriptModule, LazyModuleMixin))
         wraps = _WRAPPERS.get(kind.__name__)
         known = _Kind(direct, late, odd, _slots_of(kind), torchs, wraps)
         self._known[kind] = known
         return known
 
-    def _make(self, part: Unmade) -> nn.Module:
-        """The twin that was put off."""
+    def _make(self, part: LazyModule) -> nn.Module:
+        """The shadow that was put off."""
         module, kind = part.module, type(part.module)
         state = module.__dict__.copy()
-        twin = self._shell(kind, state)
+        shadow = self._shell(kind, state)
         state["_parameters"] = state["_parameters"].copy()
         state["_buffers"] = state["_buffers"].copy()
-        state["_modules"] = Parts(part.parts)
+        state["_modules"] = LazyChildren(part.children)
         known = self._known[kind]
         if part.direct is None or not known.torchs:
-            self._look_at(module, twin, known)
-        state["forward"] = self.manner.shortly(twin, part.index, part.direct)
-        return twin
+            self._look_at(module, shadow, known)
+        state["forward"] = self.policy.shortcut(shadow, part.index, part.direct)
+        return shadow
 
     def _whole(self, module: nn.Module, path: str, index: int, known: _Kind) -> nn.Module:
-        """The twin of a module, and of all that is below it."""
+        """The shadow of a module, and of all that is below it."""
         key = id(module)
         own = module.__dict__.get("forward")
         if isinstance(own, Forward):
-            # the twin of an outer count, whose module has a forward method of its own or none
+            # the shadow of an outer count, whose module has a forward method of its own or none
             own = own.own
         if known.odd:
             if isinstance(module, torch.jit.ScriptModule):
@@ -248,40 +242,42 @@ class Twin:
                 module = lazy_copy(module, self.real)
                 self._binder.kept.append(module)
         state = module.__dict__.copy()
-        twin = self._twins[key] = self._shell(type(module), state)
+        shadow = self._shadows[key] = self._shell(type(module), state)
         self._hold(state, path)
-        self._look_at(module, twin, known)
+        self._look_at(module, shadow, known)
         prefix = f"{path}." if path else ""
-        state["_modules"] = twins = {
-            name: child if child is None else self._twin(child, prefix + name)
+        state["_modules"] = shadows = {
+            name: child if child is None else self._shadow(child, prefix + name)
             for name, child in state["_modules"].items()
         }
         # found at once, where `nn.Module` would look in three places first
-        state.update(twins)
-        held = None if known.wraps is None else twins.get(known.wraps)
+        state.update(shadows)
+        held = None if known.wraps is None else shadows.get(known.wraps)
         if held is not None:
             own = _calling(held)
         elif own is not None:
             own = self.bound(own)
-        state["forward"] = forward = self.manner.wrap(twin, index, own)
+        state["forward"] = forward = self.policy.wrap(shadow, index, own)
         if own is not None:
             forward.own = own
-        return twin
+        return shadow
 
     def _shell(self, kind: type, state: dict[str, Any]) -> nn.Module:
         """A module of a class that has that state, and hooks of its own where there are any."""
-        twin: nn.Module = object.__new__(kind)
-        object.__setattr__(twin, "__dict__", state)
-        if self.apart or state["_forward_hooks"] or state["_forward_pre_hooks"]:
+        shadow: nn.Module = object.__new__(kind)
+        object.__setattr__(shadow, "__dict__", state)
+        if self.own_hooks or state["_forward_hooks"] or state["_forward_pre_hooks"]:
             own = {hooks: OrderedDict(state[hooks]) for hooks in _HOOKS}
+            if self.own_hooks:
+                own |= {hooks: OrderedDict() for hooks in _NO_WAY_BACK}
             self._hooked.append(state)
             state.update(self._plain, **own)
         else:
             state.update(self._plain)
-        return twin
+        return shadow
 
     def _hold(self, state: dict[str, Any], path: str) -> None:
-        """Give a twin its parameters and buffers; a real pass may write on them, and has copies."""
+        """Give a shadow its parameters and buffers; for a real pass, copies."""
         state["_parameters"] = self._given(state["_parameters"])
         state["_buffers"] = buffers = state["_buffers"].copy()
         if buffers and self.real:
@@ -304,27 +300,27 @@ class Twin:
         for tensor in state["_buffers"].values():
             owned[id(tensor)] = tensor
 
-    def _look_at(self, module: nn.Module, twin: nn.Module, known: _Kind) -> None:
+    def _look_at(self, module: nn.Module, shadow: nn.Module, known: _Kind) -> None:
         """See what a module holds beside its parts: it may lead to modules, too."""
         for slot in known.slots:
             if hasattr(module, slot):
-                object.__setattr__(twin, slot, getattr(module, slot))
+                object.__setattr__(shadow, slot, getattr(module, slot))
         if known.torchs and not self.real:
             return
-        state = twin.__dict__
-        names = state.keys() - _BASE
+        state = shadow.__dict__
+        names = state.keys() - _MODULE_STATE
         if self._strange is None:
             self._binder.rebind(state, names)
         else:
-            # once all twins are there to be led to
+            # once all shadows are there to be led to
             self._strange.append((state, names))
 
     def _alias(self, module: nn.Module, path: str, above: frozenset[int]) -> None:
         """Another path of a module that is known, of what is below it, and of their parameters."""
         key = id(module)
-        if key in above or key not in self._twins:
+        if key in above or key not in self._shadows:
             return
-        self.aliases.setdefault(list(self._twins).index(key), []).append(path)
+        self.aliases.setdefault(list(self._shadows).index(key), []).append(path)
         prefix = f"{path}." if path else ""
         self._learn({"_parameters": self._given(module._parameters), "_buffers": {}}, path)
         for name, child in module._modules.items():
@@ -332,7 +328,7 @@ class Twin:
                 self._alias(child, f"{prefix}{name}", above | {key})
 
     def _given(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters as a twin gets them: for a real pass, which may write on them, copies."""
+        """The parameters as a shadow gets them; a real pass may write on them, and gets copies."""
         if not self.real:
             return dict(parameters)
         copied = self._binder.copied
@@ -344,11 +340,11 @@ class Twin:
         with torch.no_grad(), Shared(parameters, copied=self.real):
             shell = copy.deepcopy(module)
         proxy = Scripted(shell.train(self.training))
-        self._twins[id(module)] = proxy
+        self._shadows[id(module)] = proxy
         named = dict(module.named_parameters(remove_duplicate=False))
         self._learn({"_parameters": named, "_buffers": dict(shell.named_buffers())}, path)
         self._binder.kept += [*parameters, *shell.buffers()]
-        proxy.__dict__["forward"] = self.manner.wrap(proxy, index, proxy.forward)
+        proxy.__dict__["forward"] = self.policy.wrap(proxy, index, proxy.forward)
         return proxy
 
 

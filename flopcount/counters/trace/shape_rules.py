@@ -1,7 +1,7 @@
 """What a call of a torch function comes to, from the shapes of its arguments.
 
-Each judge has the signature of the function it judges, and answers with a `Found`, or with None
-where it is not sure: then the function speaks for itself, on the meta device. Only sizes, ranks
+Each rule has the signature of its function, and gives a `RuleResult`, or None where it is not
+sure: then the function speaks for itself, on the meta device. Only sizes, ranks
 and types of elements are read, never a value.
 """
 
@@ -14,14 +14,14 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from flopcount.counters import operators
-from flopcount.counters.operators import Cost, Sizes
+from flopcount.counters.operators import OperatorCost, Sizes
 
 #: kind, operator, inputs, sizes of the result (None: in place), its type, multiply-adds [MAC],
 #: weight, bias, elements under windows
-Found: TypeAlias = tuple[
+RuleResult: TypeAlias = tuple[
     str, str, tuple[Any, ...], "Sizes | None", Any, int, "Tensor | None", "Tensor | None", int
 ]
-Judge: TypeAlias = Callable[..., "Found | None"]
+ShapeRule: TypeAlias = Callable[..., "RuleResult | None"]
 #: In the place of the sizes of a result: it has those and the type of the first input, and lies in
 #: memory as that does.
 LIKE: Sizes = (-1,)
@@ -30,29 +30,29 @@ LIKE: Sizes = (-1,)
 NOTHING = (0, None, None, 0)
 
 
-_WORDS = ("same", "valid")
+_PADDING_NAMES = ("same", "valid")
 
 
 @lru_cache(operators.REMEMBERED)
 def convolved(
     x: Sizes, w: Sizes, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Cost | None:
+) -> OperatorCost | None:
     """What a convolution makes and costs, or None where torch would have something to say."""
     axes = len(w) - 2
     if len(x) < axes + 1 or x[-axes - 1] != w[1] * groups or w[0] % groups:
         return None
     if padding == "same" and stride not in (1, (1,) * axes):
         return None
-    if type(padding) is str and padding not in _WORDS:
+    if type(padding) is str and padding not in _PADDING_NAMES:
         return None
     return operators.conv(x, w, stride, padding, dilation)
 
 
-def convolution(axes: int) -> Judge:
-    """A judge of ``conv1d``, ``conv2d`` or ``conv3d``."""
+def convolution(axes: int) -> ShapeRule:
+    """The rule of ``conv1d``, ``conv2d`` or ``conv3d``."""
     operator = f"conv{axes}d"
 
-    def judge(
+    def rule(
         input: Any,
         weight: Any,
         bias: Any = None,
@@ -60,7 +60,7 @@ def convolution(axes: int) -> Judge:
         padding: Any = 0,
         dilation: Any = 1,
         groups: int = 1,
-    ) -> Found | None:
+    ) -> RuleResult | None:
         x, w, dtype = input.shape, weight.shape, input.dtype
         if len(w) != axes + 2 or dtype is not weight.dtype:
             return None
@@ -70,14 +70,14 @@ def convolution(axes: int) -> Judge:
             return None
         return ("conv", operator, (input,), cost[0], dtype, cost[1], weight, bias, 0)
 
-    return judge
+    return rule
 
 
-def transposed(axes: int) -> Judge:
-    """A judge of ``conv_transpose1d``, ``conv_transpose2d`` or ``conv_transpose3d``."""
+def transposed(axes: int) -> ShapeRule:
+    """The rule of ``conv_transpose1d``, ``conv_transpose2d`` or ``conv_transpose3d``."""
     operator = f"conv_transpose{axes}d"
 
-    def judge(
+    def rule(
         input: Any,
         weight: Any,
         bias: Any = None,
@@ -86,7 +86,7 @@ def transposed(axes: int) -> Judge:
         output_padding: Any = 0,
         groups: int = 1,
         dilation: Any = 1,
-    ) -> Found | None:
+    ) -> RuleResult | None:
         x, w = input.shape, weight.shape
         if len(w) != axes + 2 or w[0] % groups or input.dtype is not weight.dtype:
             return None
@@ -94,28 +94,28 @@ def transposed(axes: int) -> Judge:
         out, macs = operators.conv_transpose(x, w, *options)
         return ("conv", operator, (input,), out, input.dtype, macs, weight, bias, 0)
 
-    return judge
+    return rule
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Found | None:
-    """Judge ``linear``."""
+def linear(input: Any, weight: Any, bias: Any = None) -> RuleResult | None:
+    """The rule of ``linear``."""
     if input.dtype is not weight.dtype:
         return None
     out, macs = operators.linear(input.shape, weight.shape)
     return ("linear", "linear", (input,), out, input.dtype, macs, weight, bias, 0)
 
 
-def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Found | None:
-    """Judge ``bilinear``."""
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> RuleResult | None:
+    """The rule of ``bilinear``."""
     out, macs = operators.bilinear(input1.shape, input2.shape, weight.shape)
     ends = ("bilinear", "bilinear", (input1, input2), out, input1.dtype)
     return (*ends, macs, weight, bias, 0)
 
 
-def product(operator: str, ranks: tuple[int, int] | None = None) -> Judge:
-    """A judge of ``matmul``, ``mm``, ``bmm``, ``mv`` and ``dot``, each with its ranks."""
+def product(operator: str, ranks: tuple[int, int] | None = None) -> ShapeRule:
+    """The rule of ``matmul``, ``mm``, ``bmm``, ``mv`` and ``dot``, each with its ranks."""
 
-    def judge(input: Any, other: Any, **more: Any) -> Found | None:
+    def rule(input: Any, other: Any, **more: Any) -> RuleResult | None:
         a, b = input.shape, other.shape
         if (
             more
@@ -128,13 +128,13 @@ def product(operator: str, ranks: tuple[int, int] | None = None) -> Judge:
         out, macs = operators.matmul(a, b)
         return ("matmul", operator, (input, other), out, input.dtype, macs, None, None, 0)
 
-    return judge
+    return rule
 
 
-def product_and_sum(operator: str, rank: int, second: int | None = None) -> Judge:
-    """A judge of ``addmm``, ``baddbmm`` and ``addmv``: a product, and a tensor added to it."""
+def product_and_sum(operator: str, rank: int, second: int | None = None) -> ShapeRule:
+    """The rule of ``addmm``, ``baddbmm`` and ``addmv``: a product, and a tensor added to it."""
 
-    def judge(input: Any, left: Any, right: Any, **more: Any) -> Found | None:
+    def rule(input: Any, left: Any, right: Any, **more: Any) -> RuleResult | None:
         a, b = left.shape, right.shape
         if set(more) - {"beta", "alpha"} or len(a) != rank or len(b) != (second or rank):
             return None
@@ -146,13 +146,13 @@ def product_and_sum(operator: str, rank: int, second: int | None = None) -> Judg
         ends = ("matmul", operator, (left, right, input), out, left.dtype)
         return (*ends, macs, None, None, 0)
 
-    return judge
+    return rule
 
 
 def grouped(
     mat_a: Any, mat_b: Any, offs: Any = None, bias: Any = None, out_dtype: Any = None
-) -> Found | None:
-    """Judge ``grouped_mm``: of the offsets, only their number is asked."""
+) -> RuleResult | None:
+    """The rule of ``grouped_mm``: of the offsets, only their number is asked."""
     out, macs = operators.grouped(mat_a.shape, mat_b.shape, 1 if offs is None else len(offs))
     ins = (mat_a, mat_b) if offs is None else (mat_a, mat_b, offs)
     dtype = mat_a.dtype if out_dtype is None else out_dtype
@@ -168,8 +168,8 @@ def attention(
     is_causal: bool = False,
     scale: Any = None,
     enable_gqa: bool = False,
-) -> Found | None:
-    """Judge ``scaled_dot_product_attention``."""
+) -> RuleResult | None:
+    """The rule of ``scaled_dot_product_attention``."""
     heads = query.shape[:-2], key.shape[:-2]
     if not enable_gqa and heads[0] != heads[1] and 1 not in (*heads[0][-1:], *heads[1][-1:]):
         return None

@@ -1,4 +1,4 @@
-"""Judges of functions that multiply nothing: what comes out of them, and what they read."""
+"""Rules of functions that multiply nothing: what comes out of them, and what they read."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 from flopcount.counters import operators
 from flopcount.counters.operators import Sizes
-from flopcount.counters.trace.shape_rules import LIKE, NOTHING, Found, Judge, hashed
+from flopcount.counters.trace.shape_rules import LIKE, NOTHING, RuleResult, ShapeRule, hashed
 
 
-def alike(kind: str, operator: str) -> Judge:
-    """A judge of functions whose result is as large as their first argument."""
+def alike(kind: str, operator: str) -> ShapeRule:
+    """The rule of functions whose result is as large as their first argument."""
 
-    def judge(input: Any, *options: Any, inplace: bool = False, **more: Any) -> Found | None:
+    def rule(input: Any, *options: Any, inplace: bool = False, **more: Any) -> RuleResult | None:
         if more and (more.get("dtype") is not None or more.get("out") is not None):
             return None
         if (options or more) and any(isinstance(x, Tensor) for x in (*options, *more.values())):
@@ -26,26 +26,26 @@ def alike(kind: str, operator: str) -> Judge:
         size = None if inplace is True else LIKE
         return (kind, operator, (input,), size, dtype, 0, None, None, 0)
 
-    return judge
+    return rule
 
 
-def in_place(kind: str, operator: str) -> Judge:
-    """A judge of methods that write on their own tensor; what else they read goes in as well."""
+def in_place(kind: str, operator: str) -> ShapeRule:
+    """The rule of methods that write on their own tensor; what else they read goes in as well."""
 
-    def judge(input: Any, *others: Any, **more: Any) -> Found | None:
+    def rule(input: Any, *others: Any, **more: Any) -> RuleResult | None:
         read = tuple(x for x in others if isinstance(x, Tensor))
         return (kind, operator, (input, *read), None, None, 0, None, None, 0)
 
-    return judge
+    return rule
 
 
-def pairwise(kind: str, operator: str, many: str | None = None) -> Judge:
-    """A judge of functions of two operands, either of which may be a number.
+def pairwise(kind: str, operator: str, many: str | None = None) -> ShapeRule:
+    """The rule of functions of two operands, either of which may be a number.
 
     ``many`` is the kind where both are tensors.
     """
 
-    def judge(input: Any, other: Any = None, **more: Any) -> Found | None:
+    def rule(input: Any, other: Any = None, **more: Any) -> RuleResult | None:
         if more or other is None:
             return None
         if isinstance(other, Tensor):
@@ -68,7 +68,7 @@ def pairwise(kind: str, operator: str, many: str | None = None) -> Judge:
             return None
         return (kind, operator, (input,), LIKE, dtype, 0, None, None, 0)
 
-    return judge
+    return rule
 
 
 def batch_norm(
@@ -79,8 +79,8 @@ def batch_norm(
     bias: Any = None,
     *options: Any,
     **more: Any,
-) -> Found | None:
-    """Judge ``batch_norm``."""
+) -> RuleResult | None:
+    """The rule of ``batch_norm``."""
     if weight is not None and weight.shape[0] != input.shape[1]:
         return None
     ends = ("batch_norm", "batch_norm", (input,), LIKE, input.dtype)
@@ -95,18 +95,18 @@ def instance_norm(
     bias: Any = None,
     *options: Any,
     **more: Any,
-) -> Found | None:
-    """Judge ``instance_norm``."""
+) -> RuleResult | None:
+    """The rule of ``instance_norm``."""
     ends = ("instance_norm", "instance_norm", (input,), input.shape, input.dtype)
     return (*ends, 0, weight, bias, 0)
 
 
-def affine_norm(kind: str, operator: str) -> Judge:
-    """A judge of ``layer_norm``, ``group_norm`` and ``rms_norm``: sizes or groups, then weights."""
+def affine_norm(kind: str, operator: str) -> ShapeRule:
+    """The rule of ``layer_norm``, ``group_norm`` or ``rms_norm``: sizes or groups, then weights."""
 
-    def judge(
+    def rule(
         input: Any, over: Any, weight: Any = None, bias: Any = None, *options: Any, **more: Any
-    ) -> Found | None:
+    ) -> RuleResult | None:
         if kind == "norm":
             # the third of rms_norm is all it has
             bias = None
@@ -118,14 +118,14 @@ def affine_norm(kind: str, operator: str) -> Judge:
         ends = (kind, operator, (input,), input.shape, input.dtype)
         return (*ends, 0, weight, bias, 0)
 
-    return judge
+    return rule
 
 
-def pool(kind: str, axes: int) -> Judge:
-    """A judge of maximum and average pooling."""
+def pool(kind: str, axes: int) -> ShapeRule:
+    """The rule of maximum and average pooling."""
     operator = f"{kind}{axes}d"
 
-    def judge(
+    def rule(
         input: Any,
         kernel_size: Any,
         stride: Any = None,
@@ -133,7 +133,7 @@ def pool(kind: str, axes: int) -> Judge:
         dilation: Any = 1,
         ceil_mode: bool = False,
         return_indices: bool = False,
-    ) -> Found | None:
+    ) -> RuleResult | None:
         if return_indices or not axes < len(input.shape) < axes + 3:
             return None
         halves = zip(operators.each(kernel_size, axes), operators.each(padding, axes), strict=True)
@@ -152,17 +152,17 @@ def pool(kind: str, axes: int) -> Judge:
         ceil_mode: bool = False,
         *options: Any,
         **more: Any,
-    ) -> Found | None:
-        return judge(input, kernel_size, stride, padding, 1, ceil_mode)
+    ) -> RuleResult | None:
+        return rule(input, kernel_size, stride, padding, 1, ceil_mode)
 
-    return judge if kind == "max_pool" else average
+    return rule if kind == "max_pool" else average
 
 
-def adaptive_avg_pool(axes: int) -> Judge:
-    """A judge of adaptive average pooling; to one position, it is global average pooling."""
+def adaptive_avg_pool(axes: int) -> ShapeRule:
+    """The rule of adaptive average pooling; to one position, it is global average pooling."""
     operator = f"adaptive_avg_pool{axes}d"
 
-    def judge(input: Any, output_size: Any) -> Found | None:
+    def rule(input: Any, output_size: Any) -> RuleResult | None:
         sizes = (output_size,) * axes if isinstance(output_size, int) else tuple(output_size)
         own = input.shape[-axes:]
         sizes = tuple(s if wanted is None else wanted for s, wanted in zip(own, sizes, strict=True))
@@ -175,13 +175,13 @@ def adaptive_avg_pool(axes: int) -> Judge:
         ends_at = (kind, operator, (input,), (*outer, *sizes), input.dtype)
         return (*ends_at, 0, None, None, under)
 
-    return judge
+    return rule
 
 
 def hardtanh(
     input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Found | None:
-    """Judge ``hardtanh``, which is ReLU6 between 0 and 6."""
+) -> RuleResult | None:
+    """The rule of ``hardtanh``, which is ReLU6 between 0 and 6."""
     if not input.dtype.is_floating_point:
         return None
     kind = "relu6" if (min_val, max_val) == (0, 6) else "activation"
@@ -189,10 +189,12 @@ def hardtanh(
     return (kind, "hardtanh", (input,), size, input.dtype, *NOTHING)
 
 
-def softmax(operator: str) -> Judge:
-    """A judge of ``softmax`` and ``log_softmax``."""
+def softmax(operator: str) -> ShapeRule:
+    """The rule of ``softmax`` and ``log_softmax``."""
 
-    def judge(input: Any, dim: Any = None, _stacklevel: Any = 3, dtype: Any = None) -> Found | None:
+    def rule(
+        input: Any, dim: Any = None, _stacklevel: Any = 3, dtype: Any = None
+    ) -> RuleResult | None:
         if isinstance(_stacklevel, torch.dtype):
             dtype = _stacklevel
         kind = dtype if dtype is not None else input.dtype
@@ -201,15 +203,15 @@ def softmax(operator: str) -> Judge:
             return None
         return ("softmax", operator, (input,), input.shape, kind, 0, None, None, 0)
 
-    return judge
+    return rule
 
 
-def reduction(operator: str) -> Judge:
-    """A judge of reductions such as ``mean`` and ``sum``."""
+def reduction(operator: str) -> ShapeRule:
+    """The rule of reductions such as ``mean`` and ``sum``."""
 
-    def judge(
+    def rule(
         input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, **more: Any
-    ) -> Found | None:
+    ) -> RuleResult | None:
         kind = input.dtype if dtype is None else dtype
         if more or not kind.is_floating_point or not isinstance(keepdim, bool):
             return None
@@ -219,11 +221,11 @@ def reduction(operator: str) -> Judge:
         out = operators.reduced(input.shape, dims, keepdim)
         return ("reduce", operator, (input,), out, kind, 0, None, None, 0)
 
-    return judge
+    return rule
 
 
-def concat(tensors: Any, dim: Any = 0, **more: Any) -> Found | None:
-    """Judge ``cat``."""
+def concat(tensors: Any, dim: Any = 0, **more: Any) -> RuleResult | None:
+    """The rule of ``cat``."""
     tensors = tuple(tensors)
     dtype = tensors[0].dtype
     if more or not isinstance(dim, int) or any(x.dtype is not dtype for x in tensors):
@@ -234,8 +236,8 @@ def concat(tensors: Any, dim: Any = 0, **more: Any) -> Found | None:
     return ("concat", "cat", tensors, out, dtype, 0, None, None, 0)
 
 
-def stack(tensors: Any, dim: int = 0, **more: Any) -> Found | None:
-    """Judge ``stack``."""
+def stack(tensors: Any, dim: int = 0, **more: Any) -> RuleResult | None:
+    """The rule of ``stack``."""
     tensors = tuple(tensors)
     first = tensors[0]
     if more or not first.dtype.is_floating_point:
@@ -247,23 +249,23 @@ def stack(tensors: Any, dim: int = 0, **more: Any) -> Found | None:
     return ("concat", "stack", tensors, out, first.dtype, 0, None, None, 0)
 
 
-def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Found | None:
-    """Judge ``pad``."""
+def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> RuleResult | None:
+    """The rule of ``pad``."""
     if not input.dtype.is_floating_point:
         return None
     out = operators.padded(input.shape, tuple(pad))
     return ("pad", "pad", (input,), out, input.dtype, 0, None, None, 0)
 
 
-def roll(input: Any, shifts: Any, dims: Any = None) -> Found | None:
-    """Judge ``roll``."""
+def roll(input: Any, shifts: Any, dims: Any = None) -> RuleResult | None:
+    """The rule of ``roll``."""
     if not input.dtype.is_floating_point:
         return None
     return ("index", "roll", (input,), input.shape, input.dtype, 0, None, None, 0)
 
 
-def embedding(input: Any, weight: Any, *options: Any, **more: Any) -> Found | None:
-    """Judge ``embedding``."""
+def embedding(input: Any, weight: Any, *options: Any, **more: Any) -> RuleResult | None:
+    """The rule of ``embedding``."""
     if input.dtype.is_floating_point:
         return None
     out = (*input.shape, weight.shape[1])
@@ -278,7 +280,7 @@ _BY_MODE = {
 }
 
 
-_AXES = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
+_MODE_AXES = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
 
 
 def interpolate(
@@ -289,8 +291,8 @@ def interpolate(
     align_corners: Any = None,
     recompute_scale_factor: Any = None,
     antialias: bool = False,
-) -> Found | None:
-    """Judge ``interpolate``."""
+) -> RuleResult | None:
+    """The rule of ``interpolate``."""
     axes = input.dim() - 2
     if axes < 1 or not input.dtype.is_floating_point or isinstance(size, Tensor):
         return None
@@ -303,7 +305,7 @@ def interpolate(
     else:
         pairs = zip(input.shape[2:], scale_factor, strict=True)
         sizes = tuple(int(s * float(factor)) for s, factor in pairs)
-    if len(sizes) != axes or _AXES.get(mode, axes) != axes or min(sizes) < 1:
+    if len(sizes) != axes or _MODE_AXES.get(mode, axes) != axes or min(sizes) < 1:
         return None
     out = (*input.shape[:2], *sizes)
     name = f"upsample_{mode.replace('-', '_')}"

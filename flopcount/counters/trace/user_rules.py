@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flopcount.counters.operator_kinds import COUNTED, KIND, VIEWS, operator_of
+from flopcount.counters.operator_kinds import KIND, VIEW_OPERATORS, operator_of
 from flopcount.counters.trace.records import Rule
+from flopcount.entries import PRODUCTS
 
 # Where torch keeps what its users call.
 _SPACES = (torch, torch.nn.functional, Tensor, torch.linalg, torch.fft, torch.special, torch._C._nn)
 
 
-def given(rules: Mapping[Any, str | Rule]) -> dict[Any, Rule]:
+def checked_rules(rules: Mapping[Any, str | Rule]) -> dict[Any, Rule]:
     """The rules by what they are looked up by.
 
     Raises ValueError for a key that nothing can be called by, and for a kind that is none.
@@ -39,7 +40,7 @@ def _check(key: Any, rule: Any) -> None:
         raise ValueError(f"{where}: {rule!r} is neither a kind nor a Rule")
     if rule.kind in ("", "uncounted"):
         raise ValueError(f"{where}: {rule.kind!r} is no kind")
-    if rule.macs is None and rule.kind in COUNTED:
+    if rule.macs is None and rule.kind in PRODUCTS:
         raise ValueError(
             f"{where}: {rule.kind!r} multiplies and adds: it takes a Rule that says how much"
         )
@@ -47,7 +48,7 @@ def _check(key: Any, rule: Any) -> None:
 
 def _is_operator(name: str) -> bool:
     bare = operator_of(name)
-    if "::" not in name and (bare in KIND or bare in VIEWS):
+    if "::" not in name and (bare in KIND or bare in VIEW_OPERATORS):
         return True
     called = (getattr(space, x, None) for space in _SPACES for x in (name, bare))
     if "::" not in name and any(map(callable, called)):

@@ -11,6 +11,7 @@ from flopcount import (
     FigureTooLargeError,
     Shape,
     Tally,
+    entries,
     price,
     price_by_kind,
 )
@@ -21,7 +22,7 @@ from flopcount.conventions import (
     convention,
     price_entry,
 )
-from flopcount.conventions.pricing import KINDS
+from flopcount.conventions.pricing import ENTRY_KINDS
 from flopcount.integers import lift
 from flopcount.layers import Act, Chain, Conv, Flatten, GlobalPool, Linear, Norm, Pool
 from flopcount.layers.cost import count
@@ -498,13 +499,13 @@ def test_no_convention_prices_what_has_no_rule(name):
 def test_every_kind_that_there_is_has_a_price_or_is_free(name):
     refused = {"rnn"} if name == "torch-pruning" else set()
     chosen = convention(name)
-    assert chosen.free | set(chosen.prices) == KINDS - refused
-    assert {kind for kinds in chosen.modules.values() for kind in kinds} <= KINDS
+    assert chosen.free | set(chosen.prices) == ENTRY_KINDS - refused
+    assert {kind for kinds in chosen.modules.values() for kind in kinds} <= ENTRY_KINDS
 
 
 def test_every_kind_of_the_general_counter_is_one_that_conventions_know():
     kinds = pytest.importorskip("flopcount.counters.operator_kinds")
-    assert set(kinds.FREE.values()) | kinds.COUNTED <= KINDS
+    assert set(kinds.FREE_OPERATORS.values()) | entries.PRODUCTS <= ENTRY_KINDS
 
 
 def test_a_price_on_a_class_of_modules_comes_on_top_of_the_calls():

@@ -10,10 +10,10 @@ import pytest
 from flopcount import ConventionError, Entry, Shape, Tally, load_convention, price, reconcile
 from flopcount.conventions.pricing import (
     BACKWARD,
-    FREE,
-    KINDS,
+    ENTRY_KINDS,
+    FACT_NAMES,
+    FREE_KINDS,
     PRODUCTS,
-    WORDS,
     UnpricedKindError,
 )
 from tests.command import ROOT
@@ -55,7 +55,7 @@ def test_the_document_shows_the_example():
 
 def test_the_document_names_every_fact_and_every_kind():
     text = (ROOT / "docs" / "conventions.md").read_text()
-    for name in [*WORDS, *PRODUCTS, *FREE]:
+    for name in [*FACT_NAMES, *PRODUCTS, *FREE_KINDS]:
         assert f"`{name}`" in text
 
 
@@ -82,7 +82,7 @@ def test_the_rest_is_free_but_no_kind_that_multiplies(file):
     mine = load_convention(
         file('unit = "macs"\nfree = ["rest", "linear"]\n[prices]\nrelu = { inputs = 1 }')
     )
-    assert mine.free == (FREE - {"relu"}) | {"linear"}
+    assert mine.free == (FREE_KINDS - {"relu"}) | {"linear"}
     with pytest.raises(UnpricedKindError, match="'conv'"):
         price(Tally(ENTRIES), mine)
 
@@ -166,9 +166,9 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
 
 
 def test_every_kind_may_be_priced(file):
-    lines = "\n".join(f"{kind} = {{ macs = 1 }}" for kind in sorted(KINDS))
-    assert set(load_convention(file(f"unit = 'macs'\n[prices]\n{lines}")).prices) == KINDS
-    assert BACKWARD <= KINDS
+    lines = "\n".join(f"{kind} = {{ macs = 1 }}" for kind in sorted(ENTRY_KINDS))
+    assert set(load_convention(file(f"unit = 'macs'\n[prices]\n{lines}")).prices) == ENTRY_KINDS
+    assert BACKWARD <= ENTRY_KINDS
 
 
 def test_the_example_is_toml_and_needs_no_key_that_is_not_there():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flopcount import CONVENTIONS, Convention, Entry, Shape, Tally, price, reconcile
 from flopcount.conventions import PartOfSampleError, UnknownConventionError
-from flopcount.conventions.pricing import FREE, KINDS, WORDS, UnpricedKindError
+from flopcount.conventions.pricing import ENTRY_KINDS, FACT_NAMES, FREE_KINDS, UnpricedKindError
 from flopcount.conventions.reconcile import Line, Share
 from shufflenet import load, network
 
@@ -159,7 +159,7 @@ def test_what_a_price_refuses_a_reconciliation_refuses():
         reconcile(Tally((SMALL,), batch=2), "macs", "torch-pruning")
 
 
-KIND = st.sampled_from(sorted(KINDS - {"rnn"}))
+KIND = st.sampled_from(sorted(ENTRY_KINDS - {"rnn"}))
 LAYERS = st.sampled_from([None, "", "Conv2d", "ReLU", "Linear", "MultiheadAttention", "own.Layer"])
 FIGURE = st.integers(0, 1000)
 SHAPES = st.lists(
@@ -167,7 +167,7 @@ SHAPES = st.lists(
     min_size=0,
     max_size=3,
 ).map(tuple)
-PRICE = st.dictionaries(st.sampled_from(list(WORDS)), st.integers(-3, 5), max_size=4)
+PRICE = st.dictionaries(st.sampled_from(list(FACT_NAMES)), st.integers(-3, 5), max_size=4)
 
 
 @st.composite
@@ -198,7 +198,7 @@ def conventions(draw):
         "",
         draw(st.sampled_from(["macs", "flops"])),
         prices,
-        frozenset(KINDS) - set(prices),
+        frozenset(ENTRY_KINDS) - set(prices),
         draw(st.dictionaries(st.sampled_from(["conv2d", "mul"]), PRICE)),
         {"ReLU": draw(st.dictionaries(KIND, PRICE, max_size=8))},
         draw(st.sampled_from(["total", "modules", "sample"])),
@@ -223,10 +223,10 @@ def test_the_lines_sum_to_both_prices_whatever_is_counted(rows, a, b, batch):
         assert each.why
         if each.kind != "batch":
             assert sum(share.difference for share in each.largest) == each.difference
-            assert each.kind in KINDS
+            assert each.kind in ENTRY_KINDS
 
 
 def test_every_free_kind_can_be_reconciled():
-    tally = Tally(tuple(Entry(kind, kind, (OUT,), (OUT,)) for kind in sorted(FREE)))
+    tally = Tally(tuple(Entry(kind, kind, (OUT,), (OUT,)) for kind in sorted(FREE_KINDS)))
     found = reconcile(tally, "fvcore", "torchprofile")
     assert sum(line.difference for line in found.lines) == found.difference

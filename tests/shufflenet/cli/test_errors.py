@@ -365,9 +365,9 @@ from torch import nn
 from flopcount.counters import hooks
 from flopcount.counters import trace
 from shufflenet.nn import confirm as confirmation
-kind, rule = hooks.COUNTED[nn.Conv2d]
+kind, rule = hooks.PRICED_MODULES[nn.Conv2d]
 one_more = (kind, lambda module, x, out: rule(module, x, out) + 1)
-hooks.COUNTED = MappingProxyType({**hooks.COUNTED, nn.Conv2d: one_more})
+hooks.PRICED_MODULES = MappingProxyType({**hooks.PRICED_MODULES, nn.Conv2d: one_more})
 right = confirmation.torch_flops
 def wrong(module, shape):
     return right(module, shape) | {"fc.linear": 0}

@@ -1,4 +1,4 @@
-"""A layer answered by a short cut, and a part made when asked for, count as if they were run."""
+"""A layer answered by a fast path, and a part made when asked for, count as if they were run."""
 
 from __future__ import annotations
 

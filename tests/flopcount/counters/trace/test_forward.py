@@ -349,7 +349,7 @@ class Hooked(nn.Module):
 
 
 @each_way
-def test_a_hook_that_knows_its_module_writes_on_the_twin_alone(way):
+def test_a_hook_that_knows_its_module_writes_on_the_shadow_alone(way):
     model = Hooked()
     assert count(model, shape=(2, 4), **WAYS[way]).macs == 2 * 4 * 5
     assert model.seen == []
@@ -372,7 +372,7 @@ class Replacing(nn.Module):
 
 
 @each_way
-def test_parts_that_are_replaced_on_the_way_are_replaced_in_the_twin(way):
+def test_parts_that_are_replaced_on_the_way_are_replaced_in_the_shadow(way):
     model = Replacing()
     weight, bias = model.fc.weight, model.fc.bias
     before = weight.detach().clone()
@@ -381,3 +381,24 @@ def test_parts_that_are_replaced_on_the_way_are_replaced_in_the_twin(way):
     assert model.fc.bias is bias
     assert set(model.state_dict()) == {"fc.weight", "fc.bias"}
     assert torch.equal(model.fc.weight, before)
+
+
+class HooksBackward(nn.Module):
+    """Registers hooks on the way that only a backward pass would call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.fc.register_full_backward_pre_hook(lambda *args: None)
+        self.fc.register_full_backward_hook(lambda *args: None)
+        return self.fc(x)
+
+
+@each_way
+def test_a_backward_hook_that_is_registered_on_the_way_stays_on_the_shadow(way):
+    model = HooksBackward()
+    assert count(model, shape=(2, 4), **WAYS[way]).macs == 2 * 4 * 5
+    assert not model.fc._backward_hooks
+    assert not model.fc._backward_pre_hooks

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from flopcount.counters import hooks
 from flopcount.counters.trace import count
-from flopcount.entries import VIEWS
+from flopcount.entries import VIEW_KINDS
 from flopcount.tally import Tally
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.spec_reader import load
@@ -140,7 +140,7 @@ def leaves(tally: Tally) -> list[tuple[object, ...]]:
     return [
         (e.path, e.kind, e.inputs, e.outputs, e.macs, e.weight, e.bias)
         for e in tally.entries
-        if e.kind not in VIEWS
+        if e.kind not in VIEW_KINDS
     ]
 
 

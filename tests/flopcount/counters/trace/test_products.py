@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from flopcount.counters.operator_kinds import COUNTED, FREE, KIND
+from flopcount.counters.operator_kinds import FREE_OPERATORS, KIND
 from flopcount.counters.trace import count
+from flopcount.entries import PRODUCTS
 from tests.flopcount.counters.trace.ways import empty, every_way, macs
 
 RANKS = pytest.mark.parametrize("axes", [1, 2, 3])
@@ -324,14 +325,14 @@ def test_the_kind_of_a_product_is_what_the_list_of_kinds_says(name):
     for way, tally in every_way(run, *(empty(*shape) for shape in shapes)).items():
         (entry,) = tally.entries
         assert (entry.operator, entry.kind) == (name, KIND[name]), way
-        assert entry.kind in COUNTED, way
+        assert entry.kind in PRODUCTS, way
 
 
 def test_no_operator_is_both_free_and_a_product_and_every_kind_is_one_that_there_is():
-    products = {name: kind for name, kind in KIND.items() if name not in FREE}
-    assert set(products.values()) <= COUNTED
-    assert {**FREE, **products} == KIND
-    assert not COUNTED & set(FREE.values())
+    products = {name: kind for name, kind in KIND.items() if name not in FREE_OPERATORS}
+    assert set(products.values()) <= PRODUCTS
+    assert {**FREE_OPERATORS, **products} == KIND
+    assert not PRODUCTS & set(FREE_OPERATORS.values())
 
 
 COMPLEX = {

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from flopcount import price
 from flopcount.counters import hooks
 from flopcount.counters.trace import count
-from flopcount.entries import VIEWS, Entry
+from flopcount.entries import VIEW_KINDS, Entry
 from flopcount.tally import Tally
 from tests.module_strategies import Sample, modules
 
@@ -167,7 +167,7 @@ def leaves(tally: Tally) -> list[tuple[object, ...]]:
     return [
         (e.path, e.kind, e.inputs, e.outputs, e.macs)
         for e in tally.entries
-        if e.kind not in VIEWS and e.kind != "uncalled"
+        if e.kind not in VIEW_KINDS and e.kind != "uncalled"
     ]
 
 
