@@ -207,8 +207,8 @@ _MODULES = (
         ),
     ),
     Mutation(
-        "short_cut_takes_any_norm",
-        "_batch_norm.direct",
+        "fast_path_takes_any_norm",
+        "_batch_norm.path",
         "weight.shape[0] != size[1]",
         "False",
         (

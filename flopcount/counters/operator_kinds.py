@@ -121,7 +121,7 @@ FREE_OPERATORS: Mapping[str, str] = MappingProxyType(
 )
 
 # One kind a line: what one call of these sums, in whatever order torch takes them apart.
-_COUNTED = {
+_PRODUCT_NAMES = {
     "conv": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
     "linear": "linear",
     "bilinear": "bilinear",
@@ -131,7 +131,10 @@ _COUNTED = {
 
 #: Every operator that has a kind: those that are free, and the products that users call.
 KIND: Mapping[str, str] = MappingProxyType(
-    {**FREE_OPERATORS, **{name: kind for kind, names in _COUNTED.items() for name in names.split()}}
+    {
+        **FREE_OPERATORS,
+        **{name: kind for kind, names in _PRODUCT_NAMES.items() for name in names.split()},
+    }
 )
 
 _VIEW_NAMES = (

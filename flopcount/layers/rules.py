@@ -73,4 +73,4 @@ class Equal(NamedTuple):
 
 
 #: Every kind of rule.
-Rule: TypeAlias = Divides | AtLeast | Equal
+LayerRule: TypeAlias = Divides | AtLeast | Equal

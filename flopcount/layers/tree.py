@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, assert_never
 
 from flopcount.entries import Shape
 from flopcount.integers import Count, product, sites, total
-from flopcount.layers.rules import AtLeast, Divides, Equal, Rule
+from flopcount.layers.rules import AtLeast, Divides, Equal, LayerRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class Chain:
     """Named layers, one after the other; ``rules`` are what its maker requires besides theirs."""
 
     children: tuple[tuple[str, Layer], ...]
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[LayerRule, ...] = ()
 
 
 #: How branches are joined; ``mul`` stretches what is 1 x 1 over all positions.
@@ -228,7 +228,7 @@ def joined(layer: Branches, shapes: list[Shape]) -> Shape:
 
 
 #: Rules with the path of the layer that needs them; the shape that leaves the layer is returned.
-Constraints: TypeAlias = Generator[tuple[str, Rule], None, Shape]
+Constraints: TypeAlias = Generator[tuple[str, LayerRule], None, Shape]
 
 
 def constraints(layer: Layer, shape: Shape, path: str = "") -> Constraints:
@@ -252,7 +252,7 @@ def constraints(layer: Layer, shape: Shape, path: str = "") -> Constraints:
             return output(layer, shape)
 
 
-def _leaf_rules(layer: Leaf, shape: Shape, path: str) -> Iterator[tuple[str, Rule]]:
+def _leaf_rules(layer: Leaf, shape: Shape, path: str) -> Iterator[tuple[str, LayerRule]]:
     match layer:
         case Conv(c_in, c_out, kernel, stride, padding, groups):
             yield path, Equal("input width", c_in, "the arriving width", shape[1])
@@ -294,7 +294,7 @@ def _leaf_rules(layer: Leaf, shape: Shape, path: str) -> Iterator[tuple[str, Rul
 
 def _window(
     path: str, shape: Shape, kernel: int, stride: int, padding: int
-) -> Iterator[tuple[str, Rule]]:
+) -> Iterator[tuple[str, LayerRule]]:
     yield path, AtLeast("kernel", kernel, 1)
     yield path, AtLeast("stride", stride, 1)
     _, _, h, w = shape
@@ -303,7 +303,7 @@ def _window(
         yield path, AtLeast("padded input width", w + 2 * padding, kernel)
 
 
-def _join_rules(join: Join, shapes: list[Shape], path: str) -> Iterator[tuple[str, Rule]]:
+def _join_rules(join: Join, shapes: list[Shape], path: str) -> Iterator[tuple[str, LayerRule]]:
     first, *others = shapes
     axes = (0, *range(2, len(first))) if join == "concat" else tuple(range(len(first)))
     for other in others:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from flopcount.entries import Shape
 from flopcount.integers import Count
 from flopcount.layers import Layer, below, constraints, output
-from flopcount.layers.rules import Equal, Rule
+from flopcount.layers.rules import Equal, LayerRule
 from shufflenet.arch.spec import Row, Spec, SpecError
 from shufflenet.units import Place, Unit, UnitError, made, stage_unit, unit
 from shufflenet.units.context import Option
@@ -156,14 +156,14 @@ class Placed(NamedTuple):
     place: Place
     layer: Layer
     before: Shape
-    requires: tuple[Rule, ...]
+    requires: tuple[LayerRule, ...]
 
     @property
     def after(self) -> Shape:
         """The shape that leaves the unit, ``(n, c, h, w)``."""
         return output(self.layer, self.before)
 
-    def rules(self) -> Iterator[tuple[str, Rule]]:
+    def rules(self) -> Iterator[tuple[str, LayerRule]]:
         """Every rule of the unit, with the path that needs it."""
         for rule in self.requires:
             yield self.path, rule

@@ -13,7 +13,7 @@ from decimal import Decimal
 from math import ceil, lcm
 from typing import NamedTuple
 
-from flopcount.layers.rules import Divides, Rule
+from flopcount.layers.rules import Divides, LayerRule
 from shufflenet.arch.layout import (
     Frame,
     Placed,
@@ -60,7 +60,7 @@ class Broken(NamedTuple):
 
     layer: str
     path: str
-    rule: Rule
+    rule: LayerRule
     held: int
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from flopcount.conventions import Convention, price
 from flopcount.integers import MAX, Count, FigureTooLargeError, lift
 from flopcount.layers import cost as layer_cost
-from flopcount.layers.rules import Divides, Rule
+from flopcount.layers.rules import Divides, LayerRule
 from shufflenet.arch.layout import Frame, Placed, distinct, stage_rows, stem_row, walk
 from shufflenet.arch.quantities import MAX_WIDTH
 
@@ -123,7 +123,7 @@ def _hopeless(task: Task, stem: int | None, turn: int, high: int) -> bool:
     return True
 
 
-def rules_of(task: Task, stem: int | None, steps: Column) -> Iterator[Rule]:
+def rules_of(task: Task, stem: int | None, steps: Column) -> Iterator[LayerRule]:
     """Every rule of a column of candidates, up to one that no width can keep."""
     for placed in distinct(walk(task.frame, task.widths(stem, lift(steps)))):
         for _, rule in placed.rules():

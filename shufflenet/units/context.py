@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias, cast
 
 from flopcount.integers import Count, exact, same
 from flopcount.layers import Act, Branches, Chain, Conv, Function, Identity, Layer, Negate, Norm
-from flopcount.layers.rules import Divides, Rule
+from flopcount.layers.rules import Divides, LayerRule
 
 #: Widths in lists side by side, such as those of the towers of an Inception.
 Towers: TypeAlias = tuple[tuple[int, ...], ...]
@@ -71,7 +71,7 @@ class Place(NamedTuple):
             return width
         return exact(width * self.c_out, self.own)
 
-    def keeps(self, *widths: int) -> tuple[Rule, ...]:
+    def keeps(self, *widths: int) -> tuple[LayerRule, ...]:
         """The rules that make such inner widths whole."""
         by = "the spec's width"
         return tuple(
@@ -111,12 +111,12 @@ def crelu(name: str, conv: Conv, eps: Decimal) -> tuple[Named, ...]:
     return (name, conv), (f"{name}_both", both), (f"{name}_norm", norm), (f"{name}_relu", Act())
 
 
-def residual(shortcut: Layer, body: Layer, rules: tuple[Rule, ...] = ()) -> Chain:
+def residual(shortcut: Layer, body: Layer, rules: tuple[LayerRule, ...] = ()) -> Chain:
     """The sum of a shortcut and a body, and a ReLU behind it."""
     return after(Branches((("shortcut", shortcut), ("body", body)), "add"), rules)
 
 
-def after(branches: Branches, rules: tuple[Rule, ...] = ()) -> Chain:
+def after(branches: Branches, rules: tuple[LayerRule, ...] = ()) -> Chain:
     """Branches and a ReLU behind their join."""
     return Chain((("residual", branches), ("relu", Act("relu"))), rules)
 

@@ -17,7 +17,7 @@ from flopcount.layers import (
     Shuffle,
     Slice,
 )
-from flopcount.layers.rules import Divides, Rule
+from flopcount.layers.rules import Divides, LayerRule
 from shufflenet.units.context import Named, Place, activated, conv_norm, projected
 
 
@@ -121,7 +121,7 @@ def shufflenet_v2(place: Place) -> Layer:
     c, half = place.c_in, exact(place.c_out, 2)
     # as wide as the first, by the rule; so the two are the whole for every candidate width
     other = place.c_out - half
-    rules: tuple[Rule, ...] = (Divides("width", place.c_out, 2),)
+    rules: tuple[LayerRule, ...] = (Divides("width", place.c_out, 2),)
     entering: tuple[Named, ...] = ()
     if place.plain:
         first: Layer = Slice(0, half)

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from flopcount.integers import Count, exact, largest
 from flopcount.layers import Layer
-from flopcount.layers.rules import AtLeast, Divides, Rule
+from flopcount.layers.rules import AtLeast, Divides, LayerRule
 from shufflenet.units.context import Place
 
 #: What an option may be: of a type, a number with decimals in quotes, or one of some names.
@@ -48,7 +48,7 @@ class Unit(NamedTuple):
 
     def bottleneck(
         self, c_out: Count, groups: Count, ratio: int | None = None
-    ) -> tuple[Count, tuple[Rule, ...]]:
+    ) -> tuple[Count, tuple[LayerRule, ...]]:
         """The bottleneck m of a unit c_out wide, and the rules that make it whole."""
         over = self.ratio if ratio is None else ratio
         if over is None:
@@ -57,7 +57,7 @@ class Unit(NamedTuple):
             # at least one channel for each path, however narrow the unit
             m = largest(c_out // (over * groups), 1) * groups
             return m, ()
-        rule: Rule = Divides("width", c_out, over)
+        rule: LayerRule = Divides("width", c_out, over)
         if self.splits == "groups" and self.known:
             rule = Divides("width", c_out, over * groups, f"{over}*g")
         return exact(c_out, over), (rule, AtLeast("width", c_out, over))

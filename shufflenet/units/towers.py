@@ -6,7 +6,7 @@ from typing import cast
 
 from flopcount.integers import Count, exact, total
 from flopcount.layers import Act, Branches, Chain, Conv, Layer, Pool
-from flopcount.layers.rules import Rule
+from flopcount.layers.rules import LayerRule
 from shufflenet.units.context import (
     Named,
     Place,
@@ -109,6 +109,6 @@ def _joined_width(place: Place) -> Count:
     return total(place.inner(width) for width in _ends(place))
 
 
-def _rules(place: Place) -> tuple[Rule, ...]:
+def _rules(place: Place) -> tuple[LayerRule, ...]:
     inside = (width for widths in cast(Towers, place.options["towers"]) for width in widths)
     return place.keeps(*inside, *_ends(place))

@@ -12,15 +12,15 @@ from flopcount.counters.onnx.reading import OnnxError, OnnxSource, lightened, se
 from flopcount.counters.onnx.values import Scope, Value
 
 #: The scope of an inner graph, after a pass over it.
-S = TypeVar("S", bound=Scope)
+ScopeT = TypeVar("ScopeT", bound=Scope)
 #: Makes the pass over an inner graph, which sees the values around it.
-Pass: TypeAlias = Callable[[OnnxSource, Mapping[str, Value]], S]
+GraphPass: TypeAlias = Callable[[OnnxSource, Mapping[str, Value]], ScopeT]
 
 # A graph that runs more often is no network's: its entries would not fit into memory.
 _MOST = 100_000
 
 
-def choose(scope: Scope, node: Any, walk: Pass[S]) -> tuple[S, int] | None:
+def choose(scope: Scope, node: Any, walk: GraphPass[ScopeT]) -> tuple[ScopeT, int] | None:
     """The scope of the graph that runs, and how often; None where data decide it.
 
     ``walk`` passes over an inner graph. Of an If that data decide, either graph is taken where
@@ -55,7 +55,9 @@ def _outer(graph: Any) -> Iterator[str]:
             yield out.name
 
 
-def _if(scope: Scope, node: Any, walk: Pass[S], then: Any, other: Any) -> tuple[S, int] | None:
+def _if(
+    scope: Scope, node: Any, walk: GraphPass[ScopeT], then: Any, other: Any
+) -> tuple[ScopeT, int] | None:
     decided = scope.source.known.get(node.input[0])
     if decided is not None:
         return _inside(scope, walk, then if bool(decided.all()) else other, {}), 1
@@ -64,7 +66,7 @@ def _if(scope: Scope, node: Any, walk: Pass[S], then: Any, other: Any) -> tuple[
     return (both[0], 1) if costs[0] == costs[1] else None
 
 
-def _loop(scope: Scope, node: Any, walk: Pass[S], body: Any) -> tuple[S, int] | None:
+def _loop(scope: Scope, node: Any, walk: GraphPass[ScopeT], body: Any) -> tuple[ScopeT, int] | None:
     known = scope.source.known
     trips = known.get(node.input[0])
     goes_on = known.get(node.input[1], None) if len(node.input) > 1 and node.input[1] else True
@@ -86,7 +88,7 @@ def _loop(scope: Scope, node: Any, walk: Pass[S], body: Any) -> tuple[S, int] | 
     return inner, int(trips)
 
 
-def _scan(scope: Scope, node: Any, walk: Pass[S], body: Any) -> tuple[S, int] | None:
+def _scan(scope: Scope, node: Any, walk: GraphPass[ScopeT], body: Any) -> tuple[ScopeT, int] | None:
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     scanned = attributes["num_scan_inputs"]
     states = len(node.input) - scanned
@@ -106,12 +108,12 @@ def _scan(scope: Scope, node: Any, walk: Pass[S], body: Any) -> tuple[S, int] | 
 
 def _inside(
     scope: Scope,
-    walk: Pass[S],
+    walk: GraphPass[ScopeT],
     body: Any,
     bound: Mapping[str, Value],
     known: Mapping[str, Any] | None = None,
     counters: tuple[str, ...] = (),
-) -> S:
+) -> ScopeT:
     """The pass over an inner graph, whose inputs are bound and which sees what is around it."""
     import numpy
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flopcount.counters.trace import shape_rules
+from flopcount.counters.trace.shape_rules import RuleResult
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,7 +81,5 @@ def _dense(mode: FunctionMode, tensor: Tensor, size: tuple[int, ...], operator: 
     if tensor.is_contiguous():
         # torch's contiguous() is then the tensor itself
         return tensor if tensor.shape == size else _renamed(mode, tensor, tensor.view(size))
-    copied: Tensor = mode.answer(
-        ("copy", operator, (tensor,), size, tensor.dtype, 0, None, None, 0)
-    )
+    copied: Tensor = mode.answer(RuleResult("copy", operator, (tensor,), size, tensor.dtype))
     return copied

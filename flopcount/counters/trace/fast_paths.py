@@ -20,14 +20,16 @@ from flopcount.entries import VIEW_KINDS
 
 #: What a call of a layer comes to, from the layer and its inputs; None where it is not sure, and
 #: `PASSED_THROUGH` where what comes out is what went in.
-FastPath: TypeAlias = Callable[..., "RuleResult | tuple[()] | None"]
+FastPath: TypeAlias = Callable[..., RuleResult | tuple[()] | None]
 PASSED_THROUGH: tuple[()] = ()
 
 
+# The three that most layers are give the fields of a `RuleResult` as a plain tuple, and do not ask
+# the rule of their function: that took 0.5 to 0.8 us more a layer, 12 % of a count of ResNet-50.
 def _conv(axes: int) -> FastPath:
     operator = f"conv{axes}d"
 
-    def direct(m: Any, x: Any) -> RuleResult | None:
+    def path(m: Any, x: Any) -> Any:
         own = m._parameters
         weight, bias, dtype = own["weight"], own["bias"], x.dtype
         if m.padding_mode != "zeros" or dtype is not weight.dtype:
@@ -37,45 +39,32 @@ def _conv(axes: int) -> FastPath:
             return None
         return ("conv", operator, (x,), cost[0], dtype, cost[1], weight, bias, 0)
 
-    return direct
+    return path
 
 
 def _batch_norm(rank: int) -> FastPath:
-    def direct(m: Any, x: Any) -> RuleResult | None:
+    def path(m: Any, x: Any) -> Any:
         own, size = m._parameters, x.shape
         weight = own["weight"]
         if len(size) != rank or (weight is not None and weight.shape[0] != size[1]):
             return None
-        ends = ("batch_norm", "batch_norm", (x,), LIKE, x.dtype)
-        return (*ends, 0, weight, own["bias"], 0)
+        return ("batch_norm", "batch_norm", (x,), LIKE, x.dtype, 0, weight, own["bias"], 0)
 
-    return direct
-
-
-def _linear(m: Any, x: Any) -> RuleResult | None:
-    own = m._parameters
-    return shape_rules.linear(x, own["weight"], own["bias"])
-
-
-def _layer_norm(m: Any, x: Any) -> RuleResult | None:
-    own, over, size = m._parameters, m.normalized_shape, x.shape
-    if size[-len(over) :] != over:
-        return None
-    ends = ("layer_norm", "layer_norm", (x,), size, x.dtype)
-    return (*ends, 0, own["weight"], own["bias"], 0)
+    return path
 
 
 def _alike(kind: str, operator: str) -> FastPath:
-    def direct(m: Any, x: Any) -> RuleResult | None:
+    def path(m: Any, x: Any) -> Any:
         dtype = x.dtype
         if not dtype.is_floating_point:
             return None
         size = None if m.__dict__.get("inplace") is True else LIKE
         return (kind, operator, (x,), size, dtype, 0, None, None, 0)
 
-    return direct
+    return path
 
 
+_layer_norm = shape_rules_free.affine_norm("layer_norm", "layer_norm")
 _max_pool = shape_rules_free.pool("max_pool", 2)
 _avg_pool = shape_rules_free.pool("avg_pool", 2)
 _adaptive = shape_rules_free.adaptive_avg_pool(2)
@@ -88,8 +77,8 @@ FAST_PATHS: Mapping[type, FastPath] = MappingProxyType(
         nn.Conv3d: _conv(3),
         nn.BatchNorm2d: _batch_norm(4),
         nn.BatchNorm3d: _batch_norm(5),
-        nn.Linear: _linear,
-        nn.LayerNorm: _layer_norm,
+        nn.Linear: lambda m, x: shape_rules.linear(x, **m._parameters),
+        nn.LayerNorm: lambda m, x: _layer_norm(x, m.normalized_shape, **m._parameters),
         nn.ReLU: _alike("relu", "relu"),
         nn.ReLU6: _alike("relu6", "hardtanh"),
         nn.SiLU: _alike("activation", "silu"),
@@ -151,6 +140,6 @@ def _free(kind: str) -> FastPath:
         if not all(type(x) is Tensor and x.is_meta and x.dtype is first.dtype for x in inputs):
             return None
         size = tuple(m.free_size(*(x.shape for x in inputs)))
-        return (kind, operator, inputs, size, first.dtype, 0, None, None, 0)
+        return RuleResult(kind, operator, inputs, size, first.dtype)
 
     return direct

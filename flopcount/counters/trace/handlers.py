@@ -22,6 +22,7 @@ from flopcount.counters.trace.records import (
     tensors,
 )
 from flopcount.counters.trace.recurrent import Recurrence
+from flopcount.counters.trace.shape_rules import RuleResult
 from flopcount.counters.trace.unwrapped import unasked
 
 #: Answers one call of a torch function: mode, function, arguments, named arguments.
@@ -110,7 +111,7 @@ def dropping(
     if mode.options.checked or mode.tensors.knows(x):
         return mode.run(func, args, kwargs, "dropout", "dropout")
     size = None if kwargs.get("inplace") or func.__name__.endswith("_") else x.shape
-    return mode.answer(("dropout", "dropout", (x,), size, x.dtype, 0, None, None, 0))
+    return mode.answer(RuleResult("dropout", "dropout", (x,), size, x.dtype))
 
 
 def getitem(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

@@ -9,26 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from torch import Tensor
 
 from flopcount.counters import operators
 from flopcount.counters.operators import OperatorCost, Sizes
 
-#: kind, operator, inputs, sizes of the result (None: in place), its type, multiply-adds [MAC],
-#: weight, bias, elements under windows
-RuleResult: TypeAlias = tuple[
-    str, str, tuple[Any, ...], "Sizes | None", Any, int, "Tensor | None", "Tensor | None", int
-]
-ShapeRule: TypeAlias = Callable[..., "RuleResult | None"]
+
+class RuleResult(NamedTuple):
+    """What a call of a torch function comes to.
+
+    ``size`` are the sizes of its result: `LIKE` those of the first input, None the first input
+    itself, written in place. ``macs`` are multiply-adds [MAC], ``windows`` elements under windows.
+    """
+
+    kind: str
+    operator: str
+    ins: tuple[Any, ...]
+    size: Sizes | None
+    dtype: Any
+    macs: int = 0
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    windows: int = 0
+
+
+ShapeRule: TypeAlias = Callable[..., RuleResult | None]
 #: In the place of the sizes of a result: it has those and the type of the first input, and lies in
 #: memory as that does.
 LIKE: Sizes = (-1,)
-
-#: The rest of what is found of a function that multiplies nothing.
-NOTHING = (0, None, None, 0)
-
 
 _PADDING_NAMES = ("same", "valid")
 
@@ -64,11 +74,10 @@ def convolution(axes: int) -> ShapeRule:
         x, w, dtype = input.shape, weight.shape, input.dtype
         if len(w) != axes + 2 or dtype is not weight.dtype:
             return None
-        options = (hashed(stride), hashed(padding), hashed(dilation))
-        cost = convolved(x, w, *options, groups)
+        cost = convolved(x, w, hashed(stride), hashed(padding), hashed(dilation), groups)
         if cost is None:
             return None
-        return ("conv", operator, (input,), cost[0], dtype, cost[1], weight, bias, 0)
+        return RuleResult("conv", operator, (input,), cost.out, dtype, cost.macs, weight, bias)
 
     return rule
 
@@ -92,7 +101,7 @@ def transposed(axes: int) -> ShapeRule:
             return None
         options = map(hashed, (stride, padding, output_padding, groups, dilation))
         out, macs = operators.conv_transpose(x, w, *options)
-        return ("conv", operator, (input,), out, input.dtype, macs, weight, bias, 0)
+        return RuleResult("conv", operator, (input,), out, input.dtype, macs, weight, bias)
 
     return rule
 
@@ -102,14 +111,15 @@ def linear(input: Any, weight: Any, bias: Any = None) -> RuleResult | None:
     if input.dtype is not weight.dtype:
         return None
     out, macs = operators.linear(input.shape, weight.shape)
-    return ("linear", "linear", (input,), out, input.dtype, macs, weight, bias, 0)
+    return RuleResult("linear", "linear", (input,), out, input.dtype, macs, weight, bias)
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> RuleResult | None:
     """The rule of ``bilinear``."""
     out, macs = operators.bilinear(input1.shape, input2.shape, weight.shape)
-    ends = ("bilinear", "bilinear", (input1, input2), out, input1.dtype)
-    return (*ends, macs, weight, bias, 0)
+    return RuleResult(
+        "bilinear", "bilinear", (input1, input2), out, input1.dtype, macs, weight, bias
+    )
 
 
 def product(operator: str, ranks: tuple[int, int] | None = None) -> ShapeRule:
@@ -126,7 +136,7 @@ def product(operator: str, ranks: tuple[int, int] | None = None) -> ShapeRule:
         if operator == "bmm" and a[0] != b[0]:
             return None
         out, macs = operators.matmul(a, b)
-        return ("matmul", operator, (input, other), out, input.dtype, macs, None, None, 0)
+        return RuleResult("matmul", operator, (input, other), out, input.dtype, macs)
 
     return rule
 
@@ -143,8 +153,7 @@ def product_and_sum(operator: str, rank: int, second: int | None = None) -> Shap
         out, macs = operators.matmul(a, b)
         if operators.broadcast(input.shape, out) != out:
             return None
-        ends = ("matmul", operator, (left, right, input), out, left.dtype)
-        return (*ends, macs, None, None, 0)
+        return RuleResult("matmul", operator, (left, right, input), out, left.dtype, macs)
 
     return rule
 
@@ -156,7 +165,7 @@ def grouped(
     out, macs = operators.grouped(mat_a.shape, mat_b.shape, 1 if offs is None else len(offs))
     ins = (mat_a, mat_b) if offs is None else (mat_a, mat_b, offs)
     dtype = mat_a.dtype if out_dtype is None else out_dtype
-    return ("matmul", "grouped_mm", ins, out, dtype, macs, None, bias, 0)
+    return RuleResult("matmul", "grouped_mm", ins, out, dtype, macs, bias=bias)
 
 
 def attention(
@@ -176,7 +185,7 @@ def attention(
     out, macs = operators.attention(query.shape, key.shape, value.shape)
     ins = (query, key, value) if attn_mask is None else (query, key, value, attn_mask)
     name = "scaled_dot_product_attention"
-    return ("attention", name, ins, out, query.dtype, macs, None, None, 0)
+    return RuleResult("attention", name, ins, out, query.dtype, macs)
 
 
 def hashed(value: Any) -> Any:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from flopcount.counters import operators
 from flopcount.counters.operators import Sizes
-from flopcount.counters.trace.shape_rules import LIKE, NOTHING, RuleResult, ShapeRule, hashed
+from flopcount.counters.trace.shape_rules import LIKE, RuleResult, ShapeRule, hashed
 
 
 def alike(kind: str, operator: str) -> ShapeRule:
@@ -24,7 +24,7 @@ def alike(kind: str, operator: str) -> ShapeRule:
         if not dtype.is_floating_point:
             return None
         size = None if inplace is True else LIKE
-        return (kind, operator, (input,), size, dtype, 0, None, None, 0)
+        return RuleResult(kind, operator, (input,), size, dtype)
 
     return rule
 
@@ -34,7 +34,7 @@ def in_place(kind: str, operator: str) -> ShapeRule:
 
     def rule(input: Any, *others: Any, **more: Any) -> RuleResult | None:
         read = tuple(x for x in others if isinstance(x, Tensor))
-        return (kind, operator, (input, *read), None, None, 0, None, None, 0)
+        return RuleResult(kind, operator, (input, *read), None, None)
 
     return rule
 
@@ -52,7 +52,7 @@ def pairwise(kind: str, operator: str, many: str | None = None) -> ShapeRule:
             if not isinstance(input, Tensor):
                 if not other.dtype.is_floating_point or isinstance(input, complex):
                     return None
-                return (kind, operator, (other,), LIKE, other.dtype, 0, None, None, 0)
+                return RuleResult(kind, operator, (other,), LIKE, other.dtype)
             dtype, theirs = input.dtype, other.shape
             size: Sizes = input.shape
             if dtype is other.dtype and size == theirs:
@@ -62,11 +62,11 @@ def pairwise(kind: str, operator: str, many: str | None = None) -> ShapeRule:
                 size = operators.broadcast(size, theirs)
             if not dtype.is_floating_point:
                 return None
-            return (many or kind, operator, (input, other), size, dtype, 0, None, None, 0)
+            return RuleResult(many or kind, operator, (input, other), size, dtype)
         dtype = input.dtype
         if not dtype.is_floating_point or isinstance(other, complex):
             return None
-        return (kind, operator, (input,), LIKE, dtype, 0, None, None, 0)
+        return RuleResult(kind, operator, (input,), LIKE, dtype)
 
     return rule
 
@@ -83,8 +83,9 @@ def batch_norm(
     """The rule of ``batch_norm``."""
     if weight is not None and weight.shape[0] != input.shape[1]:
         return None
-    ends = ("batch_norm", "batch_norm", (input,), LIKE, input.dtype)
-    return (*ends, 0, weight, bias, 0)
+    return RuleResult(
+        "batch_norm", "batch_norm", (input,), LIKE, input.dtype, weight=weight, bias=bias
+    )
 
 
 def instance_norm(
@@ -97,8 +98,15 @@ def instance_norm(
     **more: Any,
 ) -> RuleResult | None:
     """The rule of ``instance_norm``."""
-    ends = ("instance_norm", "instance_norm", (input,), input.shape, input.dtype)
-    return (*ends, 0, weight, bias, 0)
+    return RuleResult(
+        "instance_norm",
+        "instance_norm",
+        (input,),
+        input.shape,
+        input.dtype,
+        weight=weight,
+        bias=bias,
+    )
 
 
 def affine_norm(kind: str, operator: str) -> ShapeRule:
@@ -115,8 +123,9 @@ def affine_norm(kind: str, operator: str) -> ShapeRule:
                 return None
         elif tuple(over) != input.shape[-len(over) :]:
             return None
-        ends = (kind, operator, (input,), input.shape, input.dtype)
-        return (*ends, 0, weight, bias, 0)
+        return RuleResult(
+            kind, operator, (input,), input.shape, input.dtype, weight=weight, bias=bias
+        )
 
     return rule
 
@@ -142,7 +151,7 @@ def pool(kind: str, axes: int) -> ShapeRule:
         step = kernel_size if stride is None or stride == () else stride
         options = map(hashed, (kernel_size, step, padding, dilation, ceil_mode, axes))
         out, under = operators.pooled(input.shape, *options)
-        return (kind, operator, (input,), out, input.dtype, 0, None, None, under)
+        return RuleResult(kind, operator, (input,), out, input.dtype, windows=under)
 
     def average(
         input: Any,
@@ -172,8 +181,7 @@ def adaptive_avg_pool(axes: int) -> ShapeRule:
             ends = ((i * size // wanted, -(-(i + 1) * size // wanted)) for i in range(wanted))
             under *= sum(end - start for start, end in ends)
         kind = "global_avg_pool" if set(sizes) == {1} else "adaptive_avg_pool"
-        ends_at = (kind, operator, (input,), (*outer, *sizes), input.dtype)
-        return (*ends_at, 0, None, None, under)
+        return RuleResult(kind, operator, (input,), (*outer, *sizes), input.dtype, windows=under)
 
     return rule
 
@@ -186,7 +194,7 @@ def hardtanh(
         return None
     kind = "relu6" if (min_val, max_val) == (0, 6) else "activation"
     size = None if inplace else input.shape
-    return (kind, "hardtanh", (input,), size, input.dtype, *NOTHING)
+    return RuleResult(kind, "hardtanh", (input,), size, input.dtype)
 
 
 def softmax(operator: str) -> ShapeRule:
@@ -201,7 +209,7 @@ def softmax(operator: str) -> ShapeRule:
         rank = len(input.shape)
         if not kind.is_floating_point or not (dim is None or -rank <= dim < max(rank, 1)):
             return None
-        return ("softmax", operator, (input,), input.shape, kind, 0, None, None, 0)
+        return RuleResult("softmax", operator, (input,), input.shape, kind)
 
     return rule
 
@@ -219,7 +227,7 @@ def reduction(operator: str) -> ShapeRule:
         if dims is not None and not isinstance(dims, (int, tuple)):
             return None
         out = operators.reduced(input.shape, dims, keepdim)
-        return ("reduce", operator, (input,), out, kind, 0, None, None, 0)
+        return RuleResult("reduce", operator, (input,), out, kind)
 
     return rule
 
@@ -233,7 +241,7 @@ def concat(tensors: Any, dim: Any = 0, **more: Any) -> RuleResult | None:
     if not dtype.is_floating_point:
         return None
     out = operators.concatenated(tuple(x.shape for x in tensors), dim)
-    return ("concat", "cat", tensors, out, dtype, 0, None, None, 0)
+    return RuleResult("concat", "cat", tensors, out, dtype)
 
 
 def stack(tensors: Any, dim: int = 0, **more: Any) -> RuleResult | None:
@@ -246,7 +254,7 @@ def stack(tensors: Any, dim: int = 0, **more: Any) -> RuleResult | None:
         return None
     at = dim % (first.dim() + 1)
     out = (*first.shape[:at], len(tensors), *first.shape[at:])
-    return ("concat", "stack", tensors, out, first.dtype, 0, None, None, 0)
+    return RuleResult("concat", "stack", tensors, out, first.dtype)
 
 
 def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> RuleResult | None:
@@ -254,14 +262,14 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Rule
     if not input.dtype.is_floating_point:
         return None
     out = operators.padded(input.shape, tuple(pad))
-    return ("pad", "pad", (input,), out, input.dtype, 0, None, None, 0)
+    return RuleResult("pad", "pad", (input,), out, input.dtype)
 
 
 def roll(input: Any, shifts: Any, dims: Any = None) -> RuleResult | None:
     """The rule of ``roll``."""
     if not input.dtype.is_floating_point:
         return None
-    return ("index", "roll", (input,), input.shape, input.dtype, 0, None, None, 0)
+    return RuleResult("index", "roll", (input,), input.shape, input.dtype)
 
 
 def embedding(input: Any, weight: Any, *options: Any, **more: Any) -> RuleResult | None:
@@ -269,7 +277,7 @@ def embedding(input: Any, weight: Any, *options: Any, **more: Any) -> RuleResult
     if input.dtype.is_floating_point:
         return None
     out = (*input.shape, weight.shape[1])
-    return ("embedding", "embedding", (input,), out, weight.dtype, 0, weight, None, 0)
+    return RuleResult("embedding", "embedding", (input,), out, weight.dtype, weight=weight)
 
 
 _BY_MODE = {
@@ -310,4 +318,4 @@ def interpolate(
     out = (*input.shape[:2], *sizes)
     name = f"upsample_{mode.replace('-', '_')}"
     operator = f"{name}{axes}d" if mode.startswith("nearest") else _BY_MODE.get(mode, name)
-    return ("interpolate", operator, (input,), out, input.dtype, *NOTHING)
+    return RuleResult("interpolate", operator, (input,), out, input.dtype)

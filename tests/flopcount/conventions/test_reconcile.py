@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from flopcount import CONVENTIONS, Convention, Entry, Shape, Tally, price, reconcile
 from flopcount.conventions import PartOfSampleError, UnknownConventionError
 from flopcount.conventions.pricing import ENTRY_KINDS, FACT_NAMES, FREE_KINDS, UnpricedKindError
-from flopcount.conventions.reconcile import Line, Share
+from flopcount.conventions.reconcile import ReconciledKind, Share
 from shufflenet import load, network
 
 N = 2 * 6 * 8 * 8
@@ -22,7 +22,7 @@ LOOSE = RELU._replace(path="", layer="")
 SMALL = Entry("head", "linear", (Shape(2, 6),), (Shape(2, 7),), 2 * 42, 42, 7, "linear", "Linear")
 
 
-def line(tally: Tally, a, b, kind: str) -> Line:
+def line(tally: Tally, a, b, kind: str) -> ReconciledKind:
     (found,) = [line for line in reconcile(tally, a, b).lines if line.kind == kind]
     return found
 
@@ -33,7 +33,7 @@ def test_a_difference_is_explained_by_what_each_counts_for_an_element():
     assert (found.a, found.b) == ("fvcore", "thop")
     assert (found.total_a, found.total_b) == (N * 27 + 2 * N, N * 27 + 4 * N)
     norm, conv = found.lines
-    assert norm == Line(
+    assert norm == ReconciledKind(
         "batch_norm",
         ("batch_norm",),
         ("BatchNorm2d",),
