@@ -6,6 +6,7 @@ is a matter of convention, and `flopcount.conventions` prices them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -139,11 +140,8 @@ class Tally:
         roots = frozenset(paths)
         below = tuple(f"{root}." for root in roots)
         kept = tuple(e for e in self.entries if e.path in roots or e.path.startswith(below))
-        lost: dict[str, int] = {}
-        for entry in kept:
-            if entry.kind == "uncounted":
-                lost[entry.operator] = lost.get(entry.operator, 0) + 1
-        return Tally(kept, self.element_bytes, None, lost, batch=self.batch)
+        lost = Counter(entry.operator for entry in kept if entry.kind == "uncounted")
+        return Tally(kept, self.element_bytes, None, dict(lost), batch=self.batch)
 
     def by_path(self) -> dict[str, tuple[Entry, ...]]:
         """The entries of each path; a module that ran twice has two."""

@@ -9,6 +9,7 @@ in is never touched.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -116,7 +117,7 @@ def count(
     tally = Tally(
         (*records.entries, *records.uncalled(copied)),
         like.element_size(),
-        uncounted=records.uncounted,
+        uncounted=dict(records.uncounted),
         batch=next((x.shape[0] for x in inputs if x.dim()), 1),
     )
     if strict and tally.uncounted:
@@ -130,7 +131,7 @@ class _HookRecords:
     def __init__(self, free: Mapping[type[nn.Module], str]) -> None:
         self.free = free
         self.entries: list[Entry] = []
-        self.uncounted: dict[str, int] = {}
+        self.uncounted: Counter[str] = Counter()
         self._seen: set[int] = set()
 
     def hook(self, path: str) -> Callable[[nn.Module, Any, Any, Any], None]:
@@ -141,7 +142,7 @@ class _HookRecords:
                 if not self._unknown(module):
                     return
                 kind, operator = "uncounted", f"{path} ({type(module).__name__})"
-                self.uncounted[operator] = self.uncounted.get(operator, 0) + 1
+                self.uncounted[operator] += 1
             if kind == "adaptive_avg_pool" and out.shape[2:].numel() == 1:
                 kind = "global_avg_pool"
             tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]

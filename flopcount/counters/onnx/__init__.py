@@ -46,7 +46,7 @@ def count(source: str | os.PathLike[str] | onnx.ModelProto, shapes: Shapes | Non
     return Tally(
         tuple(walk.entries),
         (next(widths, 32) or 32) // 8,
-        uncounted=walk.uncounted,
+        uncounted=dict(walk.uncounted),
         parameters=walk.parameters(),
         peak_bytes=walk.peak(),
         batch=next(batches, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from math import prod
 from typing import NamedTuple
@@ -48,7 +49,7 @@ class Scope:
     def __init__(self, source: OnnxSource, outer: Mapping[str, Value] | None = None) -> None:
         self.source = source
         self.entries: list[Entry] = []
-        self.uncounted: dict[str, int] = {}
+        self.uncounted: Counter[str] = Counter()
         self.values: dict[str, Value] = dict(outer or {})
         for name, (kind, sizes) in source.types.items():
             if name in source.inputs and name not in self.values:

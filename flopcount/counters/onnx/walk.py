@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -22,7 +22,7 @@ from flopcount.counters.onnx.operator_rules import (
     NodeInput,
     price,
 )
-from flopcount.counters.onnx.reading import OnnxSource, Weight
+from flopcount.counters.onnx.reading import OnnxSource
 from flopcount.counters.onnx.values import NodeStep, Scope, Value
 from flopcount.counters.operators import ShapeError
 from flopcount.entries import Entry, Parameter, Shape
@@ -85,22 +85,20 @@ class GraphWalk(Scope):
 
     def _set_up(self, node: Any, inputs: Sequence[Value | None]) -> None:
         """Note what sets up a node that is worked out: a quantiser's scale is no parameter."""
-        for slot in SETTING_SLOTS.get(node.op_type, ()):
-            value = inputs[slot] if slot < len(inputs) else None
-            for name in value.origins if value is not None else ():
+        for slot, _, name in _origins(inputs):
+            if slot in SETTING_SLOTS.get(node.op_type, ()):
                 self.used.setdefault(name, False)
                 self.readers.setdefault(name, "")
 
     def _use(self, node: Any, inputs: Sequence[Value | None], path: str) -> None:
         """Note the weights that a node reads, and those that only set it up."""
-        for slot, value in enumerate(inputs):
-            for name in value.origins if value is not None else ():
-                learned = self._learned(node, slot, value, name)
-                self.used[name] = self.used.get(name, False) or learned
-                self.readers.setdefault(name, path)
+        for slot, value, name in _origins(inputs):
+            learned = self._learned(node, slot, value, name)
+            self.used[name] = self.used.get(name, False) or learned
+            self.readers.setdefault(name, path)
 
-    def _learned(self, node: Any, slot: int, value: Any, name: str) -> bool:
-        weight: Weight | None = self.source.weights.get(name)
+    def _learned(self, node: Any, slot: int, value: Value, name: str) -> bool:
+        weight = self.source.weights.get(name)
         if weight is None or weight.said == "BUFFER":
             return False
         if weight.said == "PARAMETER":
@@ -120,7 +118,7 @@ class GraphWalk(Scope):
         name = node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}.{node.op_type}"
         found = self._priced(node, inputs, outputs)
         if found is None:
-            self.uncounted[name] = self.uncounted.get(name, 0) + 1
+            self.uncounted[name] += 1
             found = NodeCost("uncounted")
         weight, bias = self._params(node, inputs)
         sizes = [self.value(n).bytes for n in dict.fromkeys((*node.input, *node.output)) if n]
@@ -161,35 +159,30 @@ class GraphWalk(Scope):
 
     def _params(self, node: Any, inputs: Sequence[Value | None]) -> tuple[int, int]:
         weight = bias = 0
-        for slot, value in enumerate(inputs):
-            elements = sum(
-                prod(self.source.weights[name].sizes)
-                for name in (value.origins if value is not None else ())
-                if self._learned(node, slot, value, name)
-            )
-            adds = slot == BIAS_SLOT.get(node.op_type) or node.op_type == "Add"
-            weight, bias = weight + elements * (not adds), bias + elements * adds
+        for slot, value, name in _origins(inputs):
+            if not self._learned(node, slot, value, name):
+                continue
+            elements = prod(self.source.weights[name].sizes)
+            if slot == BIAS_SLOT.get(node.op_type) or node.op_type == "Add":
+                bias += elements
+            else:
+                weight += elements
         return weight, bias
 
     def _owner(self, node: Any, inputs: Sequence[Value | None]) -> str:
         """The module that owns the weight, where the weight's name says so."""
-        for slot in WEIGHT_SLOTS.get(node.op_type, ()):
-            value = inputs[slot] if slot < len(inputs) else None
-            for name in value.origins if value is not None else ():
-                if name.endswith(".weight"):
-                    return name.removesuffix(".weight")
+        for slot, _, name in _origins(inputs):
+            if slot in WEIGHT_SLOTS.get(node.op_type, ()) and name.endswith(".weight"):
+                return name.removesuffix(".weight")
         return ""
 
     def _nested(self, node: Any, path: str) -> None:
-        static = False
-        for name in (name for name in node.output if name):
-            kind, sizes = self.source.types.get(name, (0, None))
-            self.values[name] = Value(sizes, kind, static)
+        self._outputs(node, False, ())
         chosen = subgraphs.choose(self, node, _walked)
         reads = (*node.input, *subgraphs.captured(node))
         if chosen is None:
             self._step(reads, node.output, None)
-            self.uncounted[node.op_type] = self.uncounted.get(node.op_type, 0) + 1
+            self.uncounted[node.op_type] += 1
             live = [self.value(n) for n in node.input if n and not self.value(n).static]
             outs = [self.value(n) for n in node.output if n]
             ends = (_shapes(live), _shapes(outs))
@@ -199,7 +192,7 @@ class GraphWalk(Scope):
         self._step(reads, node.output, inner.peak())
         self.entries += inner.entries * times
         for operator, calls in inner.uncounted.items():
-            self.uncounted[operator] = self.uncounted.get(operator, 0) + calls * times
+            self.uncounted[operator] += calls * times
         for name, learned in inner.used.items():
             self.used[name] = self.used.get(name, False) or learned
             self.readers.setdefault(name, inner.readers[name])
@@ -262,13 +255,19 @@ def _shapes(values: Iterable[Value]) -> tuple[Shape, ...]:
     return tuple(Shape(*value.sizes) for value in values if value.sizes is not None)
 
 
+def _origins(inputs: Sequence[Value | None]) -> Iterator[tuple[int, Value, str]]:
+    """Every weight behind an input, by name, with the slot of the input and its value."""
+    for slot, value in enumerate(inputs):
+        if value is not None:
+            yield from ((slot, value, name) for name in value.origins)
+
+
 def _inherited(node: Any, inputs: Sequence[Value | None], kind: int) -> frozenset[str]:
     """The weights that a constant was made from: what only sets its maker up is left out."""
     settings = SETTING_SLOTS.get(node.op_type, ())
-    found: frozenset[str] = frozenset()
-    for slot, value in enumerate(inputs):
-        if value is None or slot in settings:
-            continue
-        if node.op_type == "DequantizeLinear" or is_floating(value.type) == is_floating(kind):
-            found |= value.origins
-    return found
+    scaled, floating = node.op_type == "DequantizeLinear", is_floating(kind)
+    return frozenset(
+        name
+        for slot, value, name in _origins(inputs)
+        if slot not in settings and (scaled or is_floating(value.type) == floating)
+    )

@@ -7,7 +7,6 @@ device, operator by operator. Nothing of the user's is written on.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, nullcontext
 from itertools import chain
@@ -150,7 +149,7 @@ class _Pass:
             raise RestartError
         if not ins and not lines:
             raise TypeError("count takes inputs or a shape, and the model did nothing without")
-        entries, uncounted = settled.entries, Counter(settled.uncounted)
+        entries, uncounted = settled.entries, settled.uncounted
         if options.backward:
             needing = {id(x) for x, y in zip(ins, given, strict=True) if y.requires_grad}
             back = gradients(lines, shadow, needing, outs)

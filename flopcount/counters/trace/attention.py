@@ -6,7 +6,6 @@ masks, and asked for no weights, what it writes down is known from the sizes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flopcount.counters.trace import shape_rules
@@ -16,11 +15,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from flopcount.counters.trace.function_mode import FunctionMode
+    from flopcount.counters.trace.records import Args, Kwargs
 
 _ABSENT = {"key_padding_mask": None, "attn_mask": None, "is_causal": False}
 
 
-def attends_to_itself(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+def attends_to_itself(args: Args, kwargs: Kwargs) -> bool:
     """Whether a call is of one batch ``(n, t, e)`` or ``(t, n, e)``, unmasked, without weights."""
     if len(args) != 3 or not args[0] is args[1] is args[2] or len(args[0].shape) != 3:
         return False

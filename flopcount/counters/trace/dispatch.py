@@ -19,7 +19,7 @@ from flopcount.counters.operators import ShapeError
 from flopcount.counters.trace import handlers, shape_rules, shape_rules_free
 from flopcount.counters.trace.function_mode import FunctionMode
 from flopcount.counters.trace.handlers import Handler
-from flopcount.counters.trace.records import Call, Gathered, Rule, tensors
+from flopcount.counters.trace.records import Args, Call, Gathered, Kwargs, Rule, tensors
 from flopcount.counters.trace.shape_rules import ShapeRule
 from flopcount.counters.trace.shape_rules_free import alike, in_place, pairwise
 from flopcount.counters.trace.unwrapped import asks
@@ -144,26 +144,18 @@ def _named(func: Any, space: str, name: str, operator: str) -> Handler:
         return handlers.valued
     if operator in _FACTS:
         return handlers.passed
-    if (
-        name.endswith("_")
-        and not name.startswith("_")
-        and operator in FREE_OPERATORS.keys() - _RESIZING
-    ):
-        return _ruled(
-            in_place(FREE_OPERATORS[operator], operator), FREE_OPERATORS[operator], operator
-        )
-    if name.startswith("__i") and name != "__invert__" and operator in FREE_OPERATORS:
-        kind = FREE_OPERATORS[operator]
+    kind = FREE_OPERATORS.get(operator)
+    written = name.endswith("_") and not name.startswith("_")
+    augmented = name.startswith("__i") and name != "__invert__"
+    if kind is not None and (augmented or (written and operator not in _RESIZING)):
         return _ruled(in_place(kind, operator), kind, operator)
     if operator in _TO:
         return handlers.moved
-    if name.endswith("_") and not name.startswith("_") and operator in _IN_PLACE:
+    if operator in _COMPOSED or (written and operator in _IN_PLACE):
         return handlers.several(operator)
     if operator in _SHAPE_RULES:
-        schema = _REORDERED.get(func)
-        rule = (
-            _SHAPE_RULES[operator] if schema is None else _by_name(_SHAPE_RULES[operator], schema)
-        )
+        rule, schema = _SHAPE_RULES[operator], _REORDERED.get(func)
+        rule = rule if schema is None else _by_name(rule, schema)
         return _ruled(rule, KIND[operator], operator)
     if operator in ("reshape", "contiguous", "flatten", "ravel"):
         return lambda mode, f, args, kwargs: mode.maybe_view(f, args, kwargs, operator)
@@ -171,12 +163,9 @@ def _named(func: Any, space: str, name: str, operator: str) -> Handler:
         return handlers.viewed
     if operator in _RECURRENT:
         return handlers.recurrent
-    if operator in _COMPOSED:
-        return handlers.several(operator)
-    if operator in FREE_OPERATORS and FREE_OPERATORS[operator] in ("create", "random"):
-        return handlers.created(FREE_OPERATORS[operator], operator)
-    if operator in FREE_OPERATORS:
-        kind = FREE_OPERATORS[operator]
+    if kind in ("create", "random"):
+        return handlers.created(kind, operator)
+    if kind is not None:
         return lambda mode, f, args, kwargs: mode.run(f, args, kwargs, kind, operator)
     if isinstance(func, FunctionType) and asks(func):
         return handlers.python
@@ -216,9 +205,7 @@ _REORDERED = {
 
 
 def _ruled(rule: ShapeRule, kind: str, operator: str) -> Handler:
-    def handle(
-        mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
+    def handle(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
         try:
             result = rule(*args, **kwargs)
         except UNSURE:
@@ -234,9 +221,7 @@ def _ruled(rule: ShapeRule, kind: str, operator: str) -> Handler:
 
 
 def _user_ruled(rule: Rule, operator: str) -> Handler:
-    def handle(
-        mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
+    def handle(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
         ins = tuple(tensors((args, kwargs)))
         out = mode.execute(func, args, kwargs, ins, Gathered())
         macs = 0 if rule.macs is None else rule.macs(Call(args, kwargs, out))

@@ -28,44 +28,46 @@ from flopcount.counters.operator_kinds import (
 from flopcount.counters.trace.recorder import Recorder
 from flopcount.counters.trace.records import (
     META,
+    Args,
     Call,
     DataDependentError,
     Gathered,
+    Kwargs,
     Rule,
     tensors,
 )
 
 # Multiply-adds [MAC] from the arguments and the result.
-_Macs: TypeAlias = Callable[[tuple[Any, ...], Any], int]
+_Macs: TypeAlias = Callable[[Args, Any], int]
 
 
-def _first_two(args: tuple[Any, ...], out: Any) -> int:
+def _first_two(args: Args, out: Any) -> int:
     return operators.matmul(args[0].shape, args[1].shape).macs
 
 
-def _last_two(args: tuple[Any, ...], out: Any) -> int:
+def _last_two(args: Args, out: Any) -> int:
     return operators.matmul(args[1].shape, args[2].shape).macs
 
 
-def _grouped(args: tuple[Any, ...], out: Any) -> int:
+def _grouped(args: Args, out: Any) -> int:
     return operators.grouped(args[0].shape, args[1].shape).macs
 
 
-def _convolution(args: tuple[Any, ...], out: Any) -> int:
+def _convolution(args: Args, out: Any) -> int:
     x, weight, transposed = args[0], args[1], len(args) > 6 and args[6] is True
     # every output sums over one filter; transposed, every input is spread by one
     return int((x if transposed else out).numel() * weight[0].numel())
 
 
-def _plain_convolution(args: tuple[Any, ...], out: Any) -> int:
+def _plain_convolution(args: Args, out: Any) -> int:
     return int(out.numel() * args[1][0].numel())
 
 
-def _attention(args: tuple[Any, ...], out: Any) -> int:
+def _attention(args: Args, out: Any) -> int:
     return operators.attention(args[0].shape, args[1].shape, args[2].shape).macs
 
 
-def _trilinear(args: tuple[Any, ...], out: Any) -> int:
+def _trilinear(args: Args, out: Any) -> int:
     # nn.Bilinear: (rows, 1, i, 1), (1, o, i, j), (rows, 1, 1, j) -> (rows, o)
     expand = [list(dims) for dims in args[3:6]]
     shapes = [list(x.shape) for x in args[:3]]
@@ -76,18 +78,18 @@ def _trilinear(args: tuple[Any, ...], out: Any) -> int:
     return int(rows * o * (i * j + j))
 
 
-def _mkldnn_rnn(args: tuple[Any, ...], out: Any) -> int:
+def _mkldnn_rnn(args: Args, out: Any) -> int:
     steps = args[0].shape[0] * args[0].shape[1]
     return operators.recurrent(steps, [args[1].shape, args[2].shape])
 
 
-def _cudnn_rnn(args: tuple[Any, ...], out: Any) -> int:
+def _cudnn_rnn(args: Args, out: Any) -> int:
     x = args[0]
     rows = x.shape[0] if x.dim() == 2 else x.shape[0] * x.shape[1]
     return operators.recurrent(rows, [weight.shape for weight in args[1]])
 
 
-def _native_attention(args: tuple[Any, ...], out: Any) -> int:
+def _native_attention(args: Args, out: Any) -> int:
     query, key, value, embed, heads, _, _, out_weight = args[:8]
     n, t = query.shape[:2]
     s, head = key.shape[1], embed // heads
@@ -96,7 +98,7 @@ def _native_attention(args: tuple[Any, ...], out: Any) -> int:
     return int(inputs + whole.macs + n * t * out_weight.numel())
 
 
-def _native_encoder(args: tuple[Any, ...], out: Any) -> int:
+def _native_encoder(args: Args, out: Any) -> int:
     x, embed, heads = args[0], args[1], args[2]
     n, t, head = x.shape[0], x.shape[1], embed // heads
     whole = operators.attention((n, heads, t, head), (n, heads, t, head), (n, heads, t, head))
@@ -210,9 +212,7 @@ class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         finally:
             self.gathered = outer
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         """Run one operator and write it down."""
         if self.recorder.paused:
             return func(*args, **(kwargs or {}))
@@ -220,7 +220,7 @@ class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         with DisableTorchFunction():
             return self._run(func, args, kwargs or {})
 
-    def _run(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    def _run(self, func: Any, args: Args, kwargs: Kwargs) -> Any:
         recorder = self.recorder
         known_tensors, real = recorder.tensors, recorder.options.real
         named = _Operator.of(func, recorder.options.rules)

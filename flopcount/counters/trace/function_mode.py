@@ -20,7 +20,14 @@ from torch.utils._pytree import tree_map_only
 from flopcount.counters.operators import Sizes
 from flopcount.counters.trace.dispatch_mode import DispatchMode
 from flopcount.counters.trace.recorder import Recorder
-from flopcount.counters.trace.records import META, DataDependentError, Gathered, tensors
+from flopcount.counters.trace.records import (
+    META,
+    Args,
+    DataDependentError,
+    Gathered,
+    Kwargs,
+    tensors,
+)
 from flopcount.counters.trace.shape_rules import LIKE, RuleResult
 from flopcount.entries import PRODUCTS
 
@@ -48,9 +55,7 @@ class FunctionMode(TorchFunctionMode):
         self.handlers = handlers
         self.missed_operator = False
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         """Answer one call."""
         if self.recorder.paused:
             return func(*args, **(kwargs or {}))
@@ -85,8 +90,8 @@ class FunctionMode(TorchFunctionMode):
     def run(
         self,
         func: Any,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         kind: str,
         operator: str,
         result: RuleResult | None = None,
@@ -118,8 +123,8 @@ class FunctionMode(TorchFunctionMode):
     def execute(
         self,
         func: Any,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         ins: tuple[Tensor, ...],
         gathered: Gathered | None,
         *,
@@ -152,9 +157,7 @@ class FunctionMode(TorchFunctionMode):
             out = tree_map_only(Tensor, known_tensors.source, out)
         return out
 
-    def view(
-        self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], operator: str = ""
-    ) -> Any:
+    def view(self, func: Any, args: Args, kwargs: Kwargs, operator: str = "") -> Any:
         """Run a function that makes views of its first tensor."""
         first = args[0] if args else next(iter(kwargs.values()))
         out = self._moved(func, args, kwargs)
@@ -164,9 +167,7 @@ class FunctionMode(TorchFunctionMode):
         self.recorder.write_view(first, outs, operator)
         return out
 
-    def maybe_view(
-        self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], operator: str
-    ) -> Any:
+    def maybe_view(self, func: Any, args: Args, kwargs: Kwargs, operator: str) -> Any:
         """Run a function that makes a view of a tensor where it can, else a copy."""
         first = args[0]
         if not self.options.real and (first.is_contiguous() or not first.is_meta):
@@ -180,7 +181,7 @@ class FunctionMode(TorchFunctionMode):
             self.recorder.write("copy", operator, (first,), (out,))
         return out
 
-    def _moved(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    def _moved(self, func: Any, args: Args, kwargs: Kwargs) -> Any:
         """Run a function that computes nothing, unseen by the dispatch mode."""
         if self.options.real:
             return self.execute(func, args, kwargs, (), Gathered(), below=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import torch
@@ -16,8 +16,10 @@ from flopcount.counters.trace.function_mode import FunctionMode
 from flopcount.counters.trace.records import (
     MAX_KNOWN_ELEMENTS,
     META,
+    Args,
     DataDependentError,
     Gathered,
+    Kwargs,
     RestartError,
     tensors,
 )
@@ -26,33 +28,39 @@ from flopcount.counters.trace.shape_rules import RuleResult
 from flopcount.counters.trace.unwrapped import unasked
 
 #: Answers one call of a torch function: mode, function, arguments, named arguments.
-Handler: TypeAlias = Callable[[FunctionMode, Any, tuple[Any, ...], Mapping[str, Any]], Any]
+Handler: TypeAlias = Callable[[FunctionMode, Any, Args, Kwargs], Any]
+
+_CPU = {"device": torch.device("cpu")}
+# Where torch keeps what runs on the meta device.
+_KERNELS = ("torch._meta_registrations", "torch._refs", "torch._prims", "torch._decomp")
+# The methods that change the type of elements, each named after it.
+_TYPES = {
+    **{
+        name: getattr(torch, name)
+        for name in ["float", "double", "half", "bfloat16", "int", "long", "short", "bool"]
+    },
+    "char": torch.int8,
+    "byte": torch.uint8,
+}
 
 
-def passed(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def passed(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """A question about a tensor itself: nobody writes it down."""
     return func(*args, **kwargs)
 
 
-def device(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def device(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Where a tensor is: where the model is, but for what torch keeps on the CPU."""
     if mode.options.real:
         return func(*args)
     return _CPU["device"] if id(args[0]) in mode.tensors.on_cpu else mode.options.device
 
 
-def viewed(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def viewed(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """A function that makes other names of its first tensor."""
-    options, known = (
-        mode.options,
-        args and (mode.tensors.owns(args[0]) or mode.tensors.knows(args[0])),
-    )
-    if (
-        options.everywhere
-        or not args
-        or known
-        or (options.backward and not torch.is_grad_enabled())
-    ):
+    options, known = mode.options, mode.tensors
+    untracked = options.backward and not torch.is_grad_enabled()
+    if options.everywhere or untracked or not args or known.owns(args[0]) or known.knows(args[0]):
         return mode.view(func, args, kwargs)
     out = func(*args, **kwargs)
     outs = (out,) if isinstance(out, Tensor) else tuple(tensors(out))
@@ -60,9 +68,7 @@ def viewed(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping
     return out
 
 
-def detached(
-    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
+def detached(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Another name of a tensor that leads no gradient back."""
     if _lazy(args[0]):
         # without a shape yet
@@ -70,20 +76,18 @@ def detached(
     return mode.view(func, args, kwargs, "detach")
 
 
-def python(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """A function of torch's that is written in Python: what it calls is watched."""
+def python(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """A function of torch's that is written in Python: what it calls is answered."""
     with mode:
         return unasked(func)(*args, **kwargs)
 
 
-def from_below(
-    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
+def from_below(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """A function that is only seen operator by operator."""
     return mode.execute(func, args, kwargs, tuple(tensors((args, kwargs))), None)
 
 
-def valued(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def valued(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """A function whose result depends on values: they must be known."""
     ins = tuple(tensors((args, kwargs)))
     if not mode.options.real and not mode.tensors.knows(*ins):
@@ -96,14 +100,12 @@ def valued(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping
 
 
 def _own(mode: FunctionMode, tensor: Tensor) -> bool:
-    # A small tensor that the module keeps beside its weights, such as a step or a temperature.
+    """Whether a tensor is a number beside a module's weights, such as a step or a temperature."""
     small = not tensor.is_meta and tensor.numel() <= 1
     return small and id(tensor) not in mode.tensors.meta_copies
 
 
-def dropping(
-    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
+def dropping(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """``dropout`` and its kin: in evaluation, the input itself."""
     x = args[0] if args else kwargs["input"]
     if not kwargs.get("training", args[2] if len(args) > 2 else True):
@@ -114,7 +116,7 @@ def dropping(
     return mode.answer(RuleResult("dropout", "dropout", (x,), size, x.dtype))
 
 
-def getitem(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def getitem(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """An index: another name where it is plain, a copy where it holds tensors."""
     at = args[1]
     parts = at if isinstance(at, tuple) else (at,)
@@ -138,42 +140,36 @@ def _places(mode: FunctionMode, part: Any) -> tuple[Any, ...]:
     return found
 
 
-def reflected(
-    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
+def reflected(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """``__rmatmul__``: the product with its operands in their order."""
     with mode:
         return torch.matmul(args[1], args[0])
 
 
-def hooked(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def hooked(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """A hook on a tensor: only a backward pass would call it, and none is run."""
     return RemovableHandle({}) if mode.tensors.owns(args[0]) else func(*args, **kwargs)
 
 
-def copied(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def copied(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """A deep copy of a tensor: one of the model's own, and nothing that it works out."""
     with mode.recorder.pause():
         return func(*args, **kwargs)
 
 
-def unchanged(
-    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
+def unchanged(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """What changes where a tensor lies, and nothing of what it costs."""
     return args[0]
 
 
-def where(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def where(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """``where`` of three chooses; of one it asks for values."""
     if len(args) + len(kwargs) == 1:
         return valued(mode, func, args, kwargs)
     return mode.run(func, args, kwargs, "elementwise", "where")
 
 
-def repeat_interleave(
-    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
+def repeat_interleave(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """``repeat_interleave``, whose result is as long as its repeats say."""
     repeats = kwargs.get("repeats", args[1] if len(args) > 1 else args[0])
     if isinstance(repeats, Tensor) and "output_size" not in kwargs:
@@ -181,20 +177,14 @@ def repeat_interleave(
     return mode.run(func, args, kwargs, "index", "repeat_interleave")
 
 
-def moved(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def moved(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """``to`` and its kin: nothing leaves the device, but elements may change their type."""
     x = args[0]
     if mode.options.real:
         return mode.maybe_view(func, args, kwargs, "to")
-    if mode.tensors.knows(x) and func.__name__ in ("cpu", "cuda"):
+    name, known = func.__name__, mode.tensors.knows(x)
+    if known and name in ("cpu", "cuda"):
         return x
-    return _changed(mode, func, args, kwargs)
-
-
-def _changed(
-    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
-    x, name = args[0], func.__name__
     dtype, copied = x.dtype, kwargs.get("copy", False)
     if name in ("to", "type", "type_as"):
         more = [*args[1:], *kwargs.values()]
@@ -209,7 +199,7 @@ def _changed(
         dtype = _TYPES[name]
     if dtype is x.dtype and not copied:
         return x
-    if mode.tensors.knows(x):
+    if known:
         out = x.to(dtype, copy=True)
         mode.tensors.learn([out])
     else:
@@ -219,62 +209,35 @@ def _changed(
     return out
 
 
-_TYPES = {
-    "float": torch.float32,
-    "double": torch.float64,
-    "half": torch.float16,
-    "bfloat16": torch.bfloat16,
-    "int": torch.int32,
-    "long": torch.int64,
-    "short": torch.int16,
-    "char": torch.int8,
-    "byte": torch.uint8,
-    "bool": torch.bool,
-}
-
-
-# Where torch keeps what runs on the meta device.
-_KERNELS = ("torch._meta_registrations", "torch._refs", "torch._prims", "torch._decomp")
-
-
 def created(kind: str, operator: str) -> Handler:
     """A function that makes a tensor of nothing; what is no larger than a mask is worked out."""
 
-    def handle(
-        mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
+    def handle(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
         ins = tuple(tensors((args, kwargs)))
-        if not mode.options.everywhere and sys._getframe(2).f_globals["__name__"].startswith(
-            _KERNELS
-        ):
-            # The result of an operator that was called by none of torch's functions.
-            mode.missed_operator = True
+        caller = sys._getframe(2).f_globals["__name__"]
+        # The result of an operator that was called by none of torch's functions.
+        mode.missed_operator |= caller.startswith(_KERNELS)
         if mode.options.real or func.__name__ in ("tensor", "as_tensor", "asarray", "from_numpy"):
-            return _kept(mode, func, args, kwargs, kind, operator)
-        if ins and not mode.tensors.knows(*ins):
+            out = _valued(mode, func, args, kwargs)
+        elif ins and not mode.tensors.knows(*ins):
             kwargs = {**kwargs, "device": META} if "device" in kwargs else kwargs
             args = (*args[:1], *tree_map_only(Tensor, mode.tensors.number, args[1:]))
             return mode.run(func, args, kwargs, kind, operator)
-        with mode.recorder.pause():
-            out = func(*args, **{**kwargs, "device": META})
-            sure = "empty" not in operator or not (out.is_floating_point() or out.is_complex())
-            if kind == "create" and sure and out.numel() <= MAX_KNOWN_ELEMENTS:
-                out = func(*args, **{**kwargs, "device": "cpu"})
-                mode.tensors.learn([out])
+        else:
+            with mode.recorder.pause():
+                out = func(*args, **{**kwargs, "device": META})
+                sure = "empty" not in operator or not (out.is_floating_point() or out.is_complex())
+                if kind == "create" and sure and out.numel() <= MAX_KNOWN_ELEMENTS:
+                    out = func(*args, **{**kwargs, **_CPU})
+                    mode.tensors.learn([out])
         mode.recorder.write(kind, operator, ins, (out,))
         return out
 
     return handle
 
 
-def _kept(
-    mode: FunctionMode,
-    func: Any,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    kind: str,
-    operator: str,
-) -> Any:
+def _valued(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """The tensor that a function makes of values."""
     with mode.recorder.pause():
         if mode.options.real:
             out = func(*args, **kwargs)
@@ -284,23 +247,15 @@ def _kept(
             given = {k: v for k, v in kwargs.items() if k not in ("device", "requires_grad")}
             out = func(*args, **given, **({} if func.__name__ == "from_numpy" else _CPU))
             mode.tensors.learn([out])
-    mode.recorder.write(kind, operator, tensors((args, kwargs)), (out,))
     return out
 
 
-_CPU = {"device": torch.device("cpu")}
-
-
-def set_data(
-    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
+def set_data(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Setting ``data``: of what is the user's, only what the model sees changes."""
     tensor, value = args
     if mode.tensors.owns(tensor) and not _lazy(tensor):
-        # The user's own: only what the model sees of it changes.
-        mode.tensors.meta_copies[id(tensor)] = (
-            value if mode.options.real else mode.recorder.on_meta(value)
-        )
+        shown = value if mode.options.real else mode.recorder.on_meta(value)
+        mode.tensors.meta_copies[id(tensor)] = shown
         return None
     return func(tensor, value)
 
@@ -309,14 +264,12 @@ def _lazy(tensor: Tensor) -> bool:
     return type(tensor).__name__ in ("UninitializedParameter", "UninitializedBuffer")
 
 
-def ignored(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def ignored(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Setting what a count has no use for, such as ``grad``; never on a tensor of the user's."""
     return None if mode.tensors.owns(args[0]) else func(*args, **kwargs)
 
 
-def requires_grad(
-    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
+def requires_grad(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Asking for gradients on the way: they flow only through what runs."""
     if mode.tensors.owns(args[0]):
         return args[0]
@@ -324,7 +277,7 @@ def requires_grad(
     return func(*args, **kwargs)
 
 
-def dual(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def dual(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """A tensor with its tangent: what is made of it carries one as well."""
     _differentiate(mode)
     return mode.view(func, args, kwargs)
@@ -335,9 +288,7 @@ def _differentiate(mode: FunctionMode) -> None:
         raise RestartError(checked=True)
 
 
-def recurrent(
-    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
+def recurrent(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """``lstm`` and its kin: every matrix is multiplied once for each row of each step."""
     name = func.__name__
     if kwargs:
@@ -361,7 +312,7 @@ def recurrent(
     return outs if len(outs) > 1 else outs[0]
 
 
-def _stepping(func: Any, args: tuple[Any, ...]) -> Any:
+def _stepping(func: Any, args: Args) -> Any:
     # Of a packed sequence the sizes of its steps are read, whatever the device.
     if func.__name__.endswith("_cell") or not isinstance(args[3], (list, tuple)):
         return func
@@ -371,9 +322,7 @@ def _stepping(func: Any, args: tuple[Any, ...]) -> Any:
 def several(operator: str) -> Handler:
     """A product of several tensors; for a training step, each product of two by itself."""
 
-    def handle(
-        mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
+    def handle(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
         if mode.options.backward:
             return from_below(mode, func, args, kwargs)
         return mode.run(func, args, kwargs, "matmul", operator)
@@ -381,7 +330,7 @@ def several(operator: str) -> Handler:
     return handle
 
 
-def vecdot(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def vecdot(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """``linalg.vecdot``: rows by columns, which torch writes as products that are added up."""
     return several("vecdot")(mode, _rows_by_columns, args, kwargs)
 
@@ -391,12 +340,12 @@ def _rows_by_columns(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     return (rows @ columns).squeeze(-1).squeeze(-1)
 
 
-def dense(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+def dense(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> bool:
     """Whether sequences may be nested by their mask: not here, where padding is counted too."""
     return False
 
 
-def pack(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def pack(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_pack_padded_sequence``: the rows that are there, and how many at each step."""
     x, lengths, _ = args
     if mode.options.real:
@@ -414,7 +363,7 @@ def pack(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[s
     return data, batch_sizes
 
 
-def unpack(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def unpack(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_pad_packed_sequence``: every sequence as long as the longest."""
     if mode.options.real:
         return mode.run(func, args, kwargs, "copy", "pad_packed_sequence")
@@ -430,9 +379,7 @@ def unpack(mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping
     return out, lengths
 
 
-def asserted(
-    mode: FunctionMode, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
+def asserted(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """``torch._assert``: what is asserted of sizes is known, what of values is not."""
     condition, message = args
     if (

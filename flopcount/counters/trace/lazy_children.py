@@ -6,7 +6,7 @@ none of a sequence of such layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterator, ValuesView
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,56 +38,45 @@ class LazyModule:
         return self.shadow
 
 
+def _with_all(name: str) -> Any:
+    """The method of that name of a dictionary, once every child is materialized."""
+    method = getattr(dict, name)
+
+    def run(children: LazyChildren, *args: Any) -> Any:
+        for key, child in dict.items(children):
+            if type(child) is LazyModule:
+                children[key] = child.materialize()
+        return method(children, *args)
+
+    return run
+
+
 class LazyChildren(dict[str, Any]):
     """The children of a sequence by name; only ``dict.values(children)`` has lazy ones."""
 
-    def _make(self) -> None:
-        for name, part in dict.items(self):
-            if type(part) is LazyModule:
-                self[name] = part.materialize()
-
     def __getitem__(self, name: str) -> Any:
-        part = super().__getitem__(name)
-        if type(part) is LazyModule:
-            part = self[name] = part.materialize()
-        return part
+        child = super().__getitem__(name)
+        if type(child) is LazyModule:
+            child = self[name] = child.materialize()
+        return child
 
     # with an iterator of its own, whoever copies a dictionary asks it as it would any mapping
     def __iter__(self) -> Iterator[str]:
         return super().__iter__()
 
-    def values(self) -> ValuesView[Any]:  # type: ignore[override]
-        """Every part, made."""
-        self._make()
-        return super().values()
-
-    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
-        """Every part, made, with its name."""
-        self._make()
-        return super().items()
-
     def get(self, name: str, default: Any = None) -> Any:
-        """The part of that name, made."""
+        """The child of that name, materialized."""
         try:
             return self[name]
         except KeyError:
             return default
 
     def copy(self) -> dict[str, Any]:
-        """Every part, made, in a dictionary of its own."""
+        """Every child, materialized, in a dictionary of its own."""
         return dict(self.items())
 
-    def pop(self, name: str, *default: Any) -> Any:
-        """Take a part out."""
-        self._make()
-        return super().pop(name, *default)
-
-    def popitem(self) -> tuple[str, Any]:
-        """Take the last part out, with its name."""
-        self._make()
-        return super().popitem()
-
-    def setdefault(self, name: str, default: Any = None) -> Any:
-        """The part of that name, made; or the default, which has it from here on."""
-        self._make()
-        return super().setdefault(name, default)
+    values = _with_all("values")
+    items = _with_all("items")
+    pop = _with_all("pop")
+    popitem = _with_all("popitem")
+    setdefault = _with_all("setdefault")

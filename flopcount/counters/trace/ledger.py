@@ -6,6 +6,7 @@ activation, another name of one) is settled afterwards, by its identity.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
@@ -51,7 +52,7 @@ class SettledLedger(NamedTuple):
     """The entries of all lines, and what they say together."""
 
     entries: tuple[Entry, ...]
-    uncounted: dict[str, int]
+    uncounted: Counter[str]
     peak_bytes: int
     called: set[int]
     unseen: bool
@@ -108,7 +109,7 @@ class _Settling:
         self.born: list[int] = []
         self.last: list[int] = []
         self.entries: list[Entry] = []
-        self.uncounted: dict[str, int] = {}
+        self.uncounted: Counter[str] = Counter()
         self.unseen = self.wrapped = False
         for tensor in inputs:
             self._new(tensor, 0)
@@ -170,7 +171,7 @@ class _Settling:
             made = (*made, *alone) if made else alone
             moved += size
         if kind == "uncounted":
-            self.uncounted[operator] = self.uncounted.get(operator, 0) + 1
+            self.uncounted[operator] += 1
         entry = (
             self.paths[module],
             kind,

@@ -29,7 +29,7 @@ from flopcount.counters.trace.function_mode import FunctionMode
 from flopcount.counters.trace.lazy_children import LazyModule
 from flopcount.counters.trace.ledger import Ledger
 from flopcount.counters.trace.recorder import Recorder
-from flopcount.counters.trace.records import Call, Rule, tensors
+from flopcount.counters.trace.records import Args, Call, Rule, tensors
 from flopcount.counters.trace.shadow_module import NO_HOOKS, Forward
 from flopcount.entries import VIEW_KINDS
 
@@ -104,7 +104,7 @@ def _directly(mode: FunctionMode) -> Callable[[Any, int, FastPath, tuple[Any, ..
     ledger, known_values = mode.recorder.ledger, mode.tensors.known_values
     calls, answer = ledger.calls, mode.answer
 
-    def run(module: Any, index: int, direct: FastPath, args: tuple[Any, ...]) -> Any:
+    def run(module: Any, index: int, direct: FastPath, args: Args) -> Any:
         if known_values and any(id(x) in known_values for x in args):
             return None
         with DisableTorchFunction():

@@ -5,11 +5,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+#: The arguments of a call of a torch function, and the named ones.
+Args: TypeAlias = tuple[Any, ...]
+Kwargs: TypeAlias = Mapping[str, Any]
 #: The device of tensors that have a shape and no values.
 META = torch.device("meta")
 #: A larger tensor is never computed: lengths, positions, token numbers and masks are smaller.
@@ -31,8 +34,8 @@ class DataDependentError(RuntimeError):
 class Call(NamedTuple):
     """One call of an operator or a module that a rule is asked about."""
 
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
+    args: Args
+    kwargs: Kwargs
     out: Any
 
 

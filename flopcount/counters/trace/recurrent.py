@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from flopcount.counters import operators
 
 if TYPE_CHECKING:
     from flopcount.counters.trace.recorder import Recorder
+    from flopcount.counters.trace.records import Args
 
 
 class Recurrence(NamedTuple):
@@ -24,7 +25,7 @@ class Recurrence(NamedTuple):
     cell: bool
 
     @classmethod
-    def of(cls, name: str, args: tuple[Any, ...]) -> Recurrence:
+    def of(cls, name: str, args: Args) -> Recurrence:
         """The call of that function with those arguments."""
         if name.endswith("_cell"):
             states = args[1] if isinstance(args[1], (list, tuple)) else (args[1],)
