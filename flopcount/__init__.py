@@ -19,7 +19,7 @@ from flopcount.conventions import (
 )
 from flopcount.entries import Entry, Shape
 from flopcount.integers import FigureTooLargeError
-from flopcount.tally import Tally
+from flopcount.tally import Tally, UncountedError
 
 if TYPE_CHECKING:
     from flopcount.conventions.files import ConventionError as ConventionError
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from flopcount.counters.trace import Call as Call
     from flopcount.counters.trace import DataDependentError as DataDependentError
     from flopcount.counters.trace import Rule as Rule
-    from flopcount.counters.trace import UncountedError as UncountedError
     from flopcount.counters.trace import count as count
 
 __all__ = [
@@ -58,7 +57,6 @@ _LATE = {
     "Call": "flopcount.counters.trace",
     "DataDependentError": "flopcount.counters.trace",
     "Rule": "flopcount.counters.trace",
-    "UncountedError": "flopcount.counters.trace",
     "count": "flopcount.counters.trace",
     "load_convention": "flopcount.conventions.files",
     "reconcile": "flopcount.conventions.reconcile",

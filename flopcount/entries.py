@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple, Self
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Self, TypeVar
 
 from flopcount.integers import Count, product, total
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Shape(tuple[Count, ...]):
@@ -108,6 +111,14 @@ class Module(NamedTuple):
     layer: str
     calls: int = 0
     aliases: tuple[str, ...] = ()
+
+
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """The values of each key, both in the order in which they come."""
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
 
 
 class Group(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from flopcount.entries import Entry, Group, Module, Parameter
+from flopcount.entries import Entry, Group, Module, Parameter, grouped
 from flopcount.integers import Count, product, total
 from flopcount.module_tree import Node, grow
 
@@ -145,9 +145,7 @@ class Tally:
 
     def by_path(self) -> dict[str, tuple[Entry, ...]]:
         """The entries of each path; a module that ran twice has two."""
-        found: dict[str, list[Entry]] = {}
-        for entry in self.entries:
-            found.setdefault(entry.path, []).append(entry)
+        found = grouped((entry.path, entry) for entry in self.entries)
         return {path: tuple(entries) for path, entries in found.items()}
 
     def _bytes(self, entry: Entry) -> Count:
@@ -156,9 +154,6 @@ class Tally:
         return product(entry.moved, self.element_bytes)
 
     def _grouped(self, named: Iterable[tuple[str, Entry]]) -> dict[str, Group]:
-        found: dict[str, list[Entry]] = {}
-        for name, entry in named:
-            found.setdefault(name, []).append(entry)
         return {
             name: Group(
                 len(entries),
@@ -167,5 +162,5 @@ class Tally:
                 total(entry.activations for entry in entries),
                 total(map(self._bytes, entries)),
             )
-            for name, entries in found.items()
+            for name, entries in grouped(named).items()
         }

@@ -140,7 +140,7 @@ _FORMULAS = (
 _MODULES = (
     Mutation(
         "hook_counts_conv_by_its_input",
-        "_conv",
+        "_product",
         "out.numel() * int(module.weight[0].numel())",
         "x.numel() * int(module.weight[0].numel())",
         ("flopcount/counters/test_hooks::test_a_living_leaf_costs_the_product_of_its_case",),

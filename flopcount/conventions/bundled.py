@@ -16,7 +16,7 @@ from flopcount.conventions.pricing import (
     charge,
     worth,
 )
-from flopcount.entries import PRODUCTS, Entry
+from flopcount.entries import PRODUCTS, Entry, grouped
 from flopcount.integers import Count, total
 from flopcount.tally import Tally
 
@@ -129,9 +129,7 @@ def price_by_kind(tally: Tally, name: str | Convention = "macs") -> dict[str, Co
     Raises UnknownConventionError, UnpricedKindError and PartOfSampleError as `price` does.
     """
     chosen = convention(name)
-    split: dict[str, list[Entry]] = {}
-    for entry in tally.entries:
-        split.setdefault(entry.kind, []).append(entry)
+    split = grouped((entry.kind, entry) for entry in tally.entries)
     return {kind: _summed(tuple(entries), chosen, tally.batch) for kind, entries in split.items()}
 
 

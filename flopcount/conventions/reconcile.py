@@ -16,7 +16,7 @@ from flopcount.conventions.pricing import (
     charge,
     worth,
 )
-from flopcount.entries import Entry
+from flopcount.entries import Entry, grouped
 from flopcount.tally import Tally
 
 _LARGEST = 5
@@ -88,10 +88,10 @@ def reconcile(
     Raises UnknownConventionError, UnpricedKindError and PartOfSampleError as `price` does.
     """
     sides = _PricedTally.of(tally, convention(a)), _PricedTally.of(tally, convention(b))
-    groups: dict[tuple[object, ...], list[int]] = {}
-    for place, entry in enumerate(tally.entries):
-        key = (entry.kind, *(_key(side.charges[place]) for side in sides))
-        groups.setdefault(key, []).append(place)
+    groups = grouped(
+        ((entry.kind, *(_key(side.charges[place]) for side in sides)), place)
+        for place, entry in enumerate(tally.entries)
+    )
     lines = [_line(tally, sides, places, largest) for places in groups.values()]
     lines = [line for line in lines if line.a or line.b]
     lines.sort(key=lambda line: (-abs(line.difference), -max(line.a, line.b), line.kind))

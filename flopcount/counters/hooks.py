@@ -24,8 +24,8 @@ from flopcount.tally import Tally, UncountedError
 ModuleRule: TypeAlias = Callable[[Any, Tensor, Tensor], int]
 
 
-def _conv(module: Any, x: Tensor, out: Tensor) -> int:
-    # every output element sums over one filter: weight (d, c/g, *kernel)
+def _product(module: Any, x: Tensor, out: Tensor) -> int:
+    # every output element sums over one filter or row: weight (d, c/g, *kernel) or (d, c)
     return out.numel() * int(module.weight[0].numel())
 
 
@@ -34,21 +34,16 @@ def _transposed(module: Any, x: Tensor, out: Tensor) -> int:
     return x.numel() * int(module.weight[0].numel())
 
 
-def _linear(module: Any, x: Tensor, out: Tensor) -> int:
-    # every output element sums over one row: weight (d, c)
-    return out.numel() * int(module.weight.shape[1])
-
-
 #: Modules that multiply and add, with their kind.
 PRICED_MODULES: Mapping[type[nn.Module], tuple[str, ModuleRule]] = MappingProxyType(
     {
-        nn.Conv1d: ("conv", _conv),
-        nn.Conv2d: ("conv", _conv),
-        nn.Conv3d: ("conv", _conv),
+        nn.Conv1d: ("conv", _product),
+        nn.Conv2d: ("conv", _product),
+        nn.Conv3d: ("conv", _product),
         nn.ConvTranspose1d: ("conv", _transposed),
         nn.ConvTranspose2d: ("conv", _transposed),
         nn.ConvTranspose3d: ("conv", _transposed),
-        nn.Linear: ("linear", _linear),
+        nn.Linear: ("linear", _product),
     }
 )
 

@@ -95,63 +95,51 @@ _ACTS: dict[Function, tuple[str, str]] = {
 
 def _leaf(layer: Leaf, shape: Shape, path: str) -> Entry:
     out = output(layer, shape)
-    ends = (path, (shape,), (out,))
+    ends = (shape,), (out,)
     match layer:
         case Conv(c, d, k, _, _, g, bias):
             # (n, c, h, w) -> (n, d, h', w'), weight (d, c/g, k, k)
             n, _, h, w = out
             weight = product(d, exact(c, g), k * k)
-            return _entry(*ends, "conv", product(n, h, w, weight), weight, d if bias else 0)
+            return Entry(path, "conv", *ends, product(n, h, w, weight), weight, d if bias else 0)
         case Norm(c):
             # (n, c, h, w) -> (n, c, h, w), weight (c), bias (c)
-            return _entry(*ends, "batch_norm", 0, c, c)
+            return Entry(path, "batch_norm", *ends, 0, c, c)
         case LocalNorm():
-            return _entry(*ends, "norm", operator="local_response_norm")
+            return Entry(path, "norm", *ends, operator="local_response_norm")
         case Act(function):
             kind, operator = _ACTS[function]
-            return _entry(*ends, kind, operator=operator)
+            return Entry(path, kind, *ends, operator=operator)
         case Negate():
-            return _entry(*ends, "elementwise", operator="neg")
+            return Entry(path, "elementwise", *ends, operator="neg")
         case Dropout():
-            return _entry(*ends, "dropout")
+            return Entry(path, "dropout", *ends)
         case Pool(mode, k, s, p, ceil):
             n, c, h, w = shape
             windows = product(n, c, covered(h, k, s, p, ceil), covered(w, k, s, p, ceil))
-            return _entry(*ends, f"{mode}_pool", windows=windows)
+            return Entry(path, f"{mode}_pool", *ends, windows=windows)
         case GlobalPool():
-            return _entry(*ends, "global_avg_pool", windows=shape.elements)
+            return Entry(path, "global_avg_pool", *ends, windows=shape.elements)
         case AdaptivePool(side):
             n, c, h, w = shape
             kind = "global_avg_pool" if side == 1 else "adaptive_avg_pool"
-            return _entry(*ends, kind, windows=product(n, c, spread(h, side), spread(w, side)))
+            return Entry(path, kind, *ends, windows=product(n, c, spread(h, side), spread(w, side)))
         case Shuffle():
-            return _entry(*ends, "channel_shuffle")
+            return Entry(path, "channel_shuffle", *ends)
         case Slice():
-            return _entry(*ends, "slice")
+            return Entry(path, "slice", *ends)
         case Flatten():
-            return _entry(*ends, "flatten")
+            return Entry(path, "flatten", *ends)
         case Identity():
-            return _entry(*ends, "identity")
+            return Entry(path, "identity", *ends)
         case Linear(c, d, bias):
             # (n, ..., c) -> (n, ..., d), weight (d, c)
             weight = product(d, c)
-            return _entry(*ends, "linear", product(*shape[:-1], weight), weight, d if bias else 0)
+            return Entry(
+                path, "linear", *ends, product(*shape[:-1], weight), weight, d if bias else 0
+            )
         case _:
             assert_never(layer)
-
-
-def _entry(
-    path: str,
-    inputs: tuple[Shape, ...],
-    outputs: tuple[Shape, ...],
-    kind: str,
-    macs: Count = 0,
-    weight: Count = 0,
-    bias: Count = 0,
-    operator: str = "",
-    windows: Count = 0,
-) -> Entry:
-    return Entry(path, kind, inputs, outputs, macs, weight, bias, operator, windows=windows)
 
 
 class _Alive(NamedTuple):

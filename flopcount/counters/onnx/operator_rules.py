@@ -6,7 +6,7 @@ is reported and never taken as zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import prod
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
@@ -60,9 +60,8 @@ def _conv_transpose(call: NodeCall) -> NodeCost:
     return NodeCost("conv", prod(call.sizes(0)) * prod(call.sizes(1)[1:]))
 
 
-def _product(call: NodeCall, a: int, b: int, macs: int) -> NodeCost:
-    found = (call.inputs[a], call.inputs[b])
-    weighted = any(operand is not None and operand.static for operand in found)
+def _product(factors: Iterable[NodeInput | None], macs: int) -> NodeCost:
+    weighted = any(operand is not None and operand.static for operand in factors)
     return NodeCost("linear" if weighted else "matmul", macs)
 
 
@@ -70,12 +69,13 @@ def _gemm(call: NodeCall) -> NodeCost:
     # (i, k), (k, j) -> (i, j); either may come transposed
     a = call.sizes(0)
     k = a[0] if call.attributes.get("transA", 0) else a[-1]
-    return _product(call, 0, 1, prod(call.outputs[0]) * k)
+    return _product(call.inputs[:2], prod(call.outputs[0]) * k)
 
 
 def _matmul(call: NodeCall) -> NodeCost:
     b = 3 if call.operator == "QLinearMatMul" else 1
-    return _product(call, 0, b, operators.matmul(call.sizes(0), call.sizes(b)).macs)
+    macs = operators.matmul(call.sizes(0), call.sizes(b)).macs
+    return _product((call.inputs[0], call.inputs[b]), macs)
 
 
 def _rnn(call: NodeCall) -> NodeCost:
@@ -110,9 +110,7 @@ def _einsum(call: NodeCall) -> NodeCost:
     equation = call.attributes.get("equation", b"")
     text = equation.decode() if isinstance(equation, bytes) else str(equation)
     shapes = tuple(call.sizes(slot) for slot in range(len(call.inputs)))
-    macs = operators.einsum(text, shapes).macs
-    weighted = any(operand is not None and operand.static for operand in call.inputs)
-    return NodeCost("linear" if weighted else "matmul", macs)
+    return _product(call.inputs, operators.einsum(text, shapes).macs)
 
 
 def _pool(call: NodeCall) -> NodeCost:

@@ -91,7 +91,9 @@ def settled(
     model: onnx.ModelProto, where: str, inputs: tuple[str, ...], weights: Mapping[str, Weight]
 ) -> OnnxSource:
     """The graph with every shape that can be known. Raises OnnxError for a contradiction."""
-    strict = all(_standard(node) for node in model.graph.node)
+    strict = all(
+        node.domain in STANDARD_DOMAINS and onnx.defs.has(node.op_type) for node in model.graph.node
+    )
     for _ in range(_ROUNDS):
         try:
             model = shape_inference.infer_shapes(model, strict_mode=strict, data_prop=True)
@@ -114,10 +116,6 @@ def _loaded(path: str) -> onnx.ModelProto:
         raise OnnxError(f"{path}: cannot be read: {error.strerror}") from error
     except DecodeError as error:
         raise OnnxError(f"{path}: not an ONNX file: {error}") from error
-
-
-def _standard(node: onnx.NodeProto) -> bool:
-    return node.domain in STANDARD_DOMAINS and onnx.defs.has(node.op_type)
 
 
 def _said(graph: onnx.GraphProto) -> dict[str, str]:
@@ -296,13 +294,9 @@ def _fold(
     if found:
         del graph.node[:]
         graph.node.extend(kept)
-        _drop(graph.value_info, known)
+        for info in [info for info in graph.value_info if info.name in known]:
+            graph.value_info.remove(info)
     return found
-
-
-def _drop(infos: Any, names: Collection[str]) -> None:
-    for info in [info for info in infos if info.name in names]:
-        infos.remove(info)
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:

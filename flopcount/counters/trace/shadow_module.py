@@ -128,7 +128,8 @@ class ShadowModule:
         # shadows of classes that are not torch's, with what they hold beside their parts
         self._strange: list[tuple[dict[str, Any], set[str]]] | None = []
         self.module = self._shadow(module, "")
-        self.layers = _layers(self.kinds)
+        layers = {kind: layer_of(kind) for kind in set(self.kinds)}
+        self.layers = [layers[kind] for kind in self.kinds]
         strange, self._strange = self._strange, None
         for state, names in strange:
             self._binder.rebind(state, names)
@@ -360,11 +361,6 @@ def _slots_of(kind: type) -> tuple[str, ...]:
 
 def _calling(module: nn.Module) -> Callable[..., Any]:
     return lambda *args, **kwargs: module(*args, **kwargs)
-
-
-def _layers(kinds: Sequence[type]) -> list[str]:
-    names = {kind: layer_of(kind) for kind in set(kinds)}
-    return [names[kind] for kind in kinds]
 
 
 _LAYERS: dict[type, str] = {}

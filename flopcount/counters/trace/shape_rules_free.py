@@ -71,42 +71,24 @@ def pairwise(kind: str, operator: str, many: str | None = None) -> ShapeRule:
     return rule
 
 
-def batch_norm(
-    input: Any,
-    running_mean: Any,
-    running_var: Any,
-    weight: Any = None,
-    bias: Any = None,
-    *options: Any,
-    **more: Any,
-) -> RuleResult | None:
-    """The rule of ``batch_norm``."""
-    if weight is not None and weight.shape[0] != input.shape[1]:
-        return None
-    return RuleResult(
-        "batch_norm", "batch_norm", (input,), LIKE, input.dtype, weight=weight, bias=bias
-    )
+def channel_norm(operator: str) -> ShapeRule:
+    """The rule of ``batch_norm`` or ``instance_norm``: statistics, then a weight and a bias."""
 
+    def rule(
+        input: Any,
+        running_mean: Any = None,
+        running_var: Any = None,
+        weight: Any = None,
+        bias: Any = None,
+        *options: Any,
+        **more: Any,
+    ) -> RuleResult | None:
+        if weight is not None and weight.shape[0] != input.shape[1]:
+            return None
+        dtype = input.dtype
+        return RuleResult(operator, operator, (input,), LIKE, dtype, weight=weight, bias=bias)
 
-def instance_norm(
-    input: Any,
-    running_mean: Any = None,
-    running_var: Any = None,
-    weight: Any = None,
-    bias: Any = None,
-    *options: Any,
-    **more: Any,
-) -> RuleResult | None:
-    """The rule of ``instance_norm``."""
-    return RuleResult(
-        "instance_norm",
-        "instance_norm",
-        (input,),
-        input.shape,
-        input.dtype,
-        weight=weight,
-        bias=bias,
-    )
+    return rule
 
 
 def affine_norm(kind: str, operator: str) -> ShapeRule:
@@ -280,14 +262,7 @@ def embedding(input: Any, weight: Any, *options: Any, **more: Any) -> RuleResult
     return RuleResult("embedding", "embedding", (input,), out, weight.dtype, weight=weight)
 
 
-_BY_MODE = {
-    "linear": "upsample_linear1d",
-    "bilinear": "upsample_bilinear2d",
-    "bicubic": "upsample_bicubic2d",
-    "trilinear": "upsample_trilinear3d",
-}
-
-
+# The axes of the modes that are of one rank alone.
 _MODE_AXES = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
 
 
@@ -316,6 +291,7 @@ def interpolate(
     if len(sizes) != axes or _MODE_AXES.get(mode, axes) != axes or min(sizes) < 1:
         return None
     out = (*input.shape[:2], *sizes)
-    name = f"upsample_{mode.replace('-', '_')}"
-    operator = f"{name}{axes}d" if mode.startswith("nearest") else _BY_MODE.get(mode, name)
+    operator = f"upsample_{mode.replace('-', '_')}"
+    if mode.startswith("nearest") or mode in _MODE_AXES:
+        operator = f"{operator}{axes}d"
     return RuleResult("interpolate", operator, (input,), out, input.dtype)
