@@ -57,7 +57,7 @@ class Entry(NamedTuple):
     read; ``inputs`` and ``outputs`` are shapes ``(n, c, h, w)``. ``windows`` are the elements under
     a pooling window, padding left out, summed over all its positions. ``operator`` names what ran;
     ``layer`` is the class of the module whose own work it was, "" where a function was called
-    between layers, and None where no living module was asked. ``moved_bytes`` [B] is known where
+    between layers, and None where no PyTorch module was asked. ``moved_bytes`` [B] is known where
     the tensors were alive, each with its own element size.
     """
 
@@ -92,7 +92,7 @@ class Entry(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """One distinct parameter of a living module, under the first of its names.
+    """One distinct parameter of a PyTorch module, under the first of its names.
 
     ``aliases`` are its other names: it is tied. ``called`` says that some operator read it.
     """

@@ -30,7 +30,7 @@ class Tally:
     ``element_bytes`` [B] is the size of one element; ``peak_activations`` the most elements alive
     while any entry runs, and ``peak_bytes`` [B] the same with every tensor's own element size; None
     where it was not asked for. ``uncounted`` says what ran and has no rule, and how often, so that
-    nothing is zero in silence. ``parameters`` and ``modules`` are those of a living module, None
+    nothing is zero in silence. ``parameters`` and ``modules`` are those of a PyTorch module, None
     and empty where there is none; ``batch`` is the first size of its first input.
     """
 
@@ -97,7 +97,7 @@ class Tally:
 
     @property
     def peak_memory(self) -> Count | None:
-        """The most activation bytes alive while any entry runs, weights apart [B]."""
+        """The most activation bytes alive while any entry runs, excluding weights [B]."""
         if self.peak_bytes is not None or self.peak_activations is None:
             return self.peak_bytes
         return product(self.peak_activations, self.element_bytes)

@@ -252,6 +252,43 @@ _MODULES = (
         ),
     ),
     Mutation(
+        "outer_count_is_not_suspended",
+        "exclusive",
+        "outer.pause()",
+        "nullcontext()",
+        (
+            "flopcount/counters/trace/test_forward::test_a_count_inside_a_counted_model_changes_neither",
+        ),
+    ),
+    Mutation(
+        "own_work_is_a_line",
+        "Recorder.pause",
+        "(self.paused, True)",
+        "(self.paused, self.paused)",
+        ("flopcount/counters/trace/test_forward",),
+    ),
+    Mutation(
+        "parts_of_a_whole_are_lines",
+        "Recorder.write",
+        "self.suppress_depth",
+        "False",
+        ("flopcount/counters/trace/test_user_rules",),
+    ),
+    Mutation(
+        "operators_of_a_function_are_lost",
+        "DispatchMode._write",
+        "self.gathered.macs += macs",
+        "pass",
+        ("flopcount/counters/trace/test_products",),
+    ),
+    Mutation(
+        "written_values_stay_known",
+        "TensorTable.forget",
+        "self._sources[key] = self.known_values.pop(key)",
+        "pass",
+        ("flopcount/counters/trace/test_inputs",),
+    ),
+    Mutation(
         "traced_peak_frees_early",
         "_Settling._peak",
         "change[last + 1] -= size",

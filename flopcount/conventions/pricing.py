@@ -107,7 +107,7 @@ FREE_KINDS = frozenset(
 #: Every kind that there is but "uncounted", which no convention may price.
 ENTRY_KINDS = PRODUCTS | BACKWARD | FREE_KINDS
 
-#: The class of module that is meant where no living one was asked.
+#: The class of module that is meant where no PyTorch module was asked.
 _CLASS = {
     "conv": "Conv2d",
     "linear": "Linear",

@@ -1,9 +1,9 @@
-"""Count a living module by forward hooks: a records that shares no arithmetic with the formulas.
+"""Count a PyTorch module by forward hooks: an independent check of the formulas.
 
-Every figure comes from live tensors: a convolution's multiply-adds are the elements of its output
-times the taps behind each one, read off its weight. It runs on a copy, by default on the meta
-device, so that no weight is copied, no kernel runs, and the module that was handed
-in is never touched.
+It shares no arithmetic with them. Every figure comes from live tensors: a convolution's
+multiply-adds are the elements of its output times the taps behind each one, read off its weight.
+It runs on a copy, by default on the meta device, so that no weight is copied, no kernel runs, and
+the module that was handed in is never touched.
 """
 
 from __future__ import annotations

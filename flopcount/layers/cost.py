@@ -167,7 +167,7 @@ def peak_activations(layer: Layer, shape: Shape) -> Count:
     """The most elements alive while any leaf runs, for an input ``(n, c, h, w)``.
 
     Alive are the leaf's inputs, its outputs and every tensor still needed later; branches run in
-    order, nothing is done in place, views share their tensor, and weights are apart.
+    order, nothing is done in place, views share their tensor, and weights are excluded.
     """
     elements = shape.elements
     return _live(layer, _Alive(shape, elements, 0, False, elements)).peak

@@ -1,7 +1,7 @@
 """An ONNX file into a graph whose shapes are known: read without its weights, bound, inferred.
 
 Only small tensors keep their values, since a shape may hang on them. What constants and shapes
-alone decide is worked out, so that no shape arithmetic of an exporter is left in the way.
+alone decide is computed, so that no shape arithmetic of an exporter is left in the way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ROUNDS = 50
 _INTEGERS = ("bool", "int32", "int64")
 # No more factors than a tensor has axes.
 _FACTORS = 16
-# Worked out where all that goes in is known; those that spread may make much of little.
+# Computed where all that goes in is known; those that spread may make much of little.
 _ARITHMETIC = (
     "Abs Add And Cast Ceil Concat Div Equal Floor Gather GatherElements GatherND Greater"
     " GreaterOrEqual Less LessOrEqual Max Min Mod Mul Neg NonZero Not Or Pow ReduceMax ReduceMin"
@@ -268,7 +268,7 @@ def _fold(
     types: dict[str, tuple[int, tuple[int, ...] | None]],
     stored: Collection[str],
 ) -> bool:
-    """Work out what constants and shapes decide; whether anything was."""
+    """Compute what constants and shapes decide; whether anything was."""
     import numpy
 
     known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -282,7 +282,7 @@ def _fold(
                 value = sizes[part] if node.op_type == "Shape" else prod(sizes)
                 made = [numpy.array(value, dtype="int64")]
         elif _is_arithmetic(node, known, types, stored):
-            made = _worked_out(node, known)
+            made = _computed(node, known)
         if not made:
             kept.append(node)
             continue
@@ -317,7 +317,7 @@ def _is_arithmetic(
         return False
     values = {name: known[name] for name in names}
     fractions = [n for n, value in values.items() if value.dtype.name not in _INTEGERS]
-    # A few factors that were worked out are sizes still; learned ones must stay what they are.
+    # A few factors that were computed are sizes still; learned ones must stay what they are.
     factors = any(name not in stored for name in fractions)
     most = _FACTORS if factors else 1
     if any(values[name].size > most or (values[name].ndim and not factors) for name in fractions):
@@ -326,13 +326,13 @@ def _is_arithmetic(
     return node.op_type in _FOLDED if sizes is None else prod(sizes) <= _MOST_KNOWN
 
 
-def _worked_out(node: onnx.NodeProto, known: Mapping[str, Any]) -> list[Any]:
+def _computed(node: onnx.NodeProto, known: Mapping[str, Any]) -> list[Any]:
     import numpy
     from onnx.reference import ReferenceEvaluator
 
     feeds = {name: known[name] for name in node.input if name}
     try:
-        # A division of unknowns may be by zero; then nothing is worked out.
+        # A division of unknowns may be by zero; then nothing is computed.
         with numpy.errstate(all="raise"):
             found = ReferenceEvaluator(node).run(None, feeds)
     except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError):

@@ -60,7 +60,7 @@ class Scope:
             )
 
     def value(self, name: str) -> Value:
-        """A tensor by its name; what was worked out is a constant."""
+        """A tensor by its name; what was computed is a constant."""
         if name not in self.values:
             kind, sizes = self.source.types.get(name, (0, None))
             self.values[name] = Value(sizes, kind, name in self.source.known)

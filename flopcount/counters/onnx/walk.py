@@ -84,7 +84,7 @@ class GraphWalk(Scope):
         return True
 
     def _set_up(self, node: Any, inputs: Sequence[Value | None]) -> None:
-        """Note what sets up a node that is worked out: a quantiser's scale is no parameter."""
+        """Note what sets up a node that is computed here: a quantiser's scale is no parameter."""
         for slot, _, name in _origins(inputs):
             if slot in SETTING_SLOTS.get(node.op_type, ()):
                 self.used.setdefault(name, False)
@@ -203,7 +203,7 @@ class GraphWalk(Scope):
         self._steps.append(NodeStep(tuple(dict.fromkeys(alive)), tuple(made), inside))
 
     def peak(self) -> int | None:
-        """The most bytes alive while a node runs, weights apart [B]; None if a size is unknown."""
+        """The most bytes alive while a node runs, excluding weights [B]; None if a size is unknown."""
         graph = self.source.graph
         ends = {self.root(out.name) for out in graph.output}
         last = {name: at for at, step in enumerate(self._steps) for name in step.reads}

@@ -57,7 +57,7 @@ def device(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
 
 
 def viewed(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
-    """A function that makes other names of its first tensor."""
+    """A function that makes views of its first tensor."""
     options, known = mode.options, mode.tensors
     untracked = options.backward and not torch.is_grad_enabled()
     if options.everywhere or untracked or not args or known.owns(args[0]) or known.knows(args[0]):
@@ -69,7 +69,7 @@ def viewed(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
 
 
 def detached(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
-    """Another name of a tensor that leads no gradient back."""
+    """A view of a tensor that leads no gradient back."""
     if _lazy(args[0]):
         # without a shape yet
         return func(*args)
@@ -117,7 +117,7 @@ def dropping(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
 
 
 def getitem(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
-    """An index: another name where it is plain, a copy where it holds tensors."""
+    """An index: a view where it is plain, a copy where it holds tensors."""
     at = args[1]
     parts = at if isinstance(at, tuple) else (at,)
     if any(isinstance(part, (Tensor, list)) for part in parts):
@@ -152,7 +152,7 @@ def hooked(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
 
 
 def copied(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
-    """A deep copy of a tensor: one of the model's own, and nothing that it works out."""
+    """A deep copy of a tensor: one of the model's own, and nothing that it computes."""
     with mode.recorder.pause():
         return func(*args, **kwargs)
 
@@ -210,7 +210,7 @@ def moved(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
 
 
 def created(kind: str, operator: str) -> Handler:
-    """A function that makes a tensor of nothing; what is no larger than a mask is worked out."""
+    """A function that makes a tensor of nothing; what is no larger than a mask is computed."""
 
     def handle(mode: FunctionMode, func: Any, args: Args, kwargs: Kwargs) -> Any:
         ins = tuple(tensors((args, kwargs)))
