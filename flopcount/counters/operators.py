@@ -214,11 +214,17 @@ def pooled(
             count -= 1
         _fits(count > 0, x)
         out.append(count)
-        # each tap lies inside the image for a run of positions
-        first = (max(0, -((e * tap - p) // t)) for tap in range(k))
-        last = (min(count - 1, (s - 1 + p - e * tap) // t) for tap in range(k))
-        under *= sum(max(0, b - a + 1) for a, b in zip(first, last, strict=True))
+        under *= windowed(s, k, t, p, e, count)
     return (*outer, *out), under
+
+
+def windowed(size: int, kernel: int, stride: int, padding: int, dilation: int, count: int) -> int:
+    """The elements under so many positions of a window along one axis, padding left out."""
+    # each tap lies inside the image for a run of positions
+    offsets = [dilation * tap - padding for tap in range(kernel)]
+    first = (max(0, -(offset // stride)) for offset in offsets)
+    last = (min(count - 1, (size - 1 - offset) // stride) for offset in offsets)
+    return sum(max(0, b - a + 1) for a, b in zip(first, last, strict=True))
 
 
 @lru_cache(REMEMBERED)

@@ -123,10 +123,8 @@ def _pool(call: NodeCall) -> NodeCost:
     dilation = tuple(call.attributes.get("dilations", (1,) * axes))
     start = _start(call, x[-axes:], out[-axes:], k, stride, dilation)
     under = prod(out[:-axes])
-    for s, count, window, t, e, p in zip(
-        x[-axes:], out[-axes:], k, stride, dilation, start, strict=True
-    ):
-        under *= sum(0 <= at * t - p + tap * e < s for at in range(count) for tap in range(window))
+    for axis in zip(x[-axes:], k, stride, start, dilation, out[-axes:], strict=True):
+        under *= operators.windowed(*axis)
     return NodeCost(kind, 0, under)
 
 

@@ -203,7 +203,7 @@ class GraphWalk(Scope):
         self._steps.append(NodeStep(tuple(dict.fromkeys(alive)), tuple(made), inside))
 
     def peak(self) -> int | None:
-        """The most bytes alive while a node runs, excluding weights [B]; None if a size is unknown."""
+        """The most bytes alive while a node runs, excluding weights [B]; None if unknown."""
         graph = self.source.graph
         ends = {self.root(out.name) for out in graph.output}
         last = {name: at for at, step in enumerate(self._steps) for name in step.reads}
