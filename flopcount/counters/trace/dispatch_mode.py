@@ -7,8 +7,8 @@ calls itself pointwise, or is reported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -153,6 +153,7 @@ _FUSED = {"thnn_fused_lstm_cell": "activation", "thnn_fused_gru_cell": "activati
 # What these give beside their result is kept for the way back, and not even made by every kernel.
 _STATISTICAL = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm"})
 _TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+_NOT_ENTERED = nullcontext()
 _OWN_SPACES = ("aten", "prims", "torchvision", "quantized")
 
 
@@ -201,14 +202,18 @@ class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.recorder = recorder
         self.gathered: Gathered | None = None
 
-    @contextmanager
-    def gather(self, into: Gathered | None, *, enter: bool) -> Iterator[None]:
-        """Add operators up in ``into`` meanwhile, unless an outer function gathers them already."""
+    def run(
+        self, func: Any, args: Args, kwargs: Kwargs, into: Gathered | None, *, enter: bool
+    ) -> Any:
+        """Run a function and add its operators up in ``into``, unless an outer function does so.
+
+        ``enter`` enters the mode meanwhile.
+        """
         outer = self.gathered
         self.gathered = into if outer is None else outer
         try:
-            with self if enter else nullcontext():
-                yield
+            with self if enter else _NOT_ENTERED:
+                return func(*args, **kwargs)
         finally:
             self.gathered = outer
 
@@ -218,9 +223,9 @@ class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **(kwargs or {}))
         # Scripted code is seen from here alone: what is done about it is not the model's.
         with DisableTorchFunction():
-            return self._run(func, args, kwargs or {})
+            return self._operator(func, args, kwargs or {})
 
-    def _run(self, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    def _operator(self, func: Any, args: Args, kwargs: Kwargs) -> Any:
         recorder = self.recorder
         known_tensors, real = recorder.tensors, recorder.options.real
         named = _Operator.of(func, recorder.options.rules)

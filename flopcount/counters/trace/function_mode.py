@@ -140,8 +140,8 @@ class FunctionMode(TorchFunctionMode):
         if not known:
             args, kwargs = tree_map_only(Tensor, self.recorder.on_meta, (args, dict(kwargs)))
         try:
-            with self.dispatch.gather(gathered, enter=below and not options.everywhere):
-                out = func(*args, **kwargs)
+            enter = below and not options.everywhere
+            out = self.dispatch.run(func, args, kwargs, gathered, enter=enter)
         except RuntimeError as error:
             asked = isinstance(error, DataDependentError)
             if known or asked or "meta tensor" not in str(error).lower():

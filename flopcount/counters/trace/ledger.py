@@ -154,17 +154,20 @@ class _Settling:
         if kind == "matmul" and weights:
             # a product with a learned matrix is a linear map, whatever it is called
             kind = "linear"
-        for tensor, added in ((weight, False), (bias, True)):
-            if tensor is None:
-                continue
-            token, alone, elements, size = self._read(tensor, at)
+        if weight is not None:
+            token, alone, elements, size = self._read(weight, at)
             moved += size
-            if token > _BUFFER:
-                shapes = (*shapes, *alone)
-            elif token < _BUFFER and added:
-                biases += elements
-            elif token < _BUFFER:
+            if token < _BUFFER:
                 weights += elements
+            elif token > _BUFFER:
+                shapes = (*shapes, *alone)
+        if bias is not None:
+            token, alone, elements, size = self._read(bias, at)
+            moved += size
+            if token < _BUFFER:
+                biases += elements
+            elif token > _BUFFER:
+                shapes = (*shapes, *alone)
         made: tuple[Shape, ...] = ()
         for out in outs:
             _, alone, _, size = self._new(out, at)

@@ -109,12 +109,13 @@ class Recorder:
 
     def write_view(self, first: Tensor, outs: tuple[Tensor, ...], operator: str = "") -> None:
         """Write that these are views of a tensor."""
-        if self.tensors.owns(first):
+        tensors = self.tensors
+        if id(first) in tensors.model_tensors:
             # a view of a weight: it lives as long as the ledger does
-            self.tensors.model_tensors.update((id(x), x) for x in outs)
-        depth, self.suppress_depth = self.suppress_depth, 0
-        self.write(None, operator, (first,), outs)
-        self.suppress_depth = depth
+            tensors.model_tensors.update((id(x), x) for x in outs)
+        if self.options.real:
+            first, outs = tensors.ref(first), tuple(map(tensors.ref, outs))
+        self.append(None, operator, (first,), outs, 0, None, None, 0)
 
     def on_meta(self, tensor: Tensor) -> Tensor:
         """The tensor itself if it is on the meta device, else its copy there, without values.
