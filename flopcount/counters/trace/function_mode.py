@@ -67,7 +67,7 @@ class FunctionMode(TorchFunctionMode):
         recorder = self.recorder
         if size is None:
             out = ins[0]
-            if self.tensors.owns(out):
+            if id(out) in self.tensors.model_tensors:
                 # written on: its value is not known from here on
                 recorder.on_meta(out)
         elif self.options.everywhere:
