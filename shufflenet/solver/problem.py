@@ -128,8 +128,12 @@ class Space:
             raise QuantityError(f"{self.spec.where}: has no stage whose width is free")
         if not 1 <= self.widest <= 1_000:
             raise QuantityError(f"widest {self.widest} is not between 1 and 1000")
-        lengths = {"repeats": self.repeats or rows, "widths": self.widths or rows}
-        lengths["ratio"] = rows if self.ratio is None else self.ratio
+        lengths: dict[str, Sequence[object]] = {
+            "repeats": self.repeats or rows,
+            "widths": self.widths or rows,
+        }
+        if self.ratio is not None:
+            lengths[f"ratio {':'.join(map(str, self.ratio))}"] = self.ratio
         for name, given in lengths.items():
             if len(given) != len(rows):
                 raise QuantityError(

@@ -738,7 +738,7 @@ def test_a_list_of_none_is_refused(top: int) -> None:
 
 @pytest.mark.parametrize("ratio", [(1,), (1, 2), (1, 2, 4, 8), ()])
 def test_a_ratio_of_another_length_than_the_stages_is_refused(ratio: tuple[int, ...]) -> None:
-    with pytest.raises(QuantityError, match=f"ratio: {len(ratio)} given, for 3 stages"):
+    with pytest.raises(QuantityError, match=f": {len(ratio)} given, for 3 stages"):
         solve(load("shufflenet"), 40_000_000, 3, ratio=ratio)
 
 
