@@ -7,45 +7,65 @@ from mutations.mutation import Mutation
 _WIDTHS = (
     Mutation(
         "narrow_stem_before_the_cheaper",
-        "_answer",
-        "np.lexsort((stems, costs, misses))",
-        "np.lexsort((costs, stems, misses))",
+        "PricedProblem.outcome",
+        "field.ranked([*asked.goals, asked.cost], asked.limits, problem.top + 1)",
+        "field.ranked([*asked.goals], asked.limits, problem.top + 1)",
         (
             "shufflenet/solver/test_budget::test_of_two_that_miss_by_as_much_the_cheaper_comes_first_however_wide_its_stem",
         ),
     ),
     Mutation(
         "budget_itself_is_too_much",
-        "_answer",
-        "costs <= task.budget",
-        "costs < task.budget",
+        "solve",
+        "Bound('macs', most=budget)",
+        "Bound('macs', most=budget - 1)",
         (
             "shufflenet/solver/test_budget::test_at_most_takes_a_cost_that_meets_the_budget_and_leaves_one_that_passes_it_by_one",
         ),
     ),
     Mutation(
         "answer_always_unique",
-        "_answer",
-        "int((misses == best).sum()) == 1",
+        "solve",
+        "outcome.best.unique",
         "True",
         (
             "shufflenet/solver/test_budget::test_of_two_that_miss_by_as_much_the_cheaper_comes_first_however_wide_its_stem",
         ),
     ),
     Mutation(
-        "sweep_ends_below_the_budget",
-        "_enough",
-        "costs[-1] > task.budget",
-        "costs[-1] >= costs[0]",
+        "space_ends_below_the_budget",
+        "_is_wide_enough",
+        "int(costs[-1]) - budget <= reach",
+        "int(costs[-1]) < costs[0]",
         (
             "shufflenet/solver/test_budget::test_at_most_never_exceeds_and_the_next_width_does",
             "shufflenet/solver/test_budget::test_at_most_is_what_trying_every_width_one_by_one_finds",
+            "shufflenet/solver/test_budget::test_nearest_is_what_trying_every_width_one_by_one_finds",
         ),
     ),
     Mutation(
-        "column_of_costs_may_wrap",
-        "prices",
-        "int(result.max()) + int(np.max(cost)) > MAX",
+        "space_ends_before_costs_fall",
+        "_widened",
+        "turn = max(stems, default=frame.image[1]) // ratio[0]",
+        "turn = 0",
+        (
+            "shufflenet/solver/test_budget::test_a_width_that_is_cheaper_since_it_needs_no_projection_is_found_behind_dearer_ones",
+        ),
+    ),
+    Mutation(
+        "space_ends_before_rules_repeat",
+        "_never_legal",
+        "high - start > period or not alive.any()",
+        "True",
+        (
+            "shufflenet/solver/test_budget::test_a_width_that_is_legal_only_far_out_is_found",
+            "shufflenet/solver/test_budget::test_nearest_is_what_trying_every_width_one_by_one_finds",
+        ),
+    ),
+    Mutation(
+        "sums_of_figures_may_wrap",
+        "Sums.of",
+        "max(largest) >= FAR // 4",
         "False",
         (
             "shufflenet/solver/test_budget::test_budgets_near_the_largest_figure_end_in_an_exact_answer_or_a_refusal",

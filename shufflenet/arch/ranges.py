@@ -8,7 +8,7 @@ and for a value named twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import TypeVar
 
@@ -33,6 +33,8 @@ _DECIMAL = r"[\d._]+([eE][+-]?\d+)?x?"
 _SCALES = rf"(?P<least>{_DECIMAL})-(?P<most>{_DECIMAL})(:(?P<step>{_DECIMAL}))?"
 # More scales than this nobody means.
 _MOST_SCALES = 10_000
+# The most values that an error quotes; of more, the first two and the last.
+_LISTED = 4
 
 
 def read_range(text: str, what: str = "width", most: int = MAX_WIDTH) -> tuple[int, ...]:
@@ -162,3 +164,10 @@ def _plain(number: Decimal) -> Decimal:
     """The number without zeros behind its last decimal."""
     short = number.normalize()
     return short.quantize(Decimal(1)) if short == int(short) else short
+
+
+def listed(values: Sequence[object], comma: str) -> str:
+    """Values with something between, the middle of many left out."""
+    if len(values) <= _LISTED:
+        return comma.join(map(str, values))
+    return f"{values[0]}{comma}{values[1]}{comma}...{comma}{values[-1]}"

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -29,13 +30,17 @@ from shufflenet.cli.space_options import (
     space_options,
     wanted_options,
 )
-from shufflenet.cost.priced import Priced, column_json, input_json, priced
-from shufflenet.solver.answers import Answer, answer, answers_json
+from shufflenet.cost.priced import Priced, input_json, priced
+from shufflenet.solver.answers import Answer, answer, answers_json, solution_json
 from shufflenet.solver.parsing import bound_text, goal_text
 from shufflenet.solver.problem import Outcome, Problem, SpaceTooLargeError
 from shufflenet.solver.problem_files import read_request
 from shufflenet.solver.request import Request
 from shufflenet.solver.tables import answers_table
+
+if TYPE_CHECKING:
+    from shufflenet.arch.spec import Spec
+    from shufflenet.solver.budget import Answer as SolvedBudget
 
 #: How many points of a front are shown where nothing else is said.
 POINTS = 20
@@ -170,11 +175,11 @@ def _sentences(problem: Problem) -> list[str]:
     return [f"solved for {wanted}{kept}; convention {convention(problem.convention).name}"]
 
 
-class _Found(NamedTuple):
+class _Solved(NamedTuple):
     """A solution as a column, and the answer it belongs to."""
 
     item: Priced
-    answer: Any
+    answer: SolvedBudget
     residual: int
     auto: bool
     rank: int
@@ -269,17 +274,16 @@ def _solve_budget(
     if save is not None and choices["top"] > 1:
         raise click.UsageError(f"--save writes one network, not the best {choices['top']}: --top 1")
     unit, size = (values[0] if (values := choices[name]) else None for name in ("unit", "size"))
-    how = {name: choices[name] for name in ("cardinality", "policy", "ratio", "top")}
+    how = {name: choices[name] for name in ("cardinality", "convention", "policy", "ratio", "top")}
     how |= {"unit": unit, "size": size, "units_from": units_from}
-    answers: list[tuple[Any, bool]] = []
+    columns: list[_Solved] = []
     code = 0
     for g in groups:
-        found, failed = _answers(
-            loaded, choices["budget"], g, choices["stem"], choices["convention"], how
-        )
-        answers += found
-        code |= failed
-    columns = [column for answer, auto in answers for column in _columns(answer, auto)]
+        try:
+            columns += _for_groups(loaded, choices["budget"], g, choices["stem"], how)
+        except NothingLegalError as error:
+            say(f"shufflecost: {error}")
+            code = 1
     if not columns:
         return code
     if options.wants_proof(confirm):
@@ -294,38 +298,32 @@ def _solve_budget(
     return code | verdict(column.item for column in columns)
 
 
-def _answers(
-    loaded: Any, budget: int, groups: int, stem: Any, convention: str, choices: dict[str, Any]
-) -> tuple[list[tuple[Any, bool]], int]:
+def _for_groups(
+    loaded: Spec, budget: int, groups: int, stem: Any, choices: dict[str, Any]
+) -> list[_Solved]:
     """The answer for a number of groups; beside it, where it misses, the best with any stem."""
     from shufflenet.solver.budget import solve
 
-    try:
-        answer = solve(loaded, budget, groups, stem=stem, convention=convention, **choices)
-    except NothingLegalError as error:
-        say(f"shufflecost: {error}")
-        return [], 1
-    if not answer.notable or stem == "auto" or answer.best.network.stem is None:
-        return [(answer, False)], 0
-    again = choices | {"top": 1}
-    try:
-        other = solve(loaded, budget, groups, stem="auto", convention=convention, **again)
-    except (NothingLegalError, QuantityError):
-        # No narrower stem is legal, or there are too many to try: the answer stands alone.
-        return [(answer, False)], 0
-    better = abs(other.best.residual) < abs(answer.best.residual)
-    return [(answer, False), (other, True)] if better else [(answer, False)], 0
+    answer = solve(loaded, budget, groups, stem=stem, **choices)
+    columns = _columns(answer)
+    if answer.notable and stem != "auto" and answer.best.network.stem is not None:
+        # Where no narrower stem is legal, or there are too many to try, the answer stands alone.
+        with suppress(NothingLegalError, QuantityError):
+            other = solve(loaded, budget, groups, stem="auto", **(choices | {"top": 1}))
+            if abs(other.best.residual) < abs(answer.best.residual):
+                columns += _columns(other, auto=True)
+    return columns
 
 
-def _columns(answer: Any, auto: bool) -> list[_Found]:
+def _columns(answer: SolvedBudget, auto: bool = False) -> list[_Solved]:
     chosen = convention(answer.convention)
     return [
-        _Found(priced(found.network, chosen), answer, found.residual, auto, rank)
+        _Solved(priced(found.network, chosen), answer, found.residual, auto, rank)
         for rank, found in enumerate(answer.solutions, 1)
     ]
 
 
-def _figures(columns: list[_Found]) -> dict[str, Any]:
+def _figures(columns: list[_Solved]) -> dict[str, Any]:
     first = columns[0]
     return {
         "spec": first.item.network.spec.name,
@@ -339,22 +337,19 @@ def _figures(columns: list[_Found]) -> dict[str, Any]:
     }
 
 
-def _solution(column: _Found) -> dict[str, Any]:
-    figures = column_json(column.item)
-    del figures["rounded"]
-    proof, witnesses = figures.pop("confirmed"), figures.pop("witnesses")
-    return {
-        **figures,
-        "residual": column.residual,
-        "candidates": column.answer.candidates,
-        "unique": column.answer.unique,
-        "rank": column.rank,
-        "confirmed": proof,
-        "witnesses": witnesses,
-    }
+def _solution(column: _Solved) -> dict[str, Any]:
+    return solution_json(
+        column.item,
+        {
+            "residual": column.residual,
+            "candidates": column.answer.candidates,
+            "unique": column.answer.unique,
+            "rank": column.rank,
+        },
+    )
 
 
-def _table(columns: list[_Found]) -> Table:
+def _table(columns: list[_Solved]) -> Table:
     from flopcount.report import Signed
     from shufflenet.cost.tables import table_one
 
@@ -374,14 +369,14 @@ def _table(columns: list[_Found]) -> Table:
     )
 
 
-def _header(column: _Found) -> str:
+def _header(column: _Solved) -> str:
     text = f"g = {column.item.network.groups}"
     if column.auto:
         text += ", stem auto"
     return text if column.rank == 1 else f"{text}, #{column.rank}"
 
 
-def _remarks(columns: list[_Found]) -> list[str]:
+def _remarks(columns: list[_Solved]) -> list[str]:
     notes = []
     best = [column for column in columns if column.rank == 1]
     given = [column for column in best if not column.auto]

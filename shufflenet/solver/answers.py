@@ -157,24 +157,31 @@ def bound_json(bound: Bound) -> dict[str, Any]:
 
 def _solution(item: Answer, shown: Shown) -> dict[str, Any]:
     network = shown.item.network
-    figures = column_json(shown.item)
-    del figures["rounded"]
-    proof, witnesses = figures.pop("confirmed"), figures.pop("witnesses")
     return {
         "unit": unit(network),
         "input": input_json(network),
         "bottleneck": bottleneck(network),
         "repeats": list(repeats(network)),
-        **figures,
-        "bytes_moved": shown.figure("moved"),
-        "intensity": str(shown.figure("intensity")),
-        "depth": shown.figure("layers"),
-        "channels": shown.figure("channels"),
-        "latency_ns": shown.found.figures.get("latency"),
-        "residual": None if item.aim is None else shown.residual(item.aim),
-        "candidates": item.outcome.candidates,
-        "unique": shown.found.unique,
-        "rank": shown.rank,
-        "confirmed": proof,
-        "witnesses": witnesses,
+        **solution_json(
+            shown.item,
+            {
+                "bytes_moved": shown.figure("moved"),
+                "intensity": str(shown.figure("intensity")),
+                "depth": shown.figure("layers"),
+                "channels": shown.figure("channels"),
+                "latency_ns": shown.found.figures.get("latency"),
+                "residual": None if item.aim is None else shown.residual(item.aim),
+                "candidates": item.outcome.candidates,
+                "unique": shown.found.unique,
+                "rank": shown.rank,
+            },
+        ),
     }
+
+
+def solution_json(item: Priced, solved: Mapping[str, Any]) -> dict[str, Any]:
+    """A solved network as figures: those of its column, what solving adds, then the proof."""
+    figures = column_json(item)
+    del figures["rounded"]
+    proof, witnesses = figures.pop("confirmed"), figures.pop("witnesses")
+    return {**figures, **solved, "confirmed": proof, "witnesses": witnesses}

@@ -1,36 +1,45 @@
-"""Widths under a budget: every legal width is priced, so the best is proven, not found by luck."""
+"""Widths under a budget: a space of all widths in one ratio, as wide as can be of use."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import isqrt, lcm
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
 from flopcount.conventions import Convention, price
 from flopcount.conventions import convention as named
-from flopcount.integers import MAX, MixedWidthsError
-from shufflenet.arch.layout import CARDINALITY, Frame, stage_rows, stem_row
-from shufflenet.arch.network import Network, assemble
-from shufflenet.arch.quantities import (
-    MAX_WIDTH,
-    QuantityError,
-    check_groups,
-    check_size,
-    check_width,
-    in_proportion,
+from flopcount.integers import MAX, FigureTooLargeError, lift
+from flopcount.layers.rules import Divides
+from shufflenet.arch.layout import (
+    CARDINALITY,
+    Frame,
+    distinct,
+    stage_rows,
+    stem_row,
+    variable_rows,
+    walk,
 )
-from shufflenet.arch.scaling import NothingLegalError, first_broken
+from shufflenet.arch.network import Network, assemble
+from shufflenet.arch.quantities import MAX_WIDTH, QuantityError, in_proportion
+from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import Spec, SpecError
-from shufflenet.solver.width_columns import Column, Policy, Swept, Task, alike, rules_of, sweep
+from shufflenet.solver.engine.infeasible import nothing_legal
+from shufflenet.solver.engine.optimise import PricedProblem
+from shufflenet.solver.engine.stage_tables import Chain
+from shufflenet.solver.engine.variables import Column, frames
+from shufflenet.solver.problem import Bound, Goal, Problem, Space
+
+Policy: TypeAlias = Literal["nearest", "at-most"]
 
 #: A residual above this share of the budget is worth a remark: one part in 50, that is 2%.
 NOTABLE = 50
 # Stems that auto tries at most.
 _MOST_STEMS = 1_024
-# Widths searched for the rule that stands in the way: more than one period of any bundled unit's.
-_SEARCHED = 4_096
+# Steps to begin with where the reference width says nothing.
+_BLIND_GUESS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +53,10 @@ class Solution:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The best networks for a budget, best first, and what was tried to prove it.
+    """The best networks for a budget, best first.
 
-    ``candidates`` counts the legal widths that were priced; ``unique`` says that no other legal
-    width is as good as the best.
+    ``candidates`` counts the legal networks that the proof covers; ``unique`` says that no other
+    legal network is as good as the best.
     """
 
     budget: int
@@ -86,162 +95,204 @@ def solve(
     """The networks of a spec whose cost is nearest to a budget, or the largest within it.
 
     The stages' widths keep ``ratio`` (the spec's own by default); ``stem`` is a width, several,
-    or ``"auto"``: every width up to the spec's own. All legal widths are tried, up to where the
-    cost can only grow away from the budget. Order: smallest miss, then the cheaper, then the
-    narrower stem. Raises NothingLegalError, which names the rule in the way and the nearest
-    budget that works; QuantityError or SpecError for bad input; UnknownConventionError and
+    or ``"auto"``: every width up to the spec's own. All legal widths are covered: `optimise` solves
+    a space that grows until wider networks only cost more. Order: smallest miss, then the cheaper,
+    then the narrower stem. Raises NothingLegalError, which names the rule in the way and the
+    nearest budget that works; QuantityError or SpecError for bad input; UnknownConventionError and
     UnpricedKindError as `price` does. ``budget`` is in the convention's unit.
     """
     if not 1 <= budget <= MAX:
         raise QuantityError(f"budget {budget} is not between 1 and {MAX}")
-    if top < 1:
-        raise QuantityError(f"top {top} is less than 1")
     if policy not in get_args(Policy):
         raise QuantityError(f"policy {policy!r} is not one of {', '.join(get_args(Policy))}")
-    chosen = check_groups(spec.first_choice if groups is None else groups)
-    check_groups(cardinality, "cardinality")
-    h, w = spec.image if size is None else check_size(*size)
-    frame = Frame(spec, chosen, (h, w), unit, cardinality, units_from)
-    task = Task(frame, _ratio(frame, ratio), budget, policy, named(convention))
-    try:
-        found = [sweep(task, width, top) for width in _stems(frame, stem)]
-    except MixedWidthsError as error:
-        raise SpecError(
-            f"{spec.where}: a unit gives its input a width of its own, which the solver does not"
-            f" follow: {error}"
-        ) from error
-    stems = np.concatenate([np.full(len(steps), s or 0) for s, steps, _ in found])
-    steps = np.concatenate([steps for _, steps, _ in found])
-    costs = np.concatenate([cost for _, _, cost in found])
-    if not len(steps):
-        raise NothingLegalError(_why_nothing(task, tuple(s for s, _, _ in found)))
-    return _answer(task, stems, steps, costs, top)
-
-
-def _answer(task: Task, stems: Column, steps: Column, costs: Column, top: int) -> Answer:
-    misses = np.abs(costs - task.budget)
-    tried = len(costs)
-    if task.policy == "at-most":
-        within = costs <= task.budget
-        if not within.any():
-            least = int(np.lexsort((steps, stems, costs))[0])
-            raise NothingLegalError(
-                f"{_name(task.frame)}: no legal network costs at most {task.budget:,};"
-                f" the least costs {int(costs[least]):,}"
-                f" ({_shown(task, int(stems[least]), int(steps[least]))})"
-            )
-        stems, steps, costs, misses = (a[within] for a in (stems, steps, costs, misses))
-    order = np.lexsort((stems, costs, misses))
-    best = misses[order[0]]
-    solutions = []
-    for index in order[:top].tolist():
-        stem = int(stems[index]) or None
-        widths = task.widths(stem, int(steps[index]))
-        net = assemble(task.frame, widths)
-        cost = price(net.tally(memory=False), task.convention)
-        solutions.append(Solution(net, cost, cost - task.budget))
-    return Answer(
-        task.budget,
-        task.policy,
-        task.convention.name,
-        tuple(solutions),
-        tried,
-        int((misses == best).sum()) == 1,
+    space = Space(
+        spec,
+        groups=(spec.first_choice if groups is None else groups,),
+        units=() if unit is None else (unit,),
+        sizes=() if size is None else (size,),
+        stems=_stems(spec, stem),
+        ratio=None if ratio is None else tuple(ratio),
+        cardinality=cardinality,
+        units_from=units_from,
     )
+    goal, bounds = Goal("macs", "nearest", budget), tuple[Bound, ...]()
+    if policy == "at-most":
+        goal, bounds = Goal("macs", "most"), (Bound("macs", most=budget),)
+    problem = Problem(space, (goal,), bounds, convention, top)
+    priced = _widened(problem, budget)
+    if not priced.candidates:
+        raise NothingLegalError(nothing_legal(priced.problem.space) + _other_stems(problem, budget))
+    outcome = priced.outcome()
+    costs = [found.figures["macs"] for found in outcome.solutions]
+    solutions = tuple(
+        Solution(found.network, cost, cost - budget)
+        for found, cost in zip(outcome.solutions, costs, strict=True)
+    )
+    name = named(convention).name
+    return Answer(budget, policy, name, solutions, outcome.candidates, outcome.best.unique)
 
 
-def _ratio(frame: Frame, ratio: Sequence[int] | None) -> tuple[int, ...]:
-    rows = stage_rows(frame.spec)
-    if not rows:
-        raise QuantityError(f"{frame.spec.where}: has no stage whose width is free")
-    if ratio is None:
-        column = frame.spec.groups.index(frame.groups) if frame.groups in frame.spec.groups else 0
-        return in_proportion([row.channels[column] for row in rows if row.channels is not None])
-    if len(ratio) != len(rows):
+def _stems(spec: Spec, stem: int | Sequence[int] | Literal["auto"] | None) -> tuple[int, ...]:
+    """The stems of the space; none where the spec's own stays."""
+    if stem is None or isinstance(stem, int):
+        return () if stem is None else (stem,)
+    row = stem_row(spec)
+    if stem != "auto":
+        if not stem:
+            raise QuantityError("stem: no width is given")
+        return tuple(dict.fromkeys(stem))
+    if row is None or row.channels is None:
+        raise QuantityError(f"{spec.where}: has no stem, so none can be auto")
+    widest = max(row.channels)
+    if widest > _MOST_STEMS:
         raise QuantityError(
-            f"ratio {':'.join(map(str, ratio))}: {len(ratio)} parts for {len(rows)} stages"
-            f" ({', '.join(row.layer for row in rows)})"
+            f"{spec.where}: stem auto would try {widest} stems, more than {_MOST_STEMS}; give some"
         )
-    return in_proportion([check_width(part) for part in ratio])
+    return tuple(range(1, widest + 1))
 
 
-def _stems(
-    frame: Frame, stem: int | Sequence[int] | Literal["auto"] | None
-) -> Sequence[int | None]:
-    row = stem_row(frame.spec)
-    if row is None:
-        if stem is not None:
-            raise QuantityError(f"{frame.spec.where}: has no stem, so none can be {stem}")
-        return (None,)
-    if stem is None:
-        return (frame.fixed(row),)
-    if stem == "auto":
-        if frame.fixed(row) > _MOST_STEMS:
-            raise QuantityError(
-                f"{frame.spec.where}: stem auto would try {frame.fixed(row)} stems, more than"
-                f" {_MOST_STEMS}; give some"
+def _widened(problem: Problem, budget: int) -> PricedProblem:
+    """The problem in a space so wide that all wider networks are worse, or cannot be legal.
+
+    A step adds the ratio to the stages' widths. Raises FigureTooLargeError where the figures of
+    such a space are too large to be summed exactly.
+    """
+    space = problem.space
+    (frame,) = frames(space)
+    rows = stage_rows(space.spec)
+    ratio = in_proportion(space.ratio or [frame.own(row) for row in rows])
+    row = stem_row(space.spec)
+    stems = () if row is None else space.stems or (frame.fixed(row),)
+    # Where the first stage is as wide as what comes before it, a projection falls away and the
+    # cost may drop; behind that it only rises.
+    turn = max(stems, default=frame.image[1]) // ratio[0]
+    limit = most = MAX_WIDTH // max(ratio)
+    low, high = 0, min(max(_first_guess(problem, frame, ratio, stems[-1:], budget), turn + 1), most)
+    while True:
+        widths = tuple(tuple(range(part, part * high + 1, part)) for part in ratio)
+        try:
+            priced = PricedProblem(replace(problem, space=replace(space, widths=widths)))
+        except FigureTooLargeError:
+            if high - low < 2:
+                raise
+            most, high = high - 1, (low + high) // 2
+            continue
+        if high == limit or _is_wide_enough(priced, budget, stems, ratio, turn, high):
+            return priced
+        if high == most:
+            raise FigureTooLargeError
+        low, high = high, min(2 * high, most)
+
+
+def _first_guess(
+    problem: Problem, frame: Frame, ratio: tuple[int, ...], stem: tuple[int, ...], budget: int
+) -> int:
+    """Steps that cost some more than the budget, if cost grows with the square of the width."""
+    first = stage_rows(frame.spec)[0]
+    assert first.channels is not None
+    steps = max(first.channels[0] // ratio[0], 1)
+    widths = [*stem, *(steps * part for part in ratio)]
+    paths = [row.path for row in variable_rows(frame.spec)]
+    try:
+        tally = assemble(frame, dict(zip(paths, widths, strict=True))).tally(memory=False)
+    except SpecError:
+        return _BLIND_GUESS
+    cost = price(tally, named(problem.convention))
+    return isqrt(steps**2 * budget * 3 // (max(cost, 1) * 2)) + 16
+
+
+def _is_wide_enough(
+    priced: PricedProblem,
+    budget: int,
+    stems: tuple[int, ...],
+    ratio: tuple[int, ...],
+    turn: int,
+    high: int,
+) -> bool:
+    """Whether no wider network can be among the best: cost rises, and is past all of them."""
+    (chain,) = priced.chains
+    columns = list(_columns(chain, priced.cost_name))
+    if columns:
+        misses = np.sort(np.abs(np.concatenate([costs for _, costs in columns]) - budget))
+        top, at_most = priced.problem.top, bool(priced.problem.bounds)
+        if not at_most and len(misses) < top:
+            return False
+        reach = 0 if at_most else int(misses[top - 1])
+        for widths, costs in columns:
+            rising = costs[widths > turn * ratio[0]]
+            if int(costs[-1]) - budget <= reach or (np.diff(rising) < 0).any():
+                return False
+    legal = chain.links[0].part.widths[0].tolist() if columns else []
+    others = [stem for stem in stems if stem not in legal]
+    if columns and not others:
+        return True
+    return _never_legal(chain.frame, others, ratio, turn, high)
+
+
+def _columns(chain: Chain, name: str) -> Iterator[tuple[Column, Column]]:
+    """For each stem that has legal networks: the widths of their first stage, and their costs."""
+    if not chain.links:
+        return
+    *stem, stages = chain.links
+    before = np.array([chain.start[name]])
+    for link in stem:
+        before = before + link.pair[name][0] + link.own[name][:, 0]
+    costs = before[:, None] + stages.pair[name] + stages.own[name][:, 0]
+    for column, legal in zip(costs, stages.legal & stages.allowed[:, 0], strict=True):
+        yield stages.part.widths[0][legal], column[legal]
+
+
+def _never_legal(
+    frame: Frame, stems: Sequence[int], ratio: tuple[int, ...], turn: int, high: int
+) -> bool:
+    """Whether the rules have repeated within the widths tried, so that no wider one is legal."""
+    steps = np.arange(turn + 1, high + 1, dtype=np.int64)
+    # (stems, steps)
+    columns = [lift(np.array([stems], np.int64).T)] if stems else []
+    columns += [lift(steps[None, :] * part) for part in ratio]
+    paths = [row.path for row in variable_rows(frame.spec)]
+    shape = max(len(stems), 1), len(steps)
+    alive = np.ones(shape[0], np.bool_)
+    period, start = 1, turn
+    for placed in distinct(walk(frame, dict(zip(paths, columns, strict=True)))):
+        for _, rule in placed.rules():
+            if rule.holds() is False:
+                # A rule without a width in it.
+                return True
+            if not isinstance(rule, Divides):
+                held, value = (np.broadcast_to(one, shape) for one in (rule.holds(), rule.value))
+                # What is too small by the last step stays so where it does not grow.
+                small = alive & ~held[:, -1]
+                if (value[small, -1] > value[small, 0]).any():
+                    return False
+                alive &= held[:, -1]
+                start = max(start, int(steps[~held[alive].all(axis=0)].max(initial=turn)))
+            elif rule.by is not rule.value:
+                if type(rule.by) is not int:
+                    return False
+                period = lcm(period, rule.by)
+    return high - start > period or not alive.any()
+
+
+def _other_stems(problem: Problem, budget: int) -> str:
+    """The nearest budget that works with another stem, in words; "" where there is none."""
+    row = stem_row(problem.space.spec)
+    if row is None or row.channels is None:
+        return ""
+    (groups,) = problem.space.groups
+    # More groups than the spec's stem is wide: multiples of them are what divides.
+    for stems in (
+        range(1, min(max(row.channels), _MOST_STEMS) + 1),
+        range(groups, 4 * groups + 1, groups),
+    ):
+        space = replace(problem.space, stems=tuple(stems))
+        goal = Goal("macs", "nearest", budget)
+        priced = _widened(Problem(space, (goal,), (), problem.convention), budget)
+        if priced.candidates:
+            best = priced.outcome().best
+            widths = ", ".join(map(str, best.network.stage_widths))
+            return (
+                f"; the nearest budget that works is {best.figures['macs']:,}"
+                f" (stem {best.network.stem}, widths {widths})"
             )
-        return range(1, frame.fixed(row) + 1)
-    if isinstance(stem, int):
-        return (check_width(stem),)
-    if not stem:
-        raise QuantityError("stem: no width is given")
-    return tuple(dict.fromkeys(check_width(width) for width in stem))
-
-
-def _why_nothing(task: Task, tried: Sequence[int | None]) -> str:
-    """The rule in the way, and the nearest budget that works with another stem."""
-    rule = _rule_in_the_way(task, tried[0])
-    stems = ",".join(str(stem) for stem in tried)
-    text = f"{_name(task.frame)}: no width is legal"
-    if tried != (None,):
-        text += f" with stem {stems}" if len(tried) == 1 else f" with any stem of {stems}"
-    text += f": {rule}"
-    row = stem_row(task.frame.spec)
-    others: list[Swept] = []
-    if row is not None and task.frame.fixed(row) <= _MOST_STEMS:
-        others = _legal_sweeps(task, _stems(task.frame, "auto"))
-    if row is not None and not others:
-        # More groups than the spec's stem is wide: multiples of them are what divides.
-        others = _legal_sweeps(task, [task.frame.groups * k for k in range(1, 5)])
-    costs = [
-        (abs(int(c) - task.budget), int(c), stem, int(t))
-        for stem, ts, cs in others
-        for t, c in zip(ts, cs, strict=True)
-    ]
-    if not costs:
-        return text
-    _, cost, stem, steps = min(costs)
-    return f"{text}; the nearest budget that works is {cost:,} ({_shown(task, stem, steps)})"
-
-
-def _legal_sweeps(task: Task, stems: Sequence[int | None]) -> list[Swept]:
-    return [found for found in (sweep(task, stem) for stem in stems) if len(found[1])]
-
-
-def _rule_in_the_way(task: Task, stem: int | None) -> str:
-    """The first rule broken by the width that breaks the fewest."""
-    least: tuple[int, int] | None = None
-    for chunk in alike(task, stem, 1, min(_SEARCHED, MAX_WIDTH // max(task.ratio))):
-        broken = np.zeros(len(chunk), np.int64)
-        for rule in rules_of(task, stem, chunk):
-            broken += ~np.asarray(rule.holds())
-        at = int(broken.argmin())
-        here = (int(broken[at]), int(chunk[at]))
-        least = here if least is None else min(least, here)
-    assert least is not None
-    found = first_broken(task.frame, task.widths(stem, least[1]))
-    assert found is not None
-    return str(found)
-
-
-def _name(frame: Frame) -> str:
-    unit = f", unit {frame.unit}" if frame.unit else ""
-    return f"{frame.spec.name}, g={frame.groups}{unit}"
-
-
-def _shown(task: Task, stem: int | None, steps: int) -> str:
-    widths = task.widths(stem, steps)
-    row = stem_row(task.frame.spec)
-    stages = ", ".join(str(widths[r.path]) for r in stage_rows(task.frame.spec))
-    return f"stem {stem}, widths {stages}" if row is not None else f"widths {stages}"
+    return ""

@@ -128,9 +128,14 @@ class Space:
             raise QuantityError(f"{self.spec.where}: has no stage whose width is free")
         if not 1 <= self.widest <= 1_000:
             raise QuantityError(f"widest {self.widest} is not between 1 and 1000")
-        for name in ("repeats", "widths", "ratio"):
-            given = getattr(self, name)
-            if given and len(given) != len(rows):
+        lengths: dict[str, Sequence[object]] = {
+            "repeats": self.repeats or rows,
+            "widths": self.widths or rows,
+        }
+        if self.ratio is not None:
+            lengths[f"ratio {':'.join(map(str, self.ratio))}"] = self.ratio
+        for name, given in lengths.items():
+            if len(given) != len(rows):
                 raise QuantityError(
                     f"{name}: {len(given)} given, for {len(rows)} stages ({stages})"
                 )

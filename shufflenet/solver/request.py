@@ -5,7 +5,7 @@ A request may leave anything out. One is laid over another, and what results bec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from shufflenet.arch.layout import CARDINALITY, stage_rows, stem_row
 from shufflenet.arch.quantities import QuantityError, in_proportion
+from shufflenet.arch.ranges import listed
 from shufflenet.arch.spec import Spec, SpecError
 from shufflenet.arch.spec_reader import load
 from shufflenet.cost.latency_files import load_model
@@ -21,8 +22,6 @@ from shufflenet.units import UnitError, stage_unit
 
 Widths: TypeAlias = tuple[int, ...]
 T = TypeVar("T")
-# The most values of a field that an error quotes.
-_TOLD = 4
 
 
 class ProblemError(SpecError):
@@ -175,9 +174,9 @@ class Request:
         if key == "ratio":
             text = ":".join(map(str, value))
         elif key == "widths":
-            text = ",".join(_values(stage, "/") for stage in value)
+            text = ",".join(listed(stage, "/") for stage in value)
         else:
-            text = _values(value, ",") if isinstance(value, tuple) else str(value).lower()
+            text = listed(value, ",") if isinstance(value, tuple) else str(value).lower()
         if self.file and key not in self.beside:
             return f"{key!r} {text}"
         option = f"--{key.replace('_', '-')}"
@@ -189,13 +188,6 @@ class Request:
             return make()
         except (UnitError, SpecError) as error:
             raise SpecError(f"{key!r}: {error}" if self.file else str(error)) from error
-
-
-def _values(values: Sequence[object], comma: str) -> str:
-    """Values with something between, the middle of many left out."""
-    if len(values) <= _TOLD:
-        return comma.join(map(str, values))
-    return f"{values[0]}{comma}{values[1]}{comma}...{comma}{values[-1]}"
 
 
 def _all_stems(spec: Spec, align: int) -> Widths:

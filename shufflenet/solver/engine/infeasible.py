@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shufflenet.arch.layout import Frame
+from shufflenet.arch.ranges import listed
 from shufflenet.arch.scaling import first_broken
 from shufflenet.arch.spec import Row
 from shufflenet.solver.engine.best_first import Field, Hit, Key, Limits
@@ -94,7 +95,8 @@ class Relaxed(NamedTuple):
         texts = []
         for side, value in zip(self.sides, self.values, strict=True):
             share = float(100 * side.share(value))
-            off = f" ({share:.3g}% off)" if side.value else ""
+            digits = ",.0f" if share >= 100 else ".3g"
+            off = f" ({share:{digits}}% off)" if side.value else ""
             texts.append(f"{side} would have to be {side.shown(value)}{off}")
         return " and ".join(texts)
 
@@ -228,9 +230,10 @@ def _network(chains: Sequence[Chain], hit: Hit) -> str:
 
 
 def _where(space: Space) -> str:
-    groups = ",".join(map(str, space.groups or (space.spec.first_choice,)))
+    groups = listed(space.groups or (space.spec.first_choice,), ",")
     units = f", unit {','.join(space.units)}" if space.units else ""
-    return f"{space.spec.name}, g={groups}{units}"
+    stems = f", stem {listed(space.stems, ',')}" if space.stems else ""
+    return f"{space.spec.name}, g={groups}{units}{stems}"
 
 
 def nothing_legal(space: Space) -> str:
@@ -249,7 +252,8 @@ def nothing_legal(space: Space) -> str:
             spec = replace(frame.spec, rows=rows)
             broken = first_broken(replace(frame, spec=spec), widths)
             if broken is not None and (furthest is None or broken.held > furthest[0]):
-                furthest = broken.held, f"{broken} (g={frame.groups})"
+                which = f" (g={frame.groups})" if len(space.groups) > 1 else ""
+                furthest = broken.held, f"{broken}{which}"
     reason = f": {furthest[1]}" if furthest else ""
     return f"{_where(space)}: no network of the space is legal{reason}"
 

@@ -77,7 +77,9 @@ class _Terms:
 
 def _key(maker: _Terms, goal: Goal) -> Key:
     sign = -1 if goal.sense == "most" else 1
-    return Key(maker.place(goal.figure, goal.convention), sign, goal.target)
+    # All figures are below this, so that what is nearest to it is nearest to all above it.
+    target = None if goal.target is None else min(goal.target, FAR // 2)
+    return Key(maker.place(goal.figure, goal.convention), sign, target)
 
 
 def _limits(maker: _Terms, bound: Bound) -> list[tuple[int, int, int]]:

@@ -35,26 +35,49 @@ def optimise(
     relaxation that admits one; SpaceTooLargeError where a proof would take too long; and what
     pricing the space raises.
     """
-    asked = Asked.of(problem)
-    chains = price_space(problem.space, asked.names)
-    candidates = sum(one.candidates() for one in chains)
-    if not candidates:
-        raise NothingLegalError(nothing_legal(problem.space))
-    field = Field(chains, asked.terms, Work(note))
-    _check_room(field)
-    if len(problem.goals) == 1:
-        hits = field.ranked([*asked.goals, asked.cost], asked.limits, problem.top + 1)
-        unique: Sequence[bool | None] = _apart(hits, asked.goals[0])
-        hits = hits[: problem.top]
-    else:
-        hits = front(field, asked.goals, asked.cost, asked.limits)
-        unique = []
-    if not hits:
-        raise NothingLegalError(nothing_fits(problem, chains))
-    solutions = _Solutions(field, asked, hits, unique)
-    legal = {one.frame.groups for one in chains if one.links}
-    without = tuple(g for g in problem.space.groups if g not in legal)
-    return Outcome(problem, solutions, candidates, _edge(chains, hits[0]), without)
+    return PricedProblem(problem, note).outcome()
+
+
+class PricedProblem:
+    """A problem whose space is priced: what every network costs is known, not yet which is best.
+
+    ``candidates`` is how many legal networks the space holds. Raises what pricing the space raises.
+    """
+
+    def __init__(
+        self, problem: Problem, note: Callable[[int, int], object] = lambda done, most: None
+    ) -> None:
+        self.problem = problem
+        self.asked = Asked.of(problem)
+        self.chains = price_space(problem.space, self.asked.names)
+        self.candidates = sum(one.candidates() for one in self.chains)
+        self.field = Field(self.chains, self.asked.terms, Work(note))
+        _check_room(self.field)
+
+    @property
+    def cost_name(self) -> str:
+        """The name of the cost among the figures of the chains."""
+        return self.asked.terms[self.asked.cost.term][0][0]
+
+    def outcome(self) -> Outcome:
+        """The proven answer. Raises NothingLegalError and SpaceTooLargeError as `optimise` does."""
+        problem, asked, field = self.problem, self.asked, self.field
+        if not self.candidates:
+            raise NothingLegalError(nothing_legal(problem.space))
+        if len(problem.goals) == 1:
+            hits = field.ranked([*asked.goals, asked.cost], asked.limits, problem.top + 1)
+            unique: Sequence[bool | None] = _apart(hits, asked.goals[0])
+            hits = hits[: problem.top]
+        else:
+            hits = front(field, asked.goals, asked.cost, asked.limits)
+            unique = []
+        if not hits:
+            raise NothingLegalError(nothing_fits(problem, self.chains))
+        solutions = _Solutions(field, asked, hits, unique)
+        legal = {one.frame.groups for one in self.chains if one.links}
+        without = tuple(g for g in problem.space.groups if g not in legal)
+        edge = _edge(self.chains, hits[0])
+        return Outcome(problem, solutions, self.candidates, edge, without)
 
 
 def _check_room(field: Field) -> None:

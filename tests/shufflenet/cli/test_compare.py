@@ -143,7 +143,7 @@ def test_what_fits_is_shown_beside_what_does_not():
     )
     assert outcome.code == 1
     assert [line.split(",")[1] for line in outcome.out.splitlines()] == ["Unit", "resnet"]
-    assert "unit shufflenet: no width is legal with stem 12" in outcome.err
+    assert "unit shufflenet, stem 12: no network of the space is legal" in outcome.err
 
 
 def test_where_nothing_fits_the_rule_is_named_and_nothing_is_shown():

@@ -93,14 +93,16 @@ def test_an_earlier_picture_is_kept_where_the_new_one_cannot_be_drawn(tmp_path: 
     (tmp_path / "kept.png").write_bytes(b"an earlier picture")
     outcome = run("plot", "widths", "--groups", "7,16", "-o", "kept.png", cwd=tmp_path)
     assert outcome.code == 1
-    assert [line for line in outcome.err.splitlines() if "no width is legal" in line]
+    assert [line for line in outcome.err.splitlines() if "no network of the space is legal" in line]
     assert (tmp_path / "kept.png").read_bytes() == b"an earlier picture"
 
 
 def test_groups_without_a_legal_width_are_left_out_and_told(tmp_path: Path):
     outcome = run("plot", "widths", "--groups", "1,3,16", "-o", "w.svg", cwd=tmp_path)
     assert outcome.code == 1
-    assert re.fullmatch(r"shufflecost: shufflenet, g=16: no width is legal.*\n", outcome.err)
+    assert re.fullmatch(
+        r"shufflecost: shufflenet, g=16: no network of the space is legal.*\n", outcome.err
+    )
     assert (tmp_path / "w.svg").exists()
 
 

@@ -13,17 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flopcount.conventions import UnknownConventionError, convention
+from flopcount.conventions import UnknownConventionError
 from flopcount.integers import FigureTooLargeError
 from flopcount.tally import Tally
-from shufflenet.arch.layout import Frame
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import Row, Spec, SpecError
 from shufflenet.arch.spec_reader import load
 from shufflenet.solver.budget import Answer, Solution, solve
-from shufflenet.solver.width_columns import legal_mask, prices
 from tests.strategies import (
     COLUMNS,
     FRAMED_UNITS,
@@ -154,7 +152,7 @@ def test_a_stem_of_12_has_no_legal_width_and_the_error_names_rule_and_nearest_bu
         solve(spec, 40_000_000, 8, stem=12)
     text = str(caught.value)
     (added,) = re.findall(
-        r"no width is legal with stem 12: Stage2: added width \(out - in\) (\d+)"
+        r"g=8, stem 12: no network of the space is legal: Stage2: added width \(out - in\) (\d+)"
         r" is not a multiple of g = 8;",
         text,
     )
@@ -203,8 +201,10 @@ def test_at_most_without_anything_to_fit_names_the_least_cost() -> None:
     least = costs(network(spec, 3, widths=(36, 72, 144)))
     with pytest.raises(NothingLegalError) as caught:
         solve(spec, least - 1, 3, policy="at-most")
-    assert f"at most {least - 1:,}" in str(caught.value)
-    assert f"the least costs {least:,} (stem 24, widths 36, 72, 144)" in str(caught.value)
+    text = str(caught.value)
+    assert f"no network has macs at most {least - 1:,};" in text
+    assert f"would have to be {least:,} " in text
+    assert "(with g=3, conv1 24, stage2 36, stage3 72, stage4 144)" in text
     assert solve(spec, least, 3, policy="at-most").best.cost == least
 
 
@@ -251,7 +251,7 @@ def test_a_ratio_in_which_a_concatenating_stage_does_not_grow_is_an_error_with_t
 
 def test_a_ratio_too_steep_for_any_legal_width_is_an_error_with_a_rule() -> None:
     """Stage4 may not pass 2**20, so that Stage2 would have to be one channel wide."""
-    with pytest.raises(NothingLegalError, match="with stem 24: Stage2: width 1 is not a multiple"):
+    with pytest.raises(NothingLegalError, match="is legal: Stage2: width 1 is not a multiple"):
         solve(load("shufflenet"), 60_000_000, 1, ratio=(1, 2, WIDEST))
 
 
@@ -415,6 +415,13 @@ def test_groups_that_the_spec_has_no_column_for_are_solved(groups: int, stem: in
     _, least, c = min(every)
     assert widths(answer.best) == (stem, (c, 2 * c, 4 * c))
     assert answer.best.cost == least
+
+
+def test_a_width_that_is_legal_only_far_out_is_found() -> None:
+    """Widths go in steps of 4 * 64, so that the spec's own are far below the least."""
+    answer = solve(load("shufflenet"), 1_000_000, 64, stem=64)
+    assert widths(answer.best) == (64, (256, 512, 1024))
+    assert answer.unique
 
 
 @pytest.mark.parametrize("unit", STAGE_UNITS)
@@ -633,38 +640,15 @@ def test_at_most_is_what_trying_every_width_one_by_one_finds(problem: tuple[Task
     if not within:
         with pytest.raises(NothingLegalError) as caught:
             asked(task, budget, policy="at-most")
-        assert not every or f"the least costs {min(r[1] for r in every):,} " in str(caught.value)
+        least = min((rank[1] for rank in every), default=0)
+        assert not every or f"would have to be {least:,} " in str(caught.value)
         return
     answer = asked(task, budget, policy="at-most", top=LISTED)
     assert ranks(answer) == [rank[:3] for rank in within[:LISTED]]
     assert answer.unique == (sum(rank[0] == within[0][0] for rank in within) == 1)
 
 
-# The columns
-
-
-@settings(deadline=None, max_examples=50)
-@given(tasks(), st.lists(st.integers(1, 3_000), min_size=1, max_size=12))
-def test_a_column_of_prices_holds_what_each_width_costs_by_itself(
-    task: Task, steps: list[int]
-) -> None:
-    # Widths of a column make one tree: none may be the stem's or the image's.
-    column = np.array([task.settled + step for step in steps], np.int64)
-    stem = task.stems[0]
-    frame = Frame(task.spec, task.groups, task.spec.image, task.unit, task.cardinality)
-    stages = [f"stage{index + 2}" for index in range(len(task.ratio))]
-
-    def at(values: np.ndarray) -> dict[str, object]:
-        given = {name: values * part for name, part in zip(stages, task.ratio, strict=True)}
-        return given if stem is None else {"conv1": stem, **given}
-
-    legal = legal_mask(frame, at(column))  # type: ignore[arg-type]
-    alone = [task.network(stem, int(step)) for step in column]
-    assert legal.tolist() == [net is not None for net in alone]
-    if legal.any():
-        found = prices(frame, at(column[legal]), convention(task.name))  # type: ignore[arg-type]
-        assert found.dtype == np.int64
-        assert found.tolist() == [costs(net, task.name) for net in alone if net is not None]
+# One answer by hand
 
 
 def test_the_cost_of_a_stem_and_a_unit_is_the_sum_written_out() -> None:
@@ -716,7 +700,7 @@ def test_a_budget_that_widths_reach_is_met_to_within_one_step(power: int) -> Non
             assert abs(costs(net) - budget) > abs(best.residual)
 
 
-@pytest.mark.parametrize("budget", [10**18, 3 * 10**18, 6 * 10**18, 9 * 10**18, LARGEST])
+@pytest.mark.parametrize("budget", [10**17, 2 * 10**17, 10**18, 9 * 10**18, LARGEST])
 @pytest.mark.parametrize("unit", STAGE_UNITS)
 def test_budgets_near_the_largest_figure_end_in_an_exact_answer_or_a_refusal(
     budget: int, unit: str
@@ -728,8 +712,8 @@ def test_budgets_near_the_largest_figure_end_in_an_exact_answer_or_a_refusal(
     except FigureTooLargeError as error:
         refusal = str(error)
     if refusal is not None:
-        # Only where what lies on either side of the budget may pass the largest figure.
-        assert budget > LARGEST // 2
+        # Only where what lies on either side of the budget may pass what is summed exactly.
+        assert budget > LARGEST // 32
         assert str(LARGEST) in refusal
         return
     assert best.residual == best.cost - budget
@@ -754,7 +738,7 @@ def test_a_list_of_none_is_refused(top: int) -> None:
 
 @pytest.mark.parametrize("ratio", [(1,), (1, 2), (1, 2, 4, 8), ()])
 def test_a_ratio_of_another_length_than_the_stages_is_refused(ratio: tuple[int, ...]) -> None:
-    with pytest.raises(QuantityError, match=f"{len(ratio)} parts for 3 stages"):
+    with pytest.raises(QuantityError, match=f": {len(ratio)} given, for 3 stages"):
         solve(load("shufflenet"), 40_000_000, 3, ratio=ratio)
 
 
