@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar, overload
 
-Record = TypeVar("Record")
+RecordT = TypeVar("RecordT")
 
 
-class Columns(Sequence[Record], Generic[Record]):
+class Columns(Sequence[RecordT], Generic[RecordT]):
     """An immutable sequence of records that equals the tuple of them.
 
     ``make`` makes a record of a tuple of its fields; the columns are of one length.
@@ -19,21 +19,21 @@ class Columns(Sequence[Record], Generic[Record]):
 
     __slots__ = ("_columns", "_make")
 
-    def __init__(self, make: Callable[[tuple[Any, ...]], Record], *columns: Sequence[Any]) -> None:
+    def __init__(self, make: Callable[[tuple[Any, ...]], RecordT], *columns: Sequence[Any]) -> None:
         self._make = make
         self._columns = columns
 
     def __len__(self) -> int:
         return len(self._columns[0])
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[RecordT]:
         return map(self._make, zip(*self._columns, strict=True))
 
     @overload
-    def __getitem__(self, at: int) -> Record: ...
+    def __getitem__(self, at: int) -> RecordT: ...
     @overload
-    def __getitem__(self, at: slice) -> tuple[Record, ...]: ...
-    def __getitem__(self, at: int | slice) -> Record | tuple[Record, ...]:
+    def __getitem__(self, at: slice) -> tuple[RecordT, ...]: ...
+    def __getitem__(self, at: int | slice) -> RecordT | tuple[RecordT, ...]:
         if isinstance(at, slice):
             return tuple(self)[at]
         return self._make(tuple(column[at] for column in self._columns))

@@ -25,6 +25,7 @@ from flopcount.counters.operator_kinds import (
     VIEW_OPERATORS,
     operator_of,
 )
+from flopcount.counters.operators import OperatorCost
 from flopcount.counters.trace.recorder import Recorder
 from flopcount.counters.trace.records import (
     META,
@@ -41,16 +42,15 @@ from flopcount.counters.trace.records import (
 _Macs: TypeAlias = Callable[[Args, Any], int]
 
 
-def _first_two(args: Args, out: Any) -> int:
-    return operators.matmul(args[0].shape, args[1].shape).macs
+def _of_shapes(rule: Callable[..., OperatorCost], *places: int) -> _Macs:
+    """What a rule makes of the shapes of the arguments at those places."""
+    return lambda args, out: rule(*(args[at].shape for at in places)).macs
 
 
-def _last_two(args: Args, out: Any) -> int:
-    return operators.matmul(args[1].shape, args[2].shape).macs
-
-
-def _grouped(args: Args, out: Any) -> int:
-    return operators.grouped(args[0].shape, args[1].shape).macs
+_first_two = _of_shapes(operators.matmul, 0, 1)
+_last_two = _of_shapes(operators.matmul, 1, 2)
+_grouped = _of_shapes(operators.grouped, 0, 1)
+_attention = _of_shapes(operators.attention, 0, 1, 2)
 
 
 def _convolution(args: Args, out: Any) -> int:
@@ -61,10 +61,6 @@ def _convolution(args: Args, out: Any) -> int:
 
 def _plain_convolution(args: Args, out: Any) -> int:
     return int(out.numel() * args[1][0].numel())
-
-
-def _attention(args: Args, out: Any) -> int:
-    return operators.attention(args[0].shape, args[1].shape, args[2].shape).macs
 
 
 def _trilinear(args: Args, out: Any) -> int:
@@ -107,32 +103,30 @@ def _native_encoder(args: Args, out: Any) -> int:
     return int(n * t * weights + whole.macs)
 
 
+_SCALED_DOT_PRODUCTS = (
+    "_scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu"
+    " _scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention"
+    " _scaled_dot_product_fused_attention_overrideable"
+)
 # Operators that multiply and add, by their whole names, with their kind.
 _PRICED_OPERATORS: Mapping[str, tuple[str, _Macs]] = MappingProxyType(
     {
-        **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot", "_int_mm"), ("matmul", _first_two)),
-        **dict.fromkeys(("addmm", "baddbmm", "addmv", "addbmm"), ("matmul", _last_two)),
-        "_addmm_activation": ("matmul", _last_two),
-        "_scaled_mm": ("matmul", _first_two),
-        **dict.fromkeys(("_grouped_mm", "_scaled_grouped_mm"), ("matmul", _grouped)),
-        "convolution": ("conv", _convolution),
-        "_convolution": ("conv", _convolution),
-        "convolution_overrideable": ("conv", _convolution),
-        "mkldnn_convolution": ("conv", _plain_convolution),
-        "cudnn_convolution": ("conv", _plain_convolution),
-        "_slow_conv2d_forward": ("conv", _plain_convolution),
-        "slow_conv3d_forward": ("conv", _plain_convolution),
-        "deform_conv2d": ("conv", _plain_convolution),
-        "_trilinear": ("bilinear", _trilinear),
-        "_scaled_dot_product_flash_attention": ("attention", _attention),
-        "_scaled_dot_product_flash_attention_for_cpu": ("attention", _attention),
-        "_scaled_dot_product_efficient_attention": ("attention", _attention),
-        "_scaled_dot_product_cudnn_attention": ("attention", _attention),
-        "_scaled_dot_product_fused_attention_overrideable": ("attention", _attention),
-        "_native_multi_head_attention": ("attention", _native_attention),
-        "_transformer_encoder_layer_fwd": ("attention", _native_encoder),
-        "mkldnn_rnn_layer": ("rnn", _mkldnn_rnn),
-        "_cudnn_rnn": ("rnn", _cudnn_rnn),
+        name: (kind, macs)
+        for kind, macs, names in (
+            ("matmul", _first_two, "mm bmm mv dot vdot _int_mm _scaled_mm"),
+            ("matmul", _last_two, "addmm baddbmm addmv addbmm _addmm_activation"),
+            ("matmul", _grouped, "_grouped_mm _scaled_grouped_mm"),
+            ("conv", _convolution, "convolution _convolution convolution_overrideable"),
+            ("conv", _plain_convolution, "mkldnn_convolution cudnn_convolution deform_conv2d"),
+            ("conv", _plain_convolution, "_slow_conv2d_forward slow_conv3d_forward"),
+            ("bilinear", _trilinear, "_trilinear"),
+            ("attention", _attention, _SCALED_DOT_PRODUCTS),
+            ("attention", _native_attention, "_native_multi_head_attention"),
+            ("attention", _native_encoder, "_transformer_encoder_layer_fwd"),
+            ("rnn", _mkldnn_rnn, "mkldnn_rnn_layer"),
+            ("rnn", _cudnn_rnn, "_cudnn_rnn"),
+        )
+        for name in names.split()
     }
 )
 
