@@ -305,8 +305,20 @@ def test_any_nesting_counts_as_it_does_when_every_function_runs(model, backward)
     agreed(model, empty(2, 3, 4, 4), backward=backward)
 
 
+class InstanceNorm(nn.Module):
+    """A norm of each sample by itself, with a weight for each of five channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.instance_norm(x, weight=self.weight, bias=self.weight)
+
+
 UNFIT: dict[str, Callable[[], nn.Module]] = {
     "a norm of other channels": lambda: nn.BatchNorm2d(5),
+    "a norm of each sample, of other channels": InstanceNorm,
     "a convolution of a divisor of the channels": lambda: nn.Conv2d(1, 4, 3),
     "a convolution of fewer channels in groups": lambda: nn.Conv2d(2, 4, 3, groups=2),
 }
