@@ -234,4 +234,4 @@ def _numeral(value: object) -> str:
         raise wrong(value, "a whole number or a text")
     if value < 0:
         raise TomlError(f"{shown(value)} is below 0")
-    return str(value) if value.bit_length() <= 64 else shown(value)
+    return shown(value)

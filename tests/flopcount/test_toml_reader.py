@@ -25,6 +25,7 @@ from flopcount.toml_reader import (
 from tests.shufflenet.arch.spec_strategies import mutated, toml, values
 
 FILE = "my/zoo.toml"
+UNKNOWN = "unknown key; known are"
 GOOD = """
 name = "zoo"
 [[animals]]
@@ -112,9 +113,8 @@ def test_every_independent_fault_is_told_with_file_row_key_value_and_rule():
         f"{FILE}: animal 2 (bee): 'legs': 'six' is not a whole number",
         f"{FILE}: animal 2 (bee): 'colours': 3 is not a printable text of at most 20 characters",
         f"{FILE}: animal 2 (bee): 'home': 'kind': 'hole' is not one of hive, tree",
-        f"{FILE}: animal 2 (bee): 'home': 'deep': unknown key; known are depth, kind;"
-        " did you mean 'depth'?",
-        f"{FILE}: 'nome': unknown key; known are animals, name; did you mean 'name'?",
+        f"{FILE}: animal 2 (bee): 'home': 'deep': {UNKNOWN} depth, kind; did you mean 'depth'?",
+        f"{FILE}: 'nome': {UNKNOWN} animals, name; did you mean 'name'?",
     ]
 
 

@@ -431,3 +431,34 @@ def test_an_interruption_exits_130_without_a_traceback():
     outcome = python("-c", planted)
     assert (outcome.code, outcome.out) == (130, "")
     assert outcome.err.strip() == "shufflecost: interrupted"
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "parts"),
+    [
+        (
+            ("cost", "own.toml"),
+            'title = 3\nrows = [{ layer = "A", unit = 3, stride = 0 }]',
+            (("row 1 (A)", "'unit': 3"), ("row 1 (A)", "'stride': 0"), ("'title': 3",)),
+        ),
+        (
+            ("cost", "shufflenet", "--convention", "own.toml"),
+            'unit = "mac"\nsays = "\\u001b"',
+            (("'says': '\\x1b'",), ("'unit': 'mac'", "macs")),
+        ),
+        (
+            ("audit", "--claims", "own.toml"),
+            "title = 3",
+            (("'title': 3",), ("'source': missing",), ("'stub': missing",)),
+        ),
+    ],
+)
+def test_every_fault_of_a_file_is_a_line_of_its_own(command, text, parts, tmp_path):
+    (tmp_path / "own.toml").write_text(text)
+    outcome = run(*command, cwd=tmp_path)
+    lines = outcome.err.splitlines()
+    assert (outcome.code, outcome.out, len(lines)) == (2, "", len(parts))
+    for line, quoted in zip(lines, parts, strict=True):
+        assert line.startswith("shufflecost: own.toml: ")
+        assert line.isprintable()
+        assert [part for part in quoted if part not in line] == []
