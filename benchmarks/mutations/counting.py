@@ -406,16 +406,16 @@ _PRICES = (
     ),
     Mutation(
         "free_kind_named_twice",
-        "_Reader.free",
-        "kind in value[:place]",
+        "_free",
+        "kinds.count(kind) > 1",
         "False",
         ("flopcount/conventions/test_files",),
     ),
     Mutation(
         "negative_price_without_a_bound",
-        "_Reader.price",
-        "abs(units) > _MAX_UNITS",
-        "units > _MAX_UNITS",
+        "whole.field",
+        "not least <= value <= most",
+        "value > most",
         ("flopcount/conventions/test_files",),
     ),
     Mutation(

@@ -201,8 +201,8 @@ _SEARCH = (
     ),
     Mutation(
         "problem_file_found_from_here_only",
-        "_Reader.spec",
-        "os.path.join(os.path.dirname(file), name)",
+        "_spec",
+        "beside(name) if is_file else name",
         "name",
         ("shufflenet/solver/test_problem_files",),
     ),

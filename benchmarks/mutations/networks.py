@@ -23,10 +23,31 @@ _SPECS = (
     ),
     Mutation(
         "unknown_key_swallowed",
-        "_Reader.only",
-        "raise SpecError(f\"{self.at(key)}: unknown key; known are {', '.join(sorted(known))}\")",
+        "Table.settle",
+        "self.fault(key, f\"unknown key; known are {', '.join(sorted(known))}{hint}\")",
         "pass",
         ("shufflenet/arch/test_spec_reader",),
+    ),
+    Mutation(
+        "faults_of_a_table_below_dropped",
+        "Table._read",
+        "self.faults += table.faults",
+        "pass",
+        ("flopcount/test_toml_reader",),
+    ),
+    Mutation(
+        "default_in_place_of_a_fault",
+        "Table.take",
+        "self.fault(key, error)",
+        "pass",
+        ("flopcount/test_toml_reader",),
+    ),
+    Mutation(
+        "name_with_control_characters_quoted_raw",
+        "read_text",
+        "printable(name)",
+        "name",
+        ("flopcount/test_toml_reader",),
     ),
     Mutation(
         "written_kernel_of_a_flat_map",

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from typing import Any, Literal, NamedTuple, cast
+from functools import partial
+from typing import Literal, cast
 
-from flopcount import toml_reader
 from flopcount.conventions.pricing import (
-    BACKWARD,
     ENTRY_KINDS,
     FACT_NAMES,
     FREE_KINDS,
@@ -19,14 +18,10 @@ from flopcount.conventions.pricing import (
     Fact,
     Price,
 )
-from flopcount.entries import PRODUCTS
-from flopcount.toml_reader import TomlError, shown
+from flopcount.toml_reader import Table, list_of, one_of, read_file, shown, text, whole
 
-_MAX_NAME = 60
-_MAX_UNITS = 1_000_000
-_KEYS = ("name", "says", "source", "unit", "batch", "free", "prices", "operators", "modules")
-_UNITS = ("macs", "flops")
-_BATCHES = ("total", "modules", "sample")
+_UNITS = whole(-1_000_000, 1_000_000)
+_PROSE = text(10_000, lines=True)
 #: In a list of free kinds: every kind without products that is not priced.
 _REST = "rest"
 
@@ -42,100 +37,61 @@ def load_convention(path: str | os.PathLike[str]) -> Convention:
     a number is not one that a convention has.
     """
     file = os.fspath(path)
-    try:
-        table = toml_reader.parsed(toml_reader.read(file))
-        return _Reader(table, "").convention(os.path.splitext(os.path.basename(file))[0])
-    except (TomlError, ConventionError) as error:
-        raise ConventionError(f"{file}: {error}") from error
+    stem = os.path.splitext(os.path.basename(file))[0]
+    return read_file(file, partial(_convention, stem=stem), ConventionError)
 
 
-class _Reader(NamedTuple):
-    """One TOML table, and where it stands."""
-
-    table: dict[str, Any]
-    where: str
-
-    def convention(self, stem: str) -> Convention:
-        self.only(_KEYS, "no such key")
-        name = self.text("name", stem)
-        if not 0 < len(name) <= _MAX_NAME or not name.isprintable():
-            raise ConventionError(f"name: {shown(name)} is not 1 to {_MAX_NAME} printable letters")
-        prices = self.below("prices").prices(ENTRY_KINDS)
-        free = self.free(prices)
-        operators = self.below("operators")
-        for operator in operators.table:
-            if not operator.isidentifier():
-                raise ConventionError(f"operators: {shown(operator)} is not the name of one")
-        modules = self.below("modules")
-        return Convention(
-            name,
-            self.text("says", ""),
-            self.text("source", ""),
-            cast(Literal["macs", "flops"], self.choice("unit", _UNITS)),
-            prices,
-            free,
-            operators.prices(None),
-            {layer: modules.below(layer).prices(ENTRY_KINDS) for layer in modules.table},
-            cast(Literal["total", "modules", "sample"], self.choice("batch", _BATCHES, "total")),
-        )
-
-    def only(self, known: Collection[str], rule: str) -> None:
-        for key in self.table:
-            if key not in known:
-                raise ConventionError(f"{self.at(key)}: {rule}; there are {', '.join(known)}")
-
-    def at(self, key: str) -> str:
-        return f"{self.where}.{key}" if self.where else key
-
-    def text(self, key: str, default: str) -> str:
-        value = self.table.get(key, default)
-        if not isinstance(value, str):
-            raise ConventionError(f"{self.at(key)}: {shown(value)} is not a text")
-        return value
-
-    def choice(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
-        value = self.table.get(key, default)
-        if value is None:
-            raise ConventionError(f"{self.at(key)}: missing; it is one of {', '.join(known)}")
-        if value not in known:
-            raise ConventionError(f"{self.at(key)}: {shown(value)} is none of {', '.join(known)}")
-        return cast(str, value)
-
-    def below(self, key: str) -> _Reader:
-        value = self.table.get(key, {})
-        if not isinstance(value, dict):
-            raise ConventionError(f"{self.at(key)}: {shown(value)} is not a table")
-        return _Reader(value, self.at(key))
-
-    def free(self, prices: Collection[str]) -> frozenset[str]:
-        value = self.table.get("free", [])
-        if not isinstance(value, list):
-            raise ConventionError(f"free: {shown(value)} is not a list of kinds")
-        for place, kind in enumerate(value):
-            if not isinstance(kind, str) or kind not in {_REST, *ENTRY_KINDS}:
-                raise ConventionError(f"free: {shown(kind)} is no kind; {_kinds()}")
-            if kind in value[:place]:
-                raise ConventionError(f"free: {shown(kind)} stands there twice")
-            if kind in prices:
-                raise ConventionError(f"free: {shown(kind)} has a price, too")
-        named = frozenset(value) - {_REST}
-        return named | (FREE_KINDS - set(prices)) if _REST in value else named
-
-    def prices(self, kinds: Collection[str] | None) -> dict[str, Price]:
-        for key in self.table:
-            if kinds is not None and key not in kinds:
-                raise ConventionError(f"{self.at(key)}: {shown(key)} is no kind; {_kinds()}")
-        return {key: self.below(key).price() for key in self.table}
-
-    def price(self) -> Price:
-        self.only(FACT_NAMES, "no such fact")
-        for fact, units in self.table.items():
-            if type(units) is not int:
-                raise ConventionError(f"{self.at(fact)}: {shown(units)} is not a whole number")
-            if abs(units) > _MAX_UNITS:
-                raise ConventionError(f"{self.at(fact)}: {units} is more than {_MAX_UNITS}")
-        return cast("dict[Fact, int]", dict(self.table))
+def _convention(table: Table, stem: str) -> Convention:
+    table.values.setdefault("name", stem)
+    none: dict[str, Price] = {}
+    prices = table.below("prices", partial(_prices, kinds=ENTRY_KINDS), none)
+    return table.build(
+        Convention,
+        name=table.take("name", text(60, least=1)),
+        says=table.take("says", _PROSE, ""),
+        source=table.take("source", _PROSE, ""),
+        unit=cast(Literal["macs", "flops"], table.take("unit", one_of(("macs", "flops")))),
+        prices=prices,
+        free=_free(table, prices),
+        operators=table.below("operators", _operators, none),
+        modules=table.below("modules", _modules, {}),
+        batch=cast(
+            Literal["total", "modules", "sample"],
+            table.take("batch", one_of(("total", "modules", "sample")), "total"),
+        ),
+    )
 
 
-def _kinds() -> str:
-    return f"there are {', '.join([*sorted(PRODUCTS), *sorted(BACKWARD), *sorted(FREE_KINDS)])}"
+def _free(table: Table, prices: Collection[str]) -> frozenset[str]:
+    kinds = table.take("free", list_of(one_of((_REST, *sorted(ENTRY_KINDS))), "kinds"), ())
+    for kind in dict.fromkeys(kinds):
+        if kinds.count(kind) > 1:
+            table.fault("free", f"{shown(kind)} stands there twice")
+        if kind in prices:
+            table.fault("free", f"{shown(kind)} has a price, too")
+    named = frozenset(kinds) - {_REST}
+    return named | (FREE_KINDS - set(prices)) if _REST in kinds else named
+
+
+def _modules(table: Table) -> dict[str, dict[str, Price]]:
+    return {layer: table.below(layer, partial(_prices, kinds=ENTRY_KINDS)) for layer in table.values}
+
+
+def _operators(table: Table) -> dict[str, Price]:
+    for operator in table.values:
+        if not operator.isidentifier():
+            table.fault(operator, "not the name of an operator")
+    return _prices(table, table.values)
+
+
+def _prices(table: Table, kinds: Collection[str]) -> dict[str, Price]:
+    prices = {key: table.below(key, _price) for key in table.values if key in kinds}
+    table.settle(known=kinds)
+    return prices
+
+
+def _price(table: Table) -> Price:
+    for fact in FACT_NAMES:
+        table.take(fact, _UNITS, 0)
+    table.settle()
+    return cast("dict[Fact, int]", table.values)

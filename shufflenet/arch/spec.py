@@ -12,14 +12,20 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from shufflenet.arch.quantities import MAX_WIDTH, QuantityError, check_size, check_width
+from shufflenet.arch.quantities import (
+    MAX_REPEATS,
+    MAX_WIDTH,
+    QuantityError,
+    check_size,
+    check_width,
+)
 from shufflenet.units.context import Option, is_unit_name
 
 _MAX_ROWS = 1_000
-_MAX_REPEATS = 1_000
 _MAX_UNITS = 5_000
 _MAX_COLUMNS = 64
-_MAX_KERNEL = 1_024
+#: The largest kernel, stride and bottleneck ratio of any row.
+MAX_KERNEL = 1_024
 _MAX_NUMBERS = 64
 
 
@@ -61,10 +67,10 @@ class Row:
                 f"{self.layer}: unit {self.unit!r} is neither a name nor package.module:function"
             )
         limits = (
-            ("kernel", self.kernel, _MAX_KERNEL),
-            ("stride", self.stride, _MAX_KERNEL),
-            ("repeat", self.repeat, _MAX_REPEATS),
-            ("ratio", self.ratio, _MAX_KERNEL),
+            ("kernel", self.kernel, MAX_KERNEL),
+            ("stride", self.stride, MAX_KERNEL),
+            ("repeat", self.repeat, MAX_REPEATS),
+            ("ratio", self.ratio, MAX_KERNEL),
         )
         for name, value, most in limits:
             if value is not None and not 1 <= value <= most:
@@ -170,8 +176,8 @@ class Spec:
         if len(set(self.groups)) != len(self.groups):
             raise SpecError(f"groups {list(self.groups)}: a column is named twice")
         for groups in self.groups:
-            if not 1 <= groups <= _MAX_KERNEL:
-                raise SpecError(f"groups {groups} is not between 1 and {_MAX_KERNEL}")
+            if not 1 <= groups <= MAX_KERNEL:
+                raise SpecError(f"groups {groups} is not between 1 and {MAX_KERNEL}")
         if self.default_groups is not None and self.default_groups not in self.groups:
             known = ", ".join(str(g) for g in self.groups)
             raise SpecError(

@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 import click
 
 from flopcount.conventions import PartOfSampleError, UnknownConventionError, UnpricedKindError
+from flopcount.conventions.files import ConventionError
 from flopcount.integers import FigureTooLargeError
+from flopcount.toml_reader import error_lines
 from shufflenet._version import __version__
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
@@ -27,6 +29,7 @@ BAD_INPUT = (
     SpecError,
     UnitError,
     QuantityError,
+    ConventionError,
     UnknownConventionError,
     UnpricedKindError,
     PartOfSampleError,
@@ -140,7 +143,8 @@ def _run(args: list[str] | None) -> int:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return 2
     except click.ClickException as error:
-        _fail(error.format_message())
+        for line in error_lines(error) if error.__cause__ else [error.format_message()]:
+            _fail(line)
         return 2
     except click.Abort:
         _fail("interrupted")
@@ -149,7 +153,8 @@ def _run(args: list[str] | None) -> int:
         _fail(str(error))
         return 1
     except BAD_INPUT as error:
-        _fail(str(error))
+        for line in error_lines(error):
+            _fail(line)
         return 2
     return result if isinstance(result, int) else 0
 

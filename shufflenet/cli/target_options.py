@@ -11,7 +11,7 @@ import click
 
 from flopcount.conventions import Convention, PartOfSampleError, UnpricedKindError
 from flopcount.conventions import convention as named
-from flopcount.conventions.files import ConventionError, load_convention
+from flopcount.conventions.files import load_convention
 from flopcount.conventions.pricing import BACKWARD
 from shufflenet.arch.quantities import Input
 from shufflenet.cli.output import say
@@ -75,11 +75,6 @@ def caveats(item: Counted, *conventions: Convention) -> list[str]:
 def convention(name: str) -> Convention:
     """The convention of a name, or of a file that ends in ``.toml``.
 
-    Raises click's exception where the file is none; UnknownConventionError for an unknown name.
+    Raises ConventionError where the file is none; UnknownConventionError for an unknown name.
     """
-    if not name.endswith(".toml"):
-        return named(name)
-    try:
-        return load_convention(name)
-    except ConventionError as error:
-        raise click.ClickException(str(error)) from error
+    return load_convention(name) if name.endswith(".toml") else named(name)

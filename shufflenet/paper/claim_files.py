@@ -7,17 +7,27 @@ package are in ``specs/claims``, apart from the definitions.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
-from typing import Any, NamedTuple, cast
+from functools import partial
+from typing import NamedTuple, cast, get_args
 
-from flopcount import toml_reader
-from flopcount.toml_reader import TomlError, shown
+from flopcount.toml_reader import (
+    Table,
+    list_of,
+    one_of,
+    parsed_by,
+    printable,
+    read_file,
+    shown,
+    text,
+    whole,
+    wrong,
+)
+from shufflenet.arch.layout import CARDINALITY
 from shufflenet.arch.quantities import (
-    QuantityError,
-    check_groups,
-    check_width,
+    MAX_GROUPS,
+    MAX_WIDTH,
     read_budget,
     read_scale,
     read_size,
@@ -25,20 +35,11 @@ from shufflenet.arch.quantities import (
 from shufflenet.arch.spec_reader import bundled, folder
 from shufflenet.paper.claims import DERIVED, Claim, ClaimError, Says, Sheet, Subject
 
-_SHEET_KEYS = ("table", "title", "source", "stub", "claims")
-_CLAIM_KEYS = (
-    *("row", "column", "says", "printed", "network", "networks"),
-    *("pairs", "also", "label", "note"),
-)
-_NETWORK_KEYS = (
-    *("name", "spec", "groups", "scale", "unit", "cardinality"),
-    *("layer", "width", "widths", "budget", "image", "like"),
-)
 # What settles the widths of a network that has no scale.
-_SETTLING = {"like", "budget", "width", "widths"}
+_SETTLING = ("scale", "like", "budget", "width", "widths")
 _MOST_CLAIMS = 2_000
-_MOST_TABLES = 99
-_LONGEST = 200
+_TEXT = text(200)
+_GROUPS = whole(1, MAX_GROUPS)
 
 
 def load_claims(path: str | os.PathLike[str] | None = None) -> tuple[Sheet, ...]:
@@ -52,7 +53,20 @@ def load_claims(path: str | os.PathLike[str] | None = None) -> tuple[Sheet, ...]
         here = os.path.join(folder(), "claims")
         names = sorted(name for name in os.listdir(here) if name.endswith(".toml"))
         files = {f"specs/claims/{name}": os.path.join(here, name) for name in names}
-    return _settled([_read(file, shown) for shown, file in files.items()])
+    return _settled(
+        [
+            read_file(file, partial(_sheet, file=printable(name)), ClaimError, name)
+            for name, file in files.items()
+        ]
+    )
+
+
+class _Network(NamedTuple):
+    """The network of a claim, and the names of the claims that settle its widths."""
+
+    subject: Subject | None = None
+    like: tuple[str, ...] = ()
+    widths: tuple[str, ...] = ()
 
 
 class _Draft(NamedTuple):
@@ -65,23 +79,90 @@ class _Draft(NamedTuple):
     pairs: tuple[tuple[str, str], ...]
 
 
-def _read(path: str, shown: str) -> tuple[Sheet, list[_Draft]]:
-    try:
-        table = toml_reader.parsed(toml_reader.read(path))
-        reader = _Reader(table, "")
-        reader.only(_SHEET_KEYS)
-        number = reader.whole("table", 1)
-        if not 1 <= number <= _MOST_TABLES:
-            raise ClaimError(f"'table': {number} is not between 1 and {_MOST_TABLES}")
-        page = str(number) if "table" in table else "text"
-        title, source, stub = (reader.text(key) for key in ("title", "source", "stub"))
-        sheet = Sheet(page, title, source, stub, (), shown)
-        drafts = [draft for item in reader.tables("claims") for draft in item.drafts(page)]
-    except (TomlError, ClaimError) as error:
-        raise ClaimError(f"{shown}: {error}") from error
-    if not 0 < len(drafts) <= _MOST_CLAIMS:
-        raise ClaimError(f"{shown}: {len(drafts)} claims is not 1 to {_MOST_CLAIMS}")
-    return sheet, [draft._replace(where=f"{shown}: {draft.where}") for draft in drafts]
+def _sheet(table: Table, file: str) -> tuple[Sheet, list[_Draft]]:
+    number = table.take("table", whole(1, 99), None)
+    page = "text" if number is None else str(number)
+    claims = table.tables("claims", partial(_drafts, page=page, file=file))
+    title, source, stub = (table.take(key, _TEXT) for key in ("title", "source", "stub"))
+    drafts = [draft for claim in claims for draft in claim]
+    if not table.faults and not 0 < len(drafts) <= _MOST_CLAIMS:
+        table.fault(None, f"{len(drafts)} claims is not 1 to {_MOST_CLAIMS}")
+    return table.build(Sheet, page, title, source, stub, (), file), drafts
+
+
+def _drafts(table: Table, page: str, file: str) -> list[_Draft]:
+    """The claim, or where it is of several networks one for each."""
+    row, column = table.take("row", _TEXT), table.take("column", _TEXT)
+    if not table.faults:
+        table.label(f"{row}, {column}")
+    if "network" in table and "networks" in table:
+        table.fault("networks", "there is a 'network', too")
+    nominal = "networks" in table
+    several = table.tables("networks", partial(_network, nominal=True))
+    one = table.below("network", partial(_network, nominal=False), _Network())
+    says = cast(Says, table.take("says", one_of(get_args(Says))))
+    printed = table.take("printed", _TEXT)
+    pairs = table.take("pairs", list_of(_pair, "pairs"), ())
+    also = table.take("also", list_of(_TEXT, "texts"), ())
+    label, note = table.take("label", _TEXT, ""), table.take("note", _TEXT, "")
+    table.settle()
+    # Stands in for the claims of the pairs, which are not all read yet.
+    stand_in = Claim(page, "", "", "error", "0")
+    found = []
+    for network in several if nominal else (one,):
+        claim = table.build(
+            Claim,
+            page=page,
+            row=row,
+            column=column,
+            says=says,
+            printed=printed,
+            subject=network.subject,
+            pairs=((stand_in, stand_in),) * len(pairs),
+            also=also,
+            label=label,
+            note=note,
+            nominal=nominal,
+        )
+        where = f"{file}: {table.where}"
+        found.append(_Draft(claim, where, network.like, network.widths, pairs))
+    return found
+
+
+def _network(table: Table, nominal: bool) -> _Network:
+    if not any(key in table for key in _SETTLING):
+        table.fault(None, "neither a 'scale' nor a 'like' or 'budget' settles its widths")
+    like, widths = (table.take(key, _name, ()) for key in ("like", "widths"))
+    subject = table.build(
+        Subject,
+        spec=table.take("spec", parsed_by(_spec, _TEXT), *([""] if "unit" in table else [])),
+        groups=table.take("groups", _GROUPS, None),
+        scale=table.take("scale", parsed_by(read_scale, _TEXT), None),
+        unit=table.take("unit", _TEXT, "") or None,
+        cardinality=table.take("cardinality", _GROUPS, CARDINALITY),
+        layer=table.take("layer", _TEXT, ""),
+        width=table.take("width", whole(1, MAX_WIDTH), None),
+        budget=table.take("budget", parsed_by(read_budget, _TEXT), None),
+        image=table.take("image", lambda value: read_size(_TEXT(value))[0], None),
+        name=table.take("name", _TEXT, *([] if nominal else [""])),
+    )
+    return _Network(subject, like, widths)
+
+
+def _spec(name: str) -> str:
+    if name and name not in bundled():
+        raise ClaimError(f"unknown spec {shown(name)}; bundled are {', '.join(bundled())}")
+    return name
+
+
+def _name(value: object) -> tuple[str, ...]:
+    return (_TEXT(value),)
+
+
+def _pair(value: object) -> tuple[str, str]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise wrong(value, "two claims")
+    return _TEXT(value[0]), _TEXT(value[1])
 
 
 def _settled(read: list[tuple[Sheet, list[_Draft]]]) -> tuple[Sheet, ...]:
@@ -175,152 +256,3 @@ def _other(
     if drafts[name].claim.says in DERIVED:
         raise ClaimError(f"{draft.where}: 'pairs' {shown(name)} is derived itself")
     return claims[name]
-
-
-class _Reader(NamedTuple):
-    """One TOML table, and where it stands; every value is taken with its type checked."""
-
-    table: dict[str, Any]
-    where: str
-
-    def drafts(self, page: str) -> Iterator[_Draft]:
-        """The claim, or where it is of several networks one for each."""
-        self.only(_CLAIM_KEYS)
-        row, column = self.text("row"), self.text("column")
-        reader = _Reader(self.table, f"{self.where} ({row}, {column})")
-        if "network" in self.table and "networks" in self.table:
-            raise ClaimError(f"{reader.at('networks')}: there is a 'network', too")
-        nominal = "networks" in self.table
-        networks: list[_Reader | None] = [*reader.tables("networks")] if nominal else [None]
-        if "network" in self.table:
-            networks = [reader.below("network")]
-        for network in networks:
-            subject = None if network is None else network.subject(nominal)
-            like, widths = (
-                () if network is None else network.texts_of(key) for key in ("like", "widths")
-            )
-            pairs = reader.pairs()
-            draft = reader.claim(page, subject, nominal, pairs)
-            yield _Draft(draft, reader.where, like, widths, pairs)
-
-    def claim(
-        self,
-        page: str,
-        subject: Subject | None,
-        nominal: bool,
-        pairs: tuple[tuple[str, str], ...],
-    ) -> Claim:
-        says = cast(Says, self.text("says"))
-        try:
-            # Stands in for the claims of the pairs, which are not all read yet.
-            stand_in = Claim(page, "", "", "error", "0")
-            return Claim(
-                page=page,
-                row=self.text("row"),
-                column=self.text("column"),
-                says=says,
-                printed=self.text("printed"),
-                subject=subject,
-                pairs=((stand_in, stand_in),) * len(pairs),
-                also=self.texts("also"),
-                label=self.text("label", ""),
-                note=self.text("note", ""),
-                nominal=nominal,
-            )
-        except ClaimError as error:
-            message = str(error).removeprefix(f"{self.where}: ")
-            raise ClaimError(f"{self.where}: {message}") from error
-
-    def subject(self, nominal: bool) -> Subject:
-        self.only(_NETWORK_KEYS)
-        spec = self.text("spec", "" if "unit" in self.table else None)
-        if spec and spec not in bundled():
-            raise ClaimError(
-                f"{self.at('spec')}: unknown spec {shown(spec)}; bundled are {', '.join(bundled())}"
-            )
-        if "scale" not in self.table and not _SETTLING & set(self.table):
-            raise ClaimError(
-                f"{self.where}: neither a 'scale' nor a 'like' or 'budget' settles its widths"
-            )
-        try:
-            return Subject(
-                spec=spec,
-                groups=check_groups(self.whole("groups", 1)) if "groups" in self.table else None,
-                scale=self.scale(),
-                unit=self.text("unit", "") or None,
-                cardinality=check_groups(self.whole("cardinality", 16), "cardinality"),
-                layer=self.text("layer", ""),
-                width=check_width(self.whole("width", 0)) if "width" in self.table else None,
-                budget=read_budget(self.text("budget")) if "budget" in self.table else None,
-                image=read_size(self.text("image"))[0] if "image" in self.table else None,
-                name=self.text("name", None if nominal else ""),
-            )
-        except QuantityError as error:
-            raise ClaimError(f"{self.where}: {error}") from error
-
-    def scale(self) -> Decimal | None:
-        return read_scale(self.text("scale")) if "scale" in self.table else None
-
-    def pairs(self) -> tuple[tuple[str, str], ...]:
-        found = []
-        for item in self.list("pairs"):
-            if not isinstance(item, list) or len(item) != 2:
-                raise ClaimError(f"{self.at('pairs')}: {shown(item)} is not two claims")
-            found.append((self.checked("pairs", item[0]), self.checked("pairs", item[1])))
-        return tuple(found)
-
-    def texts_of(self, key: str) -> tuple[str, ...]:
-        return (self.text(key),) if key in self.table else ()
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        return tuple(self.checked(key, item) for item in self.list(key))
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self.table.get(key, default)
-        if value is None:
-            raise ClaimError(f"{self.at(key)}: missing")
-        return self.checked(key, value)
-
-    def checked(self, key: str, value: object) -> str:
-        if not isinstance(value, str) or len(value) > _LONGEST or not value.isprintable():
-            raise ClaimError(
-                f"{self.at(key)}: {shown(value)} is not a printable text of at most"
-                f" {_LONGEST} characters"
-            )
-        return value
-
-    def whole(self, key: str, default: int) -> int:
-        value = self.table.get(key, default)
-        if type(value) is not int or value.bit_length() > 63:
-            raise ClaimError(f"{self.at(key)}: {shown(value)} is not a whole number of 63 bits")
-        return value
-
-    def list(self, key: str) -> list[Any]:
-        value = self.table.get(key, [])
-        if not isinstance(value, list):
-            raise ClaimError(f"{self.at(key)}: {shown(value)} is not a list")
-        return value
-
-    def below(self, key: str) -> _Reader:
-        value = self.table[key]
-        if not isinstance(value, dict):
-            raise ClaimError(f"{self.at(key)}: {shown(value)} is not a table")
-        return _Reader(value, f"{self.where}: {key!r}")
-
-    def tables(self, key: str) -> Iterator[_Reader]:
-        word = key.removesuffix("s")
-        for number, item in enumerate(self.list(key), 1):
-            if not isinstance(item, dict):
-                raise ClaimError(f"{self.at(key)}: {shown(item)} is not a table")
-            at = f"{word} {number}"
-            yield _Reader(item, f"{self.where}: {at}" if self.where else at)
-
-    def only(self, known: Collection[str]) -> None:
-        for key in self.table:
-            if key not in known:
-                raise ClaimError(
-                    f"{self.at(shown(key)[1:-1])}: unknown key; known are {', '.join(known)}"
-                )
-
-    def at(self, key: str) -> str:
-        return f"{self.where}: {key!r}" if self.where else repr(key)

@@ -212,3 +212,5 @@ def _quoted(text: str) -> str:
 
 
 tables = _tables.map(toml)
+#: Any value that TOML has, and some that it has not.
+values = _values

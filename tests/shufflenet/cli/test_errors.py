@@ -234,7 +234,7 @@ SPECS = {
     "a stride of 0": (
         f"stride = 2, repeat = 1, {STAGE3}",
         f"stride = 0, repeat = 1, {STAGE3}",
-        ("Stage3", "stride 0"),
+        ("Stage3", "'stride': 0"),
     ),
     "a repeat that is no number": ("repeat = 2", "repeat = true", ("Stage2", "True")),
     "no ratio": (STAGE3, STAGE3.replace("1:4", "1-4"), ("Stage3", "'1-4'")),
@@ -255,7 +255,7 @@ SPECS = {
 @pytest.mark.parametrize(("old", "new", "quotes"), SPECS.values(), ids=SPECS)
 def test_a_fault_of_a_spec_is_quoted_with_its_file_and_row(folder: Path, old, new, quotes):
     assert old in TINY
-    (folder / "own.toml").write_text(TINY.replace(old, new))
+    (folder / "own.toml").write_text(TINY.replace(old, new, 1))
     refused(folder, "table", "--spec", "own.toml", quotes=("own.toml", *quotes))
 
 
@@ -271,7 +271,7 @@ def test_a_fault_of_a_spec_is_quoted_with_its_file_and_row(folder: Path, old, ne
 @pytest.mark.parametrize("fault", ["a typo in a key", "a size that does not come out"])
 def test_every_command_quotes_the_fault_of_a_spec(folder: Path, args, fault: str):
     old, new, quotes = SPECS[fault]
-    (folder / "own.toml").write_text(TINY.replace(old, new))
+    (folder / "own.toml").write_text(TINY.replace(old, new, 1))
     refused(folder, *args, quotes=("own.toml", *quotes))
 
 
@@ -431,3 +431,34 @@ def test_an_interruption_exits_130_without_a_traceback():
     outcome = python("-c", planted)
     assert (outcome.code, outcome.out) == (130, "")
     assert outcome.err.strip() == "shufflecost: interrupted"
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "parts"),
+    [
+        (
+            ("cost", "own.toml"),
+            'title = 3\nrows = [{ layer = "A", unit = 3, stride = 0 }]',
+            (("row 1 (A)", "'unit': 3"), ("row 1 (A)", "'stride': 0"), ("'title': 3",)),
+        ),
+        (
+            ("cost", "shufflenet", "--convention", "own.toml"),
+            'unit = "mac"\nsays = "\\u001b"',
+            (("'says': '\\x1b'",), ("'unit': 'mac'", "macs")),
+        ),
+        (
+            ("audit", "--claims", "own.toml"),
+            "title = 3",
+            (("'title': 3",), ("'source': missing",), ("'stub': missing",)),
+        ),
+    ],
+)
+def test_every_fault_of_a_file_is_a_line_of_its_own(command, text, parts, tmp_path):
+    (tmp_path / "own.toml").write_text(text)
+    outcome = run(*command, cwd=tmp_path)
+    lines = outcome.err.splitlines()
+    assert (outcome.code, outcome.out, len(lines)) == (2, "", len(parts))
+    for line, quoted in zip(lines, parts, strict=True):
+        assert line.startswith("shufflecost: own.toml: ")
+        assert line.isprintable()
+        assert [part for part in quoted if part not in line] == []

@@ -160,7 +160,7 @@ FAULTS = {
     "no number": ('"34.1"', '"~34"', ("(a, err)", "'~34'", "plain number")),
     "a number that is not as printed": ('"34.1"', "34.1", ("'printed'", "34.1", "text")),
     "an unknown spec": ('"shufflenet"', '"shuflenet"', ("'shuflenet'", "unknown spec", "arch2")),
-    "groups out of range": ("groups = 3, scale", "groups = 0, scale", ("groups 0",)),
+    "groups out of range": ("groups = 3, scale", "groups = 0, scale", ("'groups': 0 is not",)),
     "groups as text": ("groups = 3, scale", 'groups = "3", scale', ("'groups'", "'3'")),
     "no scale at all": (', scale = "1"', "", ("(a, cost)", "scale", "like")),
     "a scale that is none": ('scale = "1"', 'scale = "one"', ("'one'",)),
