@@ -18,14 +18,17 @@ from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
 from shufflenet.cli import options
-from shufflenet.cli.output import OutputError, say
+from shufflenet.cli.output import say
 from shufflenet.cost.json_fields import FieldError
 from shufflenet.cost.latency_model import LatencyError
+from shufflenet.system.atomic_files import OutputError
+from shufflenet.system.user_code import OwnCodeError, RefusedError
 from shufflenet.units import UnitError
 
 BAD_INPUT = (
     SpecError,
     UnitError,
+    RefusedError,
     QuantityError,
     UnknownConventionError,
     UnpricedKindError,
@@ -148,6 +151,10 @@ def _run(args: list[str] | None) -> int:
     except NothingLegalError as error:
         _fail(str(error))
         return 1
+    except OwnCodeError as error:
+        say(error.told.rstrip())
+        _fail(str(error))
+        return 2
     except BAD_INPUT as error:
         _fail(str(error))
         return 2
