@@ -103,8 +103,6 @@ def sweep(
     A sweep that was broken off goes on where it was when the same command is given again. Widths
     end at --widest times the spec's own. Without -o, CSV goes to standard output.
     """
-    from shufflenet.solver.sweep.files import SweepFileError
-    from shufflenet.solver.sweep.formats import MissingParquetError
     from shufflenet.solver.sweep.space_table import Priced, Sweep
 
     ctx = click.get_current_context()
@@ -116,11 +114,8 @@ def sweep(
         click.echo(Priced(made).candidates())
         return 0
     form = form or ("parquet" if path and path.rstrip(os.sep).endswith(".parquet") else "csv")
-    try:
-        with _executor(executor, jobs) as (workers, ahead):
-            rows = _written(made, path, form, workers, restart, ahead)
-    except (MissingParquetError, SweepFileError) as error:
-        raise click.ClickException(str(error)) from error
+    with _executor(executor, jobs) as (workers, ahead):
+        rows = _written(made, path, form, workers, restart, ahead)
     if not rows:
         say("shufflecost: no legal network of the space is inside the bounds")
     return int(not rows)

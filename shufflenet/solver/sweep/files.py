@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from shufflenet.system.atomic_files import sync_folder, write_whole
+from shufflenet.system.atomic_files import OutputError, sync_folder, write_whole
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -25,7 +25,7 @@ _VERSION = 1
 _PART = re.compile(r"part-\d{8,}\.parquet")
 
 
-class SweepFileError(Exception):
+class SweepFileError(OutputError):
     """A sweep cannot be written, or not go on; the text names the file, and says what to do."""
 
 
