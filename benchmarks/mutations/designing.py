@@ -233,19 +233,10 @@ _SWEEPS = (
         ),
     ),
     Mutation(
-        "journal_not_synced",
-        "_written_whole",
-        "os.fsync(stream.fileno())",
-        "pass",
-        (
-            "shufflenet/solver/sweep/test_files::test_rows_are_on_the_disk_before_the_journal_knows_of_them",
-        ),
-    ),
-    Mutation(
         "journal_written_in_place",
-        "_written_whole",
-        "new = f'{path}.new'",
-        "new = path",
+        "write_whole",
+        "one = _stage(path, data, f'{path}.new')",
+        "one = _Staged(path, data, path, None)",
         (
             "shufflenet/solver/sweep/test_files::test_rows_are_on_the_disk_before_the_journal_knows_of_them",
         ),

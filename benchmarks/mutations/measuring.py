@@ -221,12 +221,15 @@ _PEOPLE = (
         "_stage",
         "os.fsync(stream.fileno())",
         "pass",
-        ("shufflenet/cli/test_output::test_files_are_on_the_disk_before_the_first_gets_its_name",),
+        (
+            "shufflenet/cli/test_output::test_files_are_on_the_disk_before_the_first_gets_its_name",
+            "shufflenet/solver/sweep/test_files::test_rows_are_on_the_disk_before_the_journal_knows_of_them",
+        ),
     ),
     Mutation(
         "output_loses_its_mode",
         "_stage",
-        "os.chmod(name, stat.S_IMODE(mode))",
+        "os.chmod(name, mode)",
         "pass",
         ("shufflenet/cli/test_output::test_an_existing_file_keeps_its_mode",),
     ),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from shufflenet.bench.run import Planned
 from shufflenet.bench.subjects import Subject, cut_before_classifier, read_subject, tally_of
 from shufflenet.bench.table8 import TABLE_8
-from shufflenet.targets.user_code import TargetError
+from shufflenet.targets.resolve import TargetError
 
 
 class Plan(NamedTuple):

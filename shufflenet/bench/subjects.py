@@ -15,11 +15,11 @@ from shufflenet.targets.resolve import (
     ModuleTarget,
     OnnxTarget,
     SpecTarget,
+    TargetError,
     read_arguments,
     resolve,
     runs_code,
 )
-from shufflenet.targets.user_code import TargetError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -22,11 +22,11 @@ from shufflenet.bench.tables import bench_table
 from shufflenet.bench.trial import Job
 from shufflenet.cli import options, param_types
 from shufflenet.cli.bench_layers import show_layers
-from shufflenet.cli.output import Form, check_writable, emit, say
+from shufflenet.cli.output import Form, emit, say
 from shufflenet.cost.machine import free_memory, load, this_machine, usable_cores
 from shufflenet.runtimes import RUNTIMES
-from shufflenet.runtimes.lookup import Installed, UnknownRuntimeError, installed, versions
-from shufflenet.targets.user_code import OwnCodeError, TargetError
+from shufflenet.runtimes.lookup import Installed, installed, versions
+from shufflenet.system.atomic_files import check_writable
 
 _SIZES = ((224, 224), (480, 640), (720, 1280))
 _LONGEST = 86_400
@@ -250,9 +250,6 @@ def _asked(
             if not found.names:
                 raise click.ClickException("; ".join(found.absent.values()))
             made = plan(subjects(networks, baseline), found.names, sizes)
-    except OwnCodeError as error:
-        say(error.told.rstrip())
-        raise click.ClickException(str(error)) from error
-    except (TargetError, UnknownRuntimeError, RecordError) as error:
+    except RecordError as error:
         raise click.ClickException(str(error)) from error
     return _Asked(made, found), old

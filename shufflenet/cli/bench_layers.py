@@ -5,53 +5,40 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 
-import click
-
 from flopcount.entries import Shape
 from flopcount.layers import Chain
 from shufflenet.bench.layers.record import LayerRecord
 from shufflenet.bench.rounds import Effort
 from shufflenet.cli import options
-from shufflenet.cli.output import Form, check_writable, emit, say
+from shufflenet.cli.output import Form, emit, say
+from shufflenet.system.atomic_files import check_writable
 
 
 def spec_tree(network: str, size: tuple[int, int] | None = None) -> tuple[Chain, Shape]:
     """The layer tree of a spec's network on an image of a size, or of its own, and the image.
 
-    Raises click's exception where it is no spec's.
+    Raises TargetError where it is no spec's.
     """
     from shufflenet.bench.subjects import read_subject, tree_of
-    from shufflenet.targets.user_code import TargetError
 
-    try:
-        return tree_of(read_subject(network), size)
-    except TargetError as error:
-        raise click.ClickException(str(error)) from error
+    return tree_of(read_subject(network), size)
 
 
 def timed(network: str, size: tuple[int, int] | None, effort: Effort) -> LayerRecord:
     """The layers of a network on an image of a size, or of its own.
 
-    Raises click's exception where it is none or takes no such image, its code fails, or torch is
-    not installed.
+    Raises what timing them does, and click's exception where torch is not installed.
     """
     options.need_torch("timing layers")
     from shufflenet.bench.layers import run
     from shufflenet.bench.subjects import read_subject
-    from shufflenet.targets.user_code import OwnCodeError, TargetError
 
     def note(number: int) -> None:
         say(f"round {number} of {effort.rounds}")
 
-    try:
-        # What the code prints must not be taken for the result.
-        with redirect_stdout(sys.stderr):
-            return run.timed(read_subject(network), size, effort, note)
-    except OwnCodeError as error:
-        say(error.told.rstrip())
-        raise click.ClickException(str(error)) from error
-    except TargetError as error:
-        raise click.ClickException(str(error)) from error
+    # What the code prints must not be taken for the result.
+    with redirect_stdout(sys.stderr):
+        return run.timed(read_subject(network), size, effort, note)
 
 
 def show_layers(

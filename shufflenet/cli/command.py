@@ -20,14 +20,17 @@ from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
 from shufflenet.cli import options
-from shufflenet.cli.output import OutputError, say
+from shufflenet.cli.output import say
 from shufflenet.cost.json_fields import FieldError
 from shufflenet.cost.latency_model import LatencyError
+from shufflenet.system.atomic_files import OutputError
+from shufflenet.system.user_code import OwnCodeError, RefusedError
 from shufflenet.units import UnitError
 
 BAD_INPUT = (
     SpecError,
     UnitError,
+    RefusedError,
     QuantityError,
     ConventionError,
     UnknownConventionError,
@@ -152,6 +155,10 @@ def _run(args: list[str] | None) -> int:
     except NothingLegalError as error:
         _fail(str(error))
         return 1
+    except OwnCodeError as error:
+        say(error.told.rstrip())
+        _fail(str(error))
+        return 2
     except BAD_INPUT as error:
         for line in error_lines(error):
             _fail(line)

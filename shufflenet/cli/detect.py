@@ -14,7 +14,7 @@ from shufflenet.cli.output import Form, emit
 from shufflenet.paper.claim_files import load_claims
 from shufflenet.paper.detection_tables import detection_json, detection_table
 from shufflenet.paper.reported import reported
-from shufflenet.targets.user_code import seeded
+from shufflenet.targets.resolve import seeded
 
 # Each region costs the same, so that few need to be run, whatever number is priced.
 _KEPT = 10

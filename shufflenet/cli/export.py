@@ -12,12 +12,13 @@ from typing import Any
 import click
 
 from shufflenet.cli import options
-from shufflenet.cli.output import check_files, folder_beside, place, say
+from shufflenet.cli.output import say
 from shufflenet.runtimes import FORMATS, Runtime
 from shufflenet.runtimes.agreement import WrongOutputError
 from shufflenet.runtimes.failing import RuntimeFailedError
+from shufflenet.system.atomic_files import check_files, folder_beside, place
+from shufflenet.system.user_code import lacking
 from shufflenet.targets.resolve import read_arguments
-from shufflenet.targets.user_code import OwnCodeError, TargetError, lacking
 
 
 @click.command(
@@ -73,11 +74,6 @@ def export(network: str, form: str, path: str, arguments: tuple[str, ...], **cho
         with folder_beside(path) as folder:
             off, made = _written(network, arguments, runtime, folder, choices)
             place(dict(zip(paths, made, strict=True)), folder)
-    except OwnCodeError as error:
-        say(error.told.rstrip())
-        raise click.ClickException(str(error)) from error
-    except TargetError as error:
-        raise click.ClickException(str(error)) from error
     except (RuntimeFailedError, WrongOutputError) as error:
         say(f"shufflecost: {network}: not exported to {form}: {error}")
         return 1

@@ -14,11 +14,12 @@ from shufflenet.bench.latency.tables import checks_table
 from shufflenet.bench.rounds import Effort
 from shufflenet.cli import options
 from shufflenet.cli.bench_layers import spec_tree
-from shufflenet.cli.output import Form, check_writable, emit, say, write_bytes
+from shufflenet.cli.output import Form, emit, say
 from shufflenet.cost.latency_files import load_model, model_json
 from shufflenet.cost.latency_model import said
 from shufflenet.cost.machine import this_machine
 from shufflenet.runtimes.lookup import versions
+from shufflenet.system.atomic_files import check_writable, write_files
 
 if TYPE_CHECKING:
     from shufflenet.bench.latency.calibrate import Held
@@ -75,7 +76,7 @@ def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     effort = Effort(threads, _QUICK if quick else _ROUNDS, seed)
     with redirect_stdout(sys.stderr):
         model = learn(this_machine(versions()), effort, _told(effort))
-    write_bytes(path, report.to_json(model_json(model)).encode("utf-8"))
+    write_files({path: report.to_json(model_json(model)).encode("utf-8")})
     say(f"{path}: {said(model)}")
     return 0
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,7 +11,7 @@ from flopcount.conventions import CONVENTIONS
 from shufflenet.arch import quantities, ranges
 from shufflenet.cli.output import say
 from shufflenet.cli.param_types import Exactly, Named, listed, read_file_name, read_name
-from shufflenet.targets.user_code import lacking
+from shufflenet.system.user_code import lacking
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -83,19 +81,9 @@ def own_convention_option(default: str) -> Callable[[F], F]:
     )
 
 
-def _from_here(
-    ctx: click.Context, param: click.Parameter, packages: tuple[str, ...]
-) -> tuple[str, ...]:
-    # Only who allows own code gets the working folder on the import path, as `python -m` has it.
-    if packages and "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    return packages
-
-
 units_from_option = click.option(
     "--units-from",
     multiple=True,
-    callback=_from_here,
     metavar="PACKAGE",
     help="Allow units of your own from this package: its code is imported and run.",
 )

@@ -15,8 +15,9 @@ from shufflenet.arch.quantities import as_printed
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
-from shufflenet.cli.output import check_writable, say, write_bytes
+from shufflenet.cli.output import say
 from shufflenet.cost.priced import priced
+from shufflenet.system.atomic_files import check_writable, write_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -196,7 +197,7 @@ def _draw(path: str, draw: Callable[[], Figure]) -> int:
 
     try:
         form = ending(path)
-        write_bytes(path, drawn(draw(), form))
+        write_files({path: drawn(draw(), form)})
     except (EndingError, MissingPlotsError) as error:
         raise click.ClickException(str(error)) from error
     return 0

@@ -103,9 +103,6 @@ def sweep(
     A sweep that was broken off goes on where it was when the same command is given again. Widths
     end at --widest times the spec's own. Without -o, CSV goes to standard output.
     """
-    from shufflenet.solver.sweep.executors import WorkerError
-    from shufflenet.solver.sweep.files import SweepFileError
-    from shufflenet.solver.sweep.formats import MissingParquetError
     from shufflenet.solver.sweep.space_table import Priced, Sweep
 
     ctx = click.get_current_context()
@@ -117,11 +114,8 @@ def sweep(
         click.echo(Priced(made).candidates())
         return 0
     form = form or ("parquet" if path and path.rstrip(os.sep).endswith(".parquet") else "csv")
-    try:
-        with _executor(executor, jobs) as (workers, ahead):
-            rows = _written(made, path, form, workers, restart, ahead)
-    except (MissingParquetError, SweepFileError, WorkerError) as error:
-        raise click.ClickException(str(error)) from error
+    with _executor(executor, jobs) as (workers, ahead):
+        rows = _written(made, path, form, workers, restart, ahead)
     if not rows:
         say("shufflecost: no legal network of the space is inside the bounds")
     return int(not rows)
@@ -201,7 +195,6 @@ def _all(write: Callable[[memoryview], int | None], data: bytes) -> None:
 def _executor(name: str | None, jobs: int | None) -> Iterator[tuple[Executor | None, int]]:
     """What does the work (None: this process), and how many pieces it has in hand at most."""
     from shufflenet.solver.sweep.executors import executor_from, processes
-    from shufflenet.targets.user_code import OwnCodeError
 
     if name is None and (jobs or 1) == 1:
         yield None, 1
@@ -210,13 +203,9 @@ def _executor(name: str | None, jobs: int | None) -> Iterator[tuple[Executor | N
         assert jobs is not None
         made: Executor = processes(jobs)
     else:
-        try:
-            # What the code prints must not be taken for the table.
-            with redirect_stdout(sys.stderr):
-                made = executor_from(name)
-        except OwnCodeError as error:
-            say(error.told.rstrip())
-            raise click.ClickException(str(error)) from error
+        # What the code prints must not be taken for the table.
+        with redirect_stdout(sys.stderr):
+            made = executor_from(name)
     try:
         yield made, _AHEAD * (jobs or _WORKERS)
     finally:

@@ -14,10 +14,8 @@ from flopcount.conventions import convention as named
 from flopcount.conventions.files import load_convention
 from flopcount.conventions.pricing import BACKWARD
 from shufflenet.arch.quantities import Input
-from shufflenet.cli.output import say
 from shufflenet.targets.count import Counted, Execution, counted
 from shufflenet.targets.resolve import read_arguments
-from shufflenet.targets.user_code import OwnCodeError, TargetError
 
 
 def network(
@@ -27,17 +25,11 @@ def network(
     execution: Execution,
     backward: bool,
 ) -> Counted:
-    """The target, counted. Raises click's exception where it is none, or does not fit."""
-    try:
-        given = read_arguments(arguments)
-        # What the code prints must not be taken for the result.
-        with redirect_stdout(sys.stderr):
-            return counted(target, given, inputs, execution=execution, backward=backward)
-    except OwnCodeError as error:
-        say(error.told.rstrip())
-        raise click.ClickException(str(error)) from error
-    except TargetError as error:
-        raise click.ClickException(str(error)) from error
+    """The target, counted. Raises what `counted` does."""
+    given = read_arguments(arguments)
+    # What the code prints must not be taken for the result.
+    with redirect_stdout(sys.stderr):
+        return counted(target, given, inputs, execution=execution, backward=backward)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from shufflenet.arch.network import Network
 from shufflenet.nn.builder import build
-from shufflenet.targets.user_code import seeded
+from shufflenet.targets.resolve import seeded
 
 
 def drawn(net: Network, seed: int) -> nn.Module:

@@ -20,7 +20,7 @@ from flopcount.layers import Chain, depth, output
 from flopcount.tally import Tally
 from shufflenet.arch.network import Network
 from shufflenet.nn.builder import build
-from shufflenet.targets.user_code import reason
+from shufflenet.system.user_code import reason
 
 #: Pixels of the image to one position of the feature map, along each side.
 STRIDE = 16

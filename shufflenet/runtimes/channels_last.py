@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from shufflenet.targets.user_code import lacking
+from shufflenet.system.user_code import lacking
 
 
 def missing() -> str:

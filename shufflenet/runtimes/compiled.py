@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shufflenet.runtimes.failing import told
-from shufflenet.targets.user_code import lacking
+from shufflenet.system.user_code import lacking
 
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 

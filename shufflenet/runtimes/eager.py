@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from shufflenet.runtimes.agreement import WrongOutputError
-from shufflenet.targets.user_code import lacking
+from shufflenet.system.user_code import lacking
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -21,8 +21,8 @@ from shufflenet.runtimes.agreement import WrongOutputError, check
 from shufflenet.runtimes.eager import one_tensor
 from shufflenet.runtimes.failing import RuntimeFailedError, told
 from shufflenet.runtimes.files import Files
-from shufflenet.targets.resolve import ModuleTarget, OnnxTarget, SpecTarget, resolve
-from shufflenet.targets.user_code import TargetError, lines, own_code, reason
+from shufflenet.system.user_code import lines, own_code, reason
+from shufflenet.targets.resolve import ModuleTarget, OnnxTarget, SpecTarget, TargetError, resolve
 
 _UNLOADABLE = (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError)
 _UNFIT = (RuntimeError, TypeError, ValueError, LookupError, AssertionError, AttributeError)

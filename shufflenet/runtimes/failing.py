@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shufflenet.targets.user_code import reason_with_kind
+from shufflenet.system.user_code import reason_with_kind
 
 
 class RuntimeFailedError(Exception):

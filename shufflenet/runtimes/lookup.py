@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
-from importlib import import_module, metadata
+from importlib import metadata
 from typing import NamedTuple
 
 from shufflenet.runtimes import RUNTIMES, Runtime
-from shufflenet.targets.user_code import own_code
+from shufflenet.system.user_code import RefusedError, load
 
 # What has a say in how fast a network runs, as far as it is installed.
 _DISTRIBUTIONS = (
@@ -18,7 +16,7 @@ _DISTRIBUTIONS = (
 )
 
 
-class UnknownRuntimeError(ValueError):
+class UnknownRuntimeError(RefusedError):
     """A name that is none of a runtime's."""
 
 
@@ -30,31 +28,21 @@ class Installed(NamedTuple):
 
 
 def runtime(name: str) -> Runtime:
-    """The runtime of a name; ``package.module:NAME`` is one of the user's own, which is imported.
+    """The runtime of a name; ``package.module:NAME`` or ``file.py:NAME`` is one of the user's.
 
     Raises UnknownRuntimeError where there is none; OwnCodeError where the user's code raises.
     """
-    where, colon, attribute = name.partition(":")
-    if not colon:
+    if ":" not in name:
         if name not in RUNTIMES:
             raise UnknownRuntimeError(
                 f"unknown runtime {name!r}: known are {', '.join(RUNTIMES)}; one of your own is"
                 " package.module:NAME"
             )
         return RUNTIMES[name]
-    if not all(part.isidentifier() for part in where.split(".")):
-        raise UnknownRuntimeError(f"runtime {name!r}: {where!r} is no module")
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        # as `python -m` has it
-        sys.path.insert(0, os.getcwd())
-    try:
-        with own_code(name, ModuleNotFoundError):
-            module = import_module(where)
-    except ModuleNotFoundError as error:
-        raise UnknownRuntimeError(f"runtime {name!r}: {error}") from error
-    found = getattr(module, attribute, None)
+    found = load(name, f"runtime {name!r}", UnknownRuntimeError)
     if not isinstance(found, Runtime):
-        raise UnknownRuntimeError(f"runtime {name!r}: {where} has no Runtime {attribute!r}")
+        kind = type(found).__name__
+        raise UnknownRuntimeError(f"runtime {name!r}: is of type {kind}, no Runtime")
     return found
 
 

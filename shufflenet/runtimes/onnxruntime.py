@@ -7,7 +7,7 @@ from typing import Any
 
 from shufflenet.runtimes.failing import told
 from shufflenet.runtimes.files import Files
-from shufflenet.targets.user_code import lacking
+from shufflenet.system.user_code import lacking
 
 
 def missing() -> str:

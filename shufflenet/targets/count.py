@@ -11,14 +11,13 @@ from flopcount.layers import cost
 from flopcount.tally import Tally
 from shufflenet.arch.network import network
 from shufflenet.arch.quantities import Input
-from shufflenet.targets.resolve import ModuleTarget, OnnxTarget, SpecTarget, resolve
-from shufflenet.targets.user_code import (
-    OwnCodeError,
+from shufflenet.system.user_code import OwnCodeError, frames_of, is_own, own_code, reason
+from shufflenet.targets.resolve import (
+    ModuleTarget,
+    OnnxTarget,
+    SpecTarget,
     TargetError,
-    frames_of,
-    is_own,
-    own_code,
-    reason,
+    resolve,
     seeded,
 )
 

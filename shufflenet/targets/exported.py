@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree
 
 from shufflenet.arch.quantities import Input
-from shufflenet.targets.user_code import reason
+from shufflenet.system.user_code import reason
 
 # torch's own switch: tensors are read, and any other pickled object is refused.
 _SWITCH = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"

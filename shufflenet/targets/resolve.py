@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from shufflenet.arch.network import Network, network
 from shufflenet.arch.quantities import Input
 from shufflenet.arch.spec_reader import bundled, load
-from shufflenet.targets.user_code import TargetError, imported, own_code, seeded
+from shufflenet.system.user_code import RefusedError, own_code
+from shufflenet.system.user_code import load as load_code
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,6 +43,10 @@ _FETCHING = (
     "pretrained_backbone",
     "checkpoint_path",
 )
+
+
+class TargetError(RefusedError):
+    """A target that is none, or that cannot be made as asked."""
 
 
 class SpecTarget(NamedTuple):
@@ -71,6 +77,16 @@ class OnnxTarget(NamedTuple):
 
 #: Everything that can be counted.
 Target: TypeAlias = SpecTarget | ModuleTarget | OnnxTarget
+
+
+@contextmanager
+def seeded(seed: int = 0) -> Iterator[None]:
+    """Where torch draws the numbers of a seed, and goes on afterwards as if it had not."""
+    import torch
+
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        yield
 
 
 def read_arguments(texts: tuple[str, ...]) -> dict[str, Any]:
@@ -247,12 +263,7 @@ def _unknown(name: str, known: list[str]) -> str:
 def _from_code(target: str, given: dict[str, Any]) -> ModuleTarget:
     from torch import nn
 
-    where, _, name = target.rpartition(":")
-    found = imported(target, where)
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise TargetError(f"{target}: {where} has no {name!r}; {_there(found)}")
-        found = getattr(found, part)
+    found = load_code(target, target, TargetError)
     if isinstance(found, nn.Module):
         if given:
             raise TargetError(f"{target}: is a module already, and takes no {_listed(given)}")
@@ -276,11 +287,6 @@ def _fit(target: str, function: Any, given: dict[str, Any]) -> None:
         signature.bind(**given)
     except TypeError as error:
         raise TargetError(f"{target}{signature}: {error}") from error
-
-
-def _there(found: Any) -> str:
-    names = [name for name, value in vars(found).items() if callable(value) and name[0] != "_"]
-    return f"there are {', '.join(names[:10])}" if names else "nothing in it is callable"
 
 
 def _listed(given: Mapping[str, Any]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from importlib import import_module
 from typing import get_args
 
 from flopcount.layers import Act, Function, Layer, Leaf, leaves
+from shufflenet.system.user_code import load, own_code
 from shufflenet.units.context import Place, UnitError, is_unit_name
 from shufflenet.units.record import Unit
 from shufflenet.units.registry import UNITS
@@ -17,7 +17,8 @@ def unit(name: str, units_from: Collection[str] = ()) -> Unit:
 
     A function of one's own is imported here and nowhere else, and only where ``units_from`` names
     its package. It takes a `Place` and returns a layer tree; a `Unit` record serves as well.
-    Raises UnitError where there is none, or it is not allowed.
+    Raises UnitError where there is none, or it is not allowed; OwnCodeError where its module raises
+    what no module does that cannot be loaded.
     """
     if isinstance(units_from, str):
         units_from = (units_from,)
@@ -27,17 +28,18 @@ def unit(name: str, units_from: Collection[str] = ()) -> Unit:
         raise _unknown(name, UNITS)
     if not is_unit_name(name):
         raise UnitError(f"unit {name!r} is neither a name nor package.module:function")
-    module_name, _, attribute = name.partition(":")
+    module_name = name.partition(":")[0]
     if not any(f"{module_name}.".startswith(f"{allowed}.") for allowed in units_from):
         package = module_name.partition(".")[0]
         raise UnitError(
             f"unit {name!r} runs code of package {package!r}, which is not allowed;"
             f" --units-from {package} allows it"
         )
+    label = f"unit {name!r} cannot be imported"
     try:
-        found = getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError, SyntaxError, OSError) as error:
-        raise UnitError(f"unit {name!r} cannot be imported: {error}") from error
+        found = load(name, label, UnitError, _UNLOADABLE)
+    except _UNLOADABLE as error:
+        raise UnitError(f"{label}: {error}") from error
     if isinstance(found, Unit):
         return found._replace(name=name)
     if not callable(found):
@@ -63,7 +65,9 @@ def stage_unit(name: str, units_from: Collection[str] = ()) -> Unit:
     return found
 
 
-# What a slip in code of one's own raises; anything else is worth its traceback.
+# What is told in a line: of a module that cannot be loaded, and of a slip in a unit. Anything else
+# is worth its traceback.
+_UNLOADABLE = (ImportError, AttributeError, SyntaxError, OSError)
 _SLIPS = (
     TypeError,
     ValueError,
@@ -81,12 +85,13 @@ def made(chosen: Unit, place: Place) -> Layer:
     """The unit's tree at a place.
 
     Raises UnitError where a unit of one's own fails, returns no layer, or one with fractions or a
-    function that is none.
+    function that is none; OwnCodeError where it raises what no slip does.
     """
     if chosen.known:
         return chosen.make(place)
     try:
-        layer = chosen.make(place)
+        with own_code(f"unit {chosen.name!r}", *_SLIPS):
+            layer = chosen.make(place)
     except _SLIPS as error:
         raise UnitError(f"unit {chosen.name!r} failed: {type(error).__name__}: {error}") from error
     if not isinstance(layer, Layer):

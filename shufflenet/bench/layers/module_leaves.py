@@ -23,7 +23,8 @@ from shufflenet.bench.layers.leaves import Check, Cost, Leaf, Leaves, Totals
 from shufflenet.bench.rounds import Call
 from shufflenet.cost.leaf_kinds import kernel_name, named
 from shufflenet.nn.fast_inference import unwatched
-from shufflenet.targets.user_code import OwnCodeError, TargetError, own_code, reason
+from shufflenet.system.user_code import OwnCodeError, own_code, reason
+from shufflenet.targets.resolve import TargetError
 
 #: The path of what a module does between those within it.
 WHOLE = "(itself)"

@@ -10,9 +10,9 @@ from shufflenet.bench.layers.record import LayerRecord
 from shufflenet.bench.layers.time_layers import inference, time_layers, tree_leaves
 from shufflenet.bench.rounds import Effort
 from shufflenet.bench.subjects import COLOURS, Subject, living, tree_of
+from shufflenet.system.user_code import own_code
 from shufflenet.targets.count import ValuesNeededError, counted_module, running, usual_dtype
-from shufflenet.targets.resolve import ModuleTarget, runs_code
-from shufflenet.targets.user_code import TargetError, own_code
+from shufflenet.targets.resolve import ModuleTarget, TargetError, runs_code
 
 #: The size of image (height, width) [px] of a module, which has none of its own.
 SIZE = (224, 224)

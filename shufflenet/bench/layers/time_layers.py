@@ -17,7 +17,7 @@ from shufflenet.bench.rounds import Call, Effort, in_rounds
 from shufflenet.bench.timings import Summary, summary
 from shufflenet.cost.leaf_kinds import places
 from shufflenet.cost.machine import this_machine
-from shufflenet.targets.user_code import seeded
+from shufflenet.targets.resolve import seeded
 
 if TYPE_CHECKING:
     from torch import Tensor

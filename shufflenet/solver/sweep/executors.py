@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from importlib import import_module
 from typing import TypeVar
+
+from shufflenet.system.user_code import RefusedError, load, own_code
 
 Asked = TypeVar("Asked")
 Done = TypeVar("Done")
 
 
-class WorkerError(Exception):
+class WorkerError(RefusedError):
     """An executor that is none, or whose workers have gone; the text says what to do."""
 
 
@@ -75,37 +75,21 @@ def _follow() -> None:
 
 
 def executor_from(name: str) -> Executor:
-    """The executor that ``package.module:callable`` gives, called without arguments.
+    """The executor that ``package.module:callable`` or ``file.py:callable`` gives.
 
-    The code is imported and run. Raises WorkerError where there is none of that name, or it gives
-    no executor; OwnCodeError where the code fails.
+    It is called without arguments: the code is imported and run. Raises WorkerError where there is
+    none of that name, or it gives no executor; OwnCodeError where the code fails.
     """
-    from shufflenet.targets.user_code import own_code
-
-    where, colon, path = name.partition(":")
-    if not colon or not all(part.isidentifier() for part in (*where.split("."), path)):
-        raise WorkerError(f"executor {name!r} is not package.module:callable")
-    with own_code(f"executor {name!r}", WorkerError):
-        return _made(name, where, path)
-
-
-def _made(name: str, where: str, attribute: str) -> Executor:
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        # as `python -m` has it
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = import_module(where)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{where}.".startswith(f"{error.name}."):
-            raise WorkerError(f"executor {name!r}: there is no module {error.name!r}") from error
-        raise
-    make = getattr(module, attribute, None)
+    label = f"executor {name!r}"
+    if not all(name.rpartition(":")):
+        raise WorkerError(f"{label} is not package.module:callable")
+    make = load(name, label, WorkerError)
     if not callable(make):
-        raise WorkerError(f"executor {name!r}: {where} has no callable {attribute!r}")
-    made = make()
+        raise WorkerError(f"{label}: is of type {type(make).__name__}, which is not callable")
+    with own_code(label):
+        made = make()
     if not isinstance(made, Executor):
         raise WorkerError(
-            f"executor {name!r}: gave what is of type {type(made).__name__}, no"
-            " concurrent.futures.Executor"
+            f"{label}: gave what is of type {type(made).__name__}, no concurrent.futures.Executor"
         )
     return made

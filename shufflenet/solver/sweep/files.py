@@ -14,13 +14,18 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from shufflenet.system.atomic_files import OutputError, sync_folder, write_whole
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _VERSION = 1
 _PART = re.compile(r"part-\d{8,}\.parquet")
 
 
-class SweepFileError(Exception):
+class SweepFileError(OutputError):
     """A sweep cannot be written, or not go on; the text names the file, and says what to do."""
 
 
@@ -54,11 +59,13 @@ class SweepFile:
         self.part, self.journal_path = f"{self.real}.part", f"{self.real}.journal"
         self.form = form
         self.target: _Lines | _Folder | None = None
+        self.lock: BaseFileLock | None = None
         self.journal = Journal(fingerprint, form)
         with self._told():
             self._begin(restart)
 
     def _begin(self, restart: bool) -> None:
+        self._keep_others_away()
         found = self._read()
         if restart:
             self._check_replaceable(self.real, self.part)
@@ -66,20 +73,25 @@ class SweepFile:
             self._check_new()
         else:
             self._check_same(found)
-        if found is not None and found.whole and not restart:
             self.journal = found
-            return
-        if found is None:
+            if found.whole:
+                return
+        if found is None or restart:
             self._write_journal(self.journal)
         self.target = _Folder(self.part) if self.form == "parquet" else _Lines(self.part)
-        # Only now no other sweep can be writing it.
-        found = self._read()
-        if found is None:
-            raise SweepFileError(f"{self.path}: another sweep has just finished it")
-        if restart:
-            self._write_journal(self.journal)
-        self.journal = self.journal if restart else found
         self.target.cut(self.journal)
+
+    def _keep_others_away(self) -> None:
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(f"{self.real}.lock")
+        # Where no file can be made the system says why; to a lock it would seem to be taken.
+        os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, 0o666))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise SweepFileError(f"{self.path}: another sweep is writing it") from error
+        self.lock = lock
 
     def _check_same(self, found: Journal) -> None:
         if (found.fingerprint, found.form) != (self.journal.fingerprint, self.form):
@@ -128,7 +140,7 @@ class SweepFile:
 
     def _write_journal(self, journal: Journal) -> None:
         text = json.dumps({"version": _VERSION, **asdict(journal)}) + "\n"
-        _written_whole(self.journal_path, text.encode("utf-8"))
+        write_whole(self.journal_path, text.encode("utf-8"))
         self.journal = journal
 
     @property
@@ -154,7 +166,7 @@ class SweepFile:
         with self._told():
             if not self.journal.whole:
                 self._write_journal(replace(self.journal, whole=True))
-            self.close()
+            self._close_target()
             # Whoever was ended between these steps finds some of them done.
             if os.path.lexists(self.part):
                 self._check_replaceable(self.real)
@@ -163,14 +175,23 @@ class SweepFile:
                 elif os.path.exists(self.real):
                     os.chmod(self.part, stat.S_IMODE(os.stat(self.real).st_mode))
                 os.replace(self.part, self.real)
-                _synced(os.path.dirname(self.real))
+                sync_folder(os.path.dirname(self.real))
             os.unlink(self.journal_path)
 
     def close(self) -> None:
-        """Let go of what is open."""
-        if self.target is not None:
+        """Let go of what is open, and let other sweeps write."""
+        self._close_target()
+        if self.lock is not None:
+            # While it is held, or it could be another's; whoever waits for it sees that it is gone.
+            with suppress(OSError):
+                os.unlink(self.lock.lock_file)
+            self.lock.release()
+            self.lock = None
+
+    def _close_target(self) -> None:
+        if isinstance(self.target, _Lines):
             self.target.close()
-            self.target = None
+        self.target = None
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -198,7 +219,6 @@ class _Lines:
     def __init__(self, path: str) -> None:
         self.path = path
         self.handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        _lock(self.handle, path)
 
     def cut(self, journal: Journal) -> None:
         """Cut off what the journal does not know of. Raises SweepFileError where some is gone."""
@@ -230,8 +250,6 @@ class _Folder:
         self.path = path
         with suppress(FileExistsError):
             os.mkdir(path)
-        self.handle = os.open(path, os.O_RDONLY)
-        _lock(self.handle, path)
 
     def cut(self, journal: Journal) -> None:
         """Remove what the journal does not know of. Raises SweepFileError where some is gone."""
@@ -250,49 +268,4 @@ class _Folder:
 
     def add(self, number: int, data: bytes) -> None:
         """Write one more file, whole or not at all, so that it stays."""
-        _written_whole(os.path.join(self.path, f"part-{number:08}.parquet"), data)
-
-    def close(self) -> None:
-        """Let go of the folder."""
-        os.close(self.handle)
-
-
-def _written_whole(path: str, data: bytes) -> None:
-    """Write a file whole or not at all, and so that it stays."""
-    new = f"{path}.new"
-    try:
-        with open(new, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(new, path)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(new)
-        raise
-
-
-def _lock(handle: int, path: str) -> None:
-    """Keep every other sweep away from a file, where the system can."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise SweepFileError(f"{path}: another sweep is writing it") from error
-    except OSError:
-        # Some file systems know no locks.
-        return
-
-
-def _synced(folder: str) -> None:
-    """Have a folder remember its names, where the system can."""
-    with suppress(OSError):
-        handle = os.open(folder or ".", os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        write_whole(os.path.join(self.path, f"part-{number:08}.parquet"), data)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shufflenet.solver.engine.variables import Column
 from shufflenet.solver.sweep.space_table import Rows
+from shufflenet.system.user_code import RefusedError
 
 Form: TypeAlias = Literal["csv", "parquet"]
 # Rows laid out at once: so many stay in a processor's cache.
@@ -20,7 +21,7 @@ _DIGITS = 4
 _BASE = 10**_DIGITS
 
 
-class MissingParquetError(Exception):
+class MissingParquetError(RefusedError):
     """Parquet is asked for, and pyarrow is not installed."""
 
 

@@ -20,7 +20,7 @@ from shufflenet.bench.trial import Job, Trial, loaded
 from shufflenet.runtimes import RUNTIMES
 from shufflenet.runtimes.agreement import WrongOutputError, difference
 from shufflenet.runtimes.lookup import UnknownRuntimeError, installed, runtime, versions
-from shufflenet.targets.user_code import TargetError
+from shufflenet.targets.resolve import TargetError
 from tests.command import needs_torch
 
 SIZE = (224, 224)

@@ -266,7 +266,7 @@ BAD = {
     "an unknown runtime": (("--runtime", "nope"), "unknown runtime 'nope': known are eager"),
     "a runtime twice": (("--runtime", "eager,eager"), "names a value twice"),
     "no runtime": (("--runtime", ""), "a name is empty"),
-    "a runtime of no module": (("--runtime", "nope:X"), "No module named 'nope'"),
+    "a runtime of no module": (("--runtime", "nope:X"), "there is no module 'nope'"),
     "none that is installed": (
         ("--runtime", "fakes:ABSENT"),
         "fakes is not installed (pip install fakes)",

@@ -203,7 +203,7 @@ def test_a_unit_of_ones_own_is_refused_unless_its_package_is_allowed(folder: Pat
 
 
 OWN_UNITS = {
-    "no module": ("missing:unit", "", "No module named 'missing'"),
+    "no module": ("missing:unit", "", "there is no module 'missing'"),
     "no attribute": ("own:unit", "", "unit"),
     "not a function": ("own:unit", "unit = 3\n", "int"),
     "not a layer": ("own:unit", "def unit(place):\n    return 3\n", "int"),
@@ -216,6 +216,29 @@ def test_a_unit_that_is_none_is_quoted(folder: Path, name: str, code: str, says:
     (folder / "own.py").write_text(code)
     package = name.partition(":")[0]
     refused(folder, "formula", name, "--units-from", package, quotes=(f"'{name}'", says))
+
+
+LOUD = """
+class Loud(Exception):
+    pass
+
+def unit(place):
+    raise Loud("of one's own")
+"""
+
+
+def test_whatever_a_unit_of_ones_own_raises_is_its_traceback_and_one_line(folder: Path):
+    (folder / "loud.py").write_text(LOUD)
+    (folder / "own.toml").write_text(
+        TINY.replace('unit = "shufflenet", ratio = "1:4"', 'unit = "loud:unit"')
+    )
+    outcome = run("table", "--spec", "own.toml", "--units-from", "loud", cwd=folder)
+    assert (outcome.code, outcome.out) == (2, "")
+    *told, last = outcome.err.splitlines()
+    assert last == "shufflecost: unit 'loud:unit': Loud: of one's own"
+    assert [line for line in told if "File" in line] == [
+        f'  File "{folder / "loud.py"}", line 6, in unit'
+    ]
 
 
 STAGE3 = 'unit = "resnet", ratio = "1:4", channels = 128'

@@ -11,8 +11,8 @@ import pytest
 
 from shufflenet.arch.network import network
 from shufflenet.arch.spec_reader import load
-from shufflenet.cli import output
-from shufflenet.cli.output import OutputError, check_files, folder_beside, place
+from shufflenet.system import atomic_files
+from shufflenet.system.atomic_files import OutputError, check_files, folder_beside, place
 from tests.command import ROOT, Outcome, fails, run, run_together
 
 torch = pytest.importorskip("torch")
@@ -247,7 +247,7 @@ FORMATS["onnx"] = FORMATS["onnx"]._replace(files=FORMATS["onnx"].files._replace(
 
 def test_an_absent_runtime_says_what_to_install(folder: Path):
     before = """
-from shufflenet.targets import user_code
+from shufflenet.system import user_code
 user_code.find_spec = lambda name: name == "torch" or None
 """
     formats = {
@@ -303,7 +303,7 @@ def test_files_land_together_or_not_at_all(
             raise OSError(28, "No space left on device")
         real(source, target)
 
-    monkeypatch.setattr(output.os, "replace", replace)
+    monkeypatch.setattr(atomic_files.os, "replace", replace)
     with folder_beside("net.xml") as folder:
         made = finished(folder)
         if fails_at is None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from shufflenet.cli.output import OutputError, write_files
+from shufflenet.system.atomic_files import OutputError, write_files
 from tests.command import (
     COMMANDS,
     ROOT,
@@ -263,7 +263,7 @@ def test_a_file_holds_no_escape_codes_even_where_colour_is_forced(tmp_path: Path
 def test_an_existing_file_keeps_its_mode(tmp_path: Path):
     file = tmp_path / "out.txt"
     file.write_text("an earlier result that is longer" * 1000)
-    for mode in (0o640, 0o600, 0o755):
+    for mode in (0o640, 0o600, 0o664, 0o755):
         file.chmod(mode)
         run("table", "-o", str(file))
         assert stat.S_IMODE(file.stat().st_mode) == mode

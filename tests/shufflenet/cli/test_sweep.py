@@ -137,8 +137,8 @@ def test_a_killed_sweep_goes_on_without_a_lost_or_doubled_row(
     for _ in range(3):
         killed(path, pieces.randint(1, 12), "--jobs", jobs)
         assert names(tmp_path) in (
-            [f"a.{form}.journal", f"a.{form}.part"],
-            [f"a.{form}.journal", f"a.{form}.journal.new", f"a.{form}.part"],
+            [f"a.{form}.journal", f"a.{form}.lock", f"a.{form}.part"],
+            [f"a.{form}.journal", f"a.{form}.journal.new", f"a.{form}.lock", f"a.{form}.part"],
         )
     done = run(*SPACE, *PIECES, "--jobs", jobs, "-o", str(path))
     assert done.code == 0, done.err
@@ -359,7 +359,7 @@ def test_an_executor_that_fails_is_told(tmp_path: Path):
     env = {"PYTHONDONTWRITEBYTECODE": "1"}
     for name, said in (
         ("nothing", "of type int, no concurrent.futures.Executor"),
-        ("none", "no callable"),
+        ("none", "has no 'none'"),
     ):
         done = run(*SPACE, "--executor", f"own_cluster:{name}", cwd=tmp_path, env=env)
         fails(done, 2, f"own_cluster:{name}", said)

@@ -24,7 +24,7 @@ from shufflenet.arch.spec_reader import load
 from shufflenet.runtimes import FORMATS, RUNTIMES
 from shufflenet.runtimes.agreement import WrongOutputError, check, difference
 from shufflenet.runtimes.failing import RuntimeFailedError
-from shufflenet.targets import user_code
+from shufflenet.system import user_code
 from tests.command import ROOT, python
 from tests.shufflenet.runtimes.runtime_networks import half_network, one_stage
 from tests.strategies import networks, one_of_each

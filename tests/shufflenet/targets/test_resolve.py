@@ -10,8 +10,16 @@ import pytest
 
 from shufflenet.arch.quantities import Input
 from shufflenet.arch.spec import SpecError
-from shufflenet.targets.resolve import ModuleTarget, OnnxTarget, SpecTarget, read_arguments, resolve
-from shufflenet.targets.user_code import OwnCodeError, TargetError, seeded
+from shufflenet.system.user_code import OwnCodeError
+from shufflenet.targets.resolve import (
+    ModuleTarget,
+    OnnxTarget,
+    SpecTarget,
+    TargetError,
+    read_arguments,
+    resolve,
+    seeded,
+)
 from tests.command import EXAMPLES
 
 CODE = """

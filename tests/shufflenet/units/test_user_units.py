@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from flopcount.conventions import UnpricedKindError, price
@@ -12,6 +14,7 @@ from shufflenet import NothingLegalError, SpecError, load, network, solve
 from shufflenet.arch.spec import Row, Spec
 from shufflenet.arch.spec_reader import loads
 from shufflenet.nn.confirm import confirm_formula
+from shufflenet.system.user_code import OwnCodeError
 from shufflenet.units import Place, Unit, UnitError, made, unit
 
 HEAD = (Row("GlobalPool", "global_pool"), Row("FC", "fc", channels=(10,)))
@@ -92,6 +95,22 @@ def fails(place: Place) -> Layer:
 
 def divides(place: Place) -> Layer:
     return Conv(place.c_in, place.c_out / 2)  # type: ignore[arg-type]
+
+
+class LoudError(Exception):
+    pass
+
+
+def loud(place: Place) -> Layer:
+    raise LoudError("of one's own")
+
+
+def test_what_no_slip_raises_is_own_code_s_error_wherever_it_is_shown() -> None:
+    with pytest.raises(OwnCodeError, match=r"^unit 'own:loud': LoudError: of one's own$") as caught:
+        made(Unit("own:loud", loud, ""), Place(4, 8))
+    assert "in loud" in caught.value.told
+    sent = pickle.loads(pickle.dumps(caught.value))
+    assert (str(sent), sent.told) == (str(caught.value), caught.value.told)
 
 
 def empty(place: Place) -> Layer:

@@ -17,7 +17,7 @@ from shufflenet.bench.layers.calls import Ambient
 from shufflenet.bench.layers.follow import followed
 from shufflenet.bench.layers.module_leaves import module_leaves
 from shufflenet.bench.layers.time_layers import inference
-from shufflenet.targets.user_code import TargetError
+from shufflenet.targets.resolve import TargetError
 from tests.module_strategies import Function
 from tests.shufflenet.bench.layers.module_leaf_checks import check_leaves, flat, kinds, leaves_of
 

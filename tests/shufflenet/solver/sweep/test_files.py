@@ -208,7 +208,6 @@ def test_a_part_without_a_journal_is_somebody_else_s(tmp_path: Path):
 
 
 def test_only_one_sweep_writes_a_file(tmp_path: Path):
-    pytest.importorskip("fcntl")
     sweep = Sweep(SMALL)
     one = SweepFile(str(tmp_path / "a.csv"), "csv", sweep.fingerprint)
     for restart in (False, True):
@@ -312,10 +311,10 @@ def test_an_executor_that_is_none_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(tmp_path)
     for name, said in (
         ("cluster_of_tests", "is not package.module:callable"),
-        ("cluster of:tests", "is not package.module:callable"),
+        ("cluster of:tests", "'cluster of' is neither a module nor a file.py"),
         ("no_such_room:made", "there is no module 'no_such_room'"),
-        ("cluster_of_tests:nobody", "has no callable 'nobody'"),
-        ("cluster_of_tests:thing", "has no callable 'thing'"),
+        ("cluster_of_tests:nobody", "has no 'nobody'"),
+        ("cluster_of_tests:thing", "is of type int, which is not callable"),
         ("cluster_of_tests:made", "of type dict, no concurrent.futures.Executor"),
     ):
         with pytest.raises(WorkerError, match=said):

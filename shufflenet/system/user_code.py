@@ -1,7 +1,7 @@
-"""The boundary to what is not ours: the user's code, and packages that may not be installed.
+"""The one boundary to what is not ours: the user's code, and packages that may not be installed.
 
-Code of the user's is imported and run here. What it raises is shown as its own: in one line, or as
-a traceback from its first frame on.
+Code of the user's is imported here, and run inside `own_code`. What it raises is shown as its own:
+in one line, and as a traceback from its first frame on.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from flopcount.integers import FigureTooLargeError
@@ -20,59 +21,86 @@ if TYPE_CHECKING:
     from traceback import FrameSummary
 
 
-class TargetError(ValueError):
-    """A target that is none, or that cannot be made as asked."""
+class RefusedError(ValueError):
+    """What the user named is not there, or is not what is needed; the text says which and why."""
 
 
 class OwnCodeError(Exception):
     """The user's own code raised its ``__cause__``; ``told`` is the traceback from there on."""
 
-    def __init__(self, target: str, error: BaseException) -> None:
-        super().__init__(f"{target}: {reason_with_kind(error)}")
-        self.told = traceback_of(error)
+    def __init__(self, line: str, told: str = "") -> None:
+        # A worker process hands it on with the line alone, and then what else it has.
+        super().__init__(line)
+        self.told = told
 
 
 @contextmanager
-def own_code(target: str, passing: type[Exception] = TargetError) -> Iterator[None]:
-    """Where the user's own code runs.
+def own_code(name: str, *passing: type[Exception]) -> Iterator[None]:
+    """Where the user's own code runs; ``name`` is what the user calls it.
 
     Raises OwnCodeError from whatever it raises, but for ``passing`` and other errors of ours.
     """
+    ours: tuple[type[Exception], ...] = (OwnCodeError, RefusedError, FigureTooLargeError)
     try:
         yield
-    except (TargetError, FigureTooLargeError, passing):
+    except ours + passing:
         raise
     # The one broad except: what code of the user's raises can be anything.
     except (Exception, SystemExit) as error:
-        raise OwnCodeError(target, error) from error
+        line = f"{name}: {reason_with_kind(error)}"
+        raise OwnCodeError(line, traceback_of(error)) from error
 
 
-@contextmanager
-def seeded(seed: int = 0) -> Iterator[None]:
-    """Where torch draws the numbers of a seed, and goes on afterwards as if it had not."""
-    import torch
+def load(
+    name: str,
+    label: str,
+    refused: Callable[[str], Exception] = RefusedError,
+    passing: tuple[type[Exception], ...] = (),
+) -> Any:
+    """What ``package.module:name`` or ``file.py:name`` leads to; the name may have dots.
 
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(seed)
-        yield
+    The module is imported, and so its code is run. Raises what ``refused`` makes of a line that
+    begins with the ``label`` where there is none; OwnCodeError where the code fails, but for the
+    errors in ``passing``.
+    """
+    where, _, path = name.rpartition(":")
+    is_file = where.endswith(".py")
+    if not is_file and not all(part.isidentifier() for part in where.split(".")):
+        raise refused(f"{label}: {where!r} is neither a module nor a file.py")
+    if is_file and not os.path.isfile(where):
+        raise refused(f"{label}: there is no file {where}")
+    with own_code(label, *passing):
+        module = _run(where) if is_file else _imported(where)
+        found: Any = module
+        for part in path.split(".") if isinstance(module, ModuleType) else ():
+            found = getattr(found, part, _ABSENT)
+    if not isinstance(module, ModuleType):
+        raise refused(f"{label}: there is no module {module!r}")
+    if found is _ABSENT:
+        raise refused(f"{label}: {where} has no {path!r}; {_there(module)}")
+    return found
 
 
-def imported(target: str, where: str) -> Any:
-    """The module of a name or of a file.py. Raises TargetError where there is none."""
-    if not where.endswith(".py"):
-        if not all(part.isidentifier() for part in where.split(".")):
-            raise TargetError(f"{target}: {where!r} is neither a module nor a file.py")
-        if "" not in sys.path and os.getcwd() not in sys.path:
-            # as `python -m` has it
-            sys.path.insert(0, os.getcwd())
-        try:
-            return importlib.import_module(where)
-        except ModuleNotFoundError as error:
-            if error.name is not None and f"{where}.".startswith(f"{error.name}."):
-                raise TargetError(f"{target}: there is no module {error.name!r}") from error
+# What stands for a name that leads to nothing.
+_ABSENT = object()
+
+
+def _imported(where: str) -> ModuleType | str:
+    """The module of a name, or the name of the package in it that is not there."""
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        # as `python -m` has it
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        # What the module itself lacks is the user's to mend.
+        if error.name is None or not f"{where}.".startswith(f"{error.name}."):
             raise
-    if not os.path.isfile(where):
-        raise TargetError(f"{target}: there is no file {where}")
+        return error.name
+
+
+def _run(where: str) -> ModuleType:
+    """The module of a file.py."""
     name = os.path.splitext(os.path.basename(where))[0]
     if name in sys.modules:
         # It must not stand in for what is there.
@@ -86,6 +114,11 @@ def imported(target: str, where: str) -> Any:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _there(module: ModuleType) -> str:
+    names = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
+    return f"there are {', '.join(names[:10])}" if names else "nothing in it is callable"
 
 
 def reason(error: BaseException) -> str:
