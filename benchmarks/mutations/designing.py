@@ -141,15 +141,15 @@ _SEARCH = (
     Mutation(
         "share_of_a_bound_from_below",
         "Side.share",
-        "off if self.most else -off",
-        "off",
+        "value - self.value if self.most else self.value - value",
+        "value - self.value",
         ("shufflenet/solver/engine/test_infeasible",),
     ),
     Mutation(
-        "ratio_typed_tighter_than_it_is",
-        "Side.typed",
-        "ceil(scaled) if self.most else floor(scaled)",
-        "floor(scaled) if self.most else ceil(scaled)",
+        "bound_of_a_relaxation_dropped",
+        "_Relaxation._nearest",
+        "side not in dropped",
+        "side in dropped",
         (
             "shufflenet/solver/engine/test_infeasible::test_every_relaxation_that_is_told_admits_a_network_when_it_is_typed_in",
         ),

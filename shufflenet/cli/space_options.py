@@ -223,5 +223,5 @@ class Grouped(click.Command):
 def _bound_help(figure: Figure) -> str:
     words = WORDS[figure]
     told = f"{words.says[0].upper()}{words.says[1:]}: {words.example}"
-    # Both are priced under a convention, and a bound may name its own.
-    return f"{told}, or torch:{words.example}." if figure in ("macs", "intensity") else f"{told}."
+    # It is priced under a convention, and a bound may name its own.
+    return f"{told}, or torch:{words.example}." if figure == "macs" else f"{told}."

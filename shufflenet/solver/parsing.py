@@ -17,11 +17,10 @@ from shufflenet.arch.quantities import (
     read_budget,
     read_count,
     read_duration,
-    read_fraction,
     read_memory,
     read_percent,
 )
-from shufflenet.solver.problem import FIGURES, USUAL, Bound, Figure, Goal, Sense, check_intensity
+from shufflenet.solver.problem import FIGURES, USUAL, Bound, Figure, Goal, Sense
 
 #: What may be read where one goal is: that, or the most that a budget allows.
 Objective: TypeAlias = Goal | Literal["at-most"]
@@ -38,16 +37,12 @@ class Words(NamedTuple):
     says: str
     header: str
     example: str
-    read: Callable[[str], int | Fraction]
+    read: Callable[[str], int]
     unit: str = ""
 
-    def told(self, value: int | Fraction) -> str:
+    def told(self, value: int) -> str:
         """A value of the figure, with its unit: ``2,097,152 B``."""
-        return f"{value_text(value)} {self.unit}".rstrip()
-
-
-def _read_intensity(text: str) -> Fraction:
-    return check_intensity(read_fraction(text, "intensity"), f"intensity {quoted(text)}")
+        return f"{value:,} {self.unit}".rstrip()
 
 
 #: Of every figure: its words.
@@ -60,7 +55,6 @@ WORDS: Mapping[Figure, Words] = {
     "moved": Words(
         "bytes moved, unfused", "Moved [B]", "40MB", lambda text: read_memory(text, "moved"), "B"
     ),
-    "intensity": Words("cost for each byte moved", "Cost/B", "1.5", _read_intensity),
     "layers": Words(
         "layers with weights on the longest path",
         "Layers",
@@ -101,16 +95,12 @@ def read_goal(text: str) -> Goal:
         sense, name = "nearest", "macs"
     elif not dash and sense in FIGURES:
         figure = read_figure(sense)
-        if figure not in USUAL:
-            raise QuantityError(f"goal {text!r}: {figure} can be bounded, but is no goal")
         sense, name = USUAL[figure], figure
     elif sense not in _SENSES or name not in FIGURES:
         raise QuantityError(
             f"goal {text!r} is not least-, most- or nearest- and then one of {', '.join(USUAL)}"
         )
     figure = read_figure(name)
-    if figure not in USUAL:
-        raise QuantityError(f"goal {text!r}: {figure} can be bounded, but is no goal")
     if sense != "nearest":
         if equals:
             raise QuantityError(f"goal {text!r}: only the nearest has a target")
@@ -120,7 +110,7 @@ def read_goal(text: str) -> Goal:
             example = WORDS[figure].example
             raise QuantityError(f"goal {text!r} has no target, as in nearest-{figure}={example}")
         return Goal("macs", "nearest")
-    return Goal(figure, "nearest", whole(figure, target))
+    return Goal(figure, "nearest", WORDS[figure].read(target))
 
 
 def read_objective(text: str) -> Objective:
@@ -128,31 +118,16 @@ def read_objective(text: str) -> Objective:
     return "at-most" if text.strip() == "at-most" else read_goal(text)
 
 
-def whole(figure: Figure, text: str) -> int:
-    """The value of a figure that is a whole number."""
-    value = WORDS[figure].read(text)
-    assert isinstance(value, int)
-    return value
-
-
-def near(figure: Figure, target: int | Fraction, within: Fraction) -> Bound:
+def near(figure: Figure, target: int, within: Fraction) -> Bound:
     """The bound of what is within a share of a target, both ends included.
 
-    Of a figure that is a whole number the least is rounded up and the most down: it stays within.
-    Raises QuantityError where the ends of an intensity have too many digits.
+    The least is rounded up and the most down: it stays within.
     """
     least, most = target * (1 - within), target * (1 + within)
-    if figure == "intensity":
-        said = f"intensity near {value_text(target)}, within {value_text(within * 100)}%:"
-        return Bound(
-            figure,
-            check_intensity(least, f"{said} {value_text(least)}"),
-            check_intensity(most, f"{said} {value_text(most)}"),
-        )
     return Bound(figure, -(-least.numerator // least.denominator), int(most))
 
 
-def read_end(figure: Figure, text: str) -> tuple[str, int | Fraction]:
+def read_end(figure: Figure, text: str) -> tuple[str, int]:
     """An end of a bound as a line has it: ``300M``, or in a convention of its own, ``torch:300M``.
 
     The convention is "" where none is named. Raises QuantityError for anything else.
@@ -180,7 +155,7 @@ def read_near(figure: Figure, text: str) -> Bound:
 
 def own_convention(figure: Figure, name: str, text: str) -> str:
     """The convention of one bound, by its name. Raises QuantityError where it cannot have it."""
-    if figure not in ("macs", "intensity"):
+    if figure != "macs":
         raise QuantityError(
             f"{figure} {quoted(text)}: {figure} knows no convention, so no {name!r}"
         )
@@ -202,17 +177,6 @@ def bound_text(bound: Bound) -> str:
     words = WORDS[bound.figure]
     said = [f"{word} {words.told(value)}" for word, value in ends if value is not None]
     return f"{named(bound.figure, bound.convention)} {' and '.join(said)}"
-
-
-def value_text(value: int | Fraction) -> str:
-    """An exact value as it is told: with its decimals, or where they do not end, as a fraction."""
-    if isinstance(value, int) or value.denominator == 1:
-        return f"{int(value):,}"
-    digits = next((n for n in range(1, 22) if 10**n % value.denominator == 0), None)
-    if digits is None:
-        return str(value)
-    scaled = int(value * 10**digits)
-    return f"{scaled // 10**digits:,}.{scaled % 10**digits:0{digits}}"
 
 
 def named(figure: Figure, convention: str) -> str:

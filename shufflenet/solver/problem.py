@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from flopcount.conventions import Convention
@@ -31,11 +30,9 @@ from shufflenet.cost.latency_model import Model
 
 #: What a bound or a goal may be about. ``macs`` is the cost under the problem's convention;
 #: ``params`` [params]; ``memory`` the peak of activations [B]; ``moved`` the bytes moved [B];
-#: ``intensity`` macs over moved [MAC/B]; ``layers`` those with weights on the longest path;
-#: ``channels`` the sum of the stages' widths; ``latency`` the time by the problem's model [ns].
-Figure: TypeAlias = Literal[
-    "macs", "params", "memory", "moved", "intensity", "layers", "channels", "latency"
-]
+#: ``layers`` those with weights on the longest path; ``channels`` the sum of the stages' widths;
+#: ``latency`` the time by the problem's model [ns].
+Figure: TypeAlias = Literal["macs", "params", "memory", "moved", "layers", "channels", "latency"]
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 Sense: TypeAlias = Literal["least", "most", "nearest"]
 #: What is wanted of a figure where only its name is given.
@@ -48,9 +45,6 @@ USUAL: Mapping[Figure, Sense] = {
     "channels": "most",
     "latency": "least",
 }
-#: The most that the numerator and the denominator of a bound of the intensity may be, in lowest
-#: terms: beyond it, a weighted difference of two figures could wrap.
-FINEST = 2**24
 _MOST_VALUES = 1_000_000
 
 
@@ -71,11 +65,11 @@ class Goal(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """What a figure must be: at least, at most, or between (exact; None where it is open)."""
+    """What a figure must be: at least, at most, or between (None where it is open)."""
 
     figure: Figure
-    least: int | Fraction | None = None
-    most: int | Fraction | None = None
+    least: int | None = None
+    most: int | None = None
     convention: str = ""
 
 
@@ -192,8 +186,6 @@ class Problem:
                 raise QuantityError(
                     f"{goal.sense!r} of {goal.figure} is not one of {', '.join(get_args(Sense))}"
                 )
-            if goal.figure == "intensity":
-                raise QuantityError("intensity can be bounded, but is no goal")
             if (goal.target is None) != (goal.sense != "nearest"):
                 raise QuantityError(
                     f"{goal.sense} {goal.figure}: a target belongs to the nearest, and only to it"
@@ -205,10 +197,10 @@ class Problem:
             if bound.least is None and bound.most is None:
                 raise QuantityError(f"the bound of {bound.figure} says neither least nor most")
             for value in (bound.least, bound.most):
+                if value is not None and type(value) is not int:
+                    raise QuantityError(f"{bound.figure}: {value} is not a whole number")
                 if value is not None and not 0 <= value <= MAX:
                     raise QuantityError(f"{bound.figure}: {value} is not between 0 and {MAX}")
-                if value is not None and bound.figure == "intensity":
-                    check_intensity(value, f"intensity {value}")
             if bound.least is not None and bound.most is not None and bound.least > bound.most:
                 raise QuantityError(
                     f"{bound.figure}: at least {bound.least} and at most {bound.most}"
@@ -223,21 +215,10 @@ class Problem:
             )
 
 
-def check_intensity(value: int | Fraction, said: str) -> Fraction:
-    """A bound of the intensity, in lowest terms. Raises QuantityError where it is too fine."""
-    ratio = Fraction(value)
-    if max(ratio.numerator, ratio.denominator) > FINEST:
-        raise QuantityError(
-            f"{said} has too many digits: as the fraction {ratio} in lowest terms, neither number"
-            f" may be above 2**24 = {FINEST}"
-        )
-    return ratio
-
-
 def _check_figure(figure: str, convention: str) -> None:
     if figure not in FIGURES:
         raise QuantityError(f"figure {figure!r} is not one of {', '.join(FIGURES)}")
-    if convention and figure not in ("macs", "intensity"):
+    if convention and figure != "macs":
         raise QuantityError(f"{figure} knows no convention, so it cannot be {convention}'s")
     if convention:
         named(convention)

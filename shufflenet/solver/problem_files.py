@@ -29,7 +29,7 @@ from shufflenet.arch.ranges import (
     read_sizes,
     read_stages,
 )
-from shufflenet.solver.parsing import WORDS, near, read_figure, read_goal, read_objective, whole
+from shufflenet.solver.parsing import WORDS, near, read_figure, read_goal, read_objective
 from shufflenet.solver.problem import Bound, Figure, Goal, Problem
 from shufflenet.solver.request import ProblemError, Request
 
@@ -172,7 +172,7 @@ class _Reader(NamedTuple):
             if "nearest" in self.table:
                 if sense is not None:
                     raise self.fault("sense", "there is a 'nearest', too")
-                read = self.reads(lambda text: whole(figure, text), numbers=True)
+                read = self.reads(WORDS[figure].read, numbers=True)
                 target = read("nearest", self.table["nearest"])
                 return Goal(figure, "nearest", target, self.own_convention(figure))
             goal = read_goal(figure if sense is None else f"{sense}-{figure}")
@@ -224,7 +224,7 @@ class _Reader(NamedTuple):
     def own_convention(self, figure: Figure) -> str:
         """The convention of one goal or bound; "" is the problem's."""
         name = self.convention()
-        if name and figure not in ("macs", "intensity"):
+        if name and figure != "macs":
             raise self.fault("convention", f"{figure} knows none, so it cannot be {name}'s")
         return name
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
-from fractions import Fraction
 from typing import Literal, TypeAlias, TypeVar
 
 from shufflenet.arch.layout import CARDINALITY, stage_rows, stem_row
@@ -212,11 +211,6 @@ def _together(bounds: list[Bound]) -> Iterator[Bound]:
     """One bound for each figure and convention, where several hold at once."""
     for figure, convention in dict.fromkeys((b.figure, b.convention) for b in bounds):
         alike = [b for b in bounds if (b.figure, b.convention) == (figure, convention)]
-        least: list[int | Fraction] = [b.least for b in alike if b.least is not None]
-        most: list[int | Fraction] = [b.most for b in alike if b.most is not None]
-        yield Bound(
-            figure,
-            max(least, default=None),
-            min(most, default=None),
-            convention,
-        )
+        least = [b.least for b in alike if b.least is not None]
+        most = [b.most for b in alike if b.most is not None]
+        yield Bound(figure, max(least, default=None), min(most, default=None), convention)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from flopcount.report import Cell, Signed, Table
 from shufflenet.arch.layout import stem_row
 from shufflenet.arch.network import Network
-from shufflenet.arch.quantities import rounded_half_up
 from shufflenet.cost.latency_model import said
 from shufflenet.cost.tables import rounding_notes, table_one, unit_name, verdict_text, widths_text
 from shufflenet.solver.answers import Answer, Shown, bottleneck, repeats, unit
@@ -189,13 +188,7 @@ def _miss(goal: Goal) -> Callable[[Shown], Cell]:
 
 
 def _value(figure: Figure, convention: str) -> Callable[[Shown], Cell]:
-    def cell(shown: Shown) -> Cell:
-        value = shown.figure(figure, convention)
-        if isinstance(value, int):
-            return value
-        return f"{rounded_half_up(value.numerator, value.denominator, 3):.3f}"
-
-    return cell
+    return lambda shown: shown.figure(figure, convention)
 
 
 def _notes(answers: Sequence[Answer]) -> Iterator[str]:

@@ -14,15 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from shufflenet.solver.engine.bounds import FAR, Block, Search, Sums, Term, Windows
-from shufflenet.solver.engine.enumeration import Work, networks
+from shufflenet.solver.engine.enumeration import networks
 from shufflenet.solver.engine.lagrangian import Cut, Side, cut, sides
+from shufflenet.solver.engine.search_limits import WorkMeter
 from shufflenet.solver.engine.stage_tables import Chain
 
 #: A term's place in the list of terms that stands for the memory.
 MEMORY = -1
-
-# Networks listed at once, before their level is narrowed.
-_LISTED = 4_000
 
 
 class Key(NamedTuple):
@@ -75,11 +73,11 @@ class Field:
     """Chains with the terms that are asked of them; it ranks their networks."""
 
     def __init__(
-        self, chains: Sequence[Chain], terms: Sequence[Term], work: Work | None = None
+        self, chains: Sequence[Chain], terms: Sequence[Term], meter: WorkMeter | None = None
     ) -> None:
         self.chains = tuple(chains)
         self.terms = tuple(terms)
-        self.work = work or Work()
+        self.meter = meter or WorkMeter()
         self._sums: dict[tuple[int, tuple[Term, ...]], Sums] = {}
         self._searches: dict[tuple[int, int | None, tuple[Term, ...]], Search] = {}
 
@@ -129,7 +127,9 @@ class Field:
             if len(self._searches) >= 4 * len(self.chains):
                 self._searches.clear()
             sums = self.summed(number, terms)
-            self._searches[key] = Search(self.chains[number], terms, sums, memory)
+            self._searches[key] = Search(
+                self.chains[number], terms, sums, memory, self.meter.limits
+            )
         return self._searches[key]
 
     def summed(self, number: int, terms: tuple[Term, ...]) -> Sums:
@@ -144,7 +144,7 @@ class Field:
     def hits(self, number: int, limits: Limits, cuts: Sequence[Cut]) -> Iterator[Hit]:
         """The networks of one chain within the limits, in the order of the space."""
         search = self.search(number, limits.most[MEMORY], cuts)
-        for block in networks(search, self.cut_windows(limits, cuts), work=self.work):
+        for block in networks(search, self.cut_windows(limits, cuts), meter=self.meter):
             yield from self.as_hits(number, block)
 
     def as_hits(self, number: int, block: Block) -> Iterator[Hit]:
@@ -340,7 +340,7 @@ class _Ranking:
         found: list[Hit] = []
         if not inside.open:
             return found, True
-        most = max(_LISTED, 4 * self.need)
+        most = max(self.field.meter.limits.listed_networks, 4 * self.need)
         for number, bound in enumerate(self.bounds):
             if bound is None or bound > top:
                 continue

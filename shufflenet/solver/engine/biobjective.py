@@ -22,22 +22,6 @@ from shufflenet.solver.problem import SpaceTooLargeError
 #: The two goals as they are ranked, the least best.
 Point: TypeAlias = tuple[int, int]
 
-# Prefixes of a chain tried in one look at most, and entries looked at; after how many partings
-# both double, and how often; and prefixes beyond which a box is rather parted than looked into.
-_MOST_TRIED = 300_000
-_MOST_ENTRIES = 50_000_000
-_DOUBLED = 3
-_MOST_DOUBLED = 4
-_MANY = 100_000
-# Points of a front at most.
-_MOST_POINTS = 1_000_000
-# The first share of a box's depth that is looked at is one in 2 to this, and grows by 2 to that.
-_SHARES = 8
-_STEP = 2
-# Weights stay below the first of these, what is weighed below the second: multipliers need room.
-_FINEST = 2**20
-_ROOM = FAR // 2**12
-
 
 class _Box(NamedTuple):
     """What two goals can be: from ``low`` to ``high``, both ends included; the points known in it.
@@ -107,6 +91,7 @@ class _Pair:
 
     def __init__(self, field: Field, aims: Aims, limits: Limits) -> None:
         self.field = field
+        self.sizes = field.meter.limits
         self.limits = limits
         self.windows = field.windows(limits)
         goals = sorted(aims.goals, key=lambda key: key.term == MEMORY)
@@ -139,9 +124,10 @@ class _Pair:
             (one.value(hit.values[one.term]), other.value(hit.values[other.term])) for hit in hits
         ]
         self.found.update(zip(points, hits, strict=True))
-        if len(self.found) > _MOST_POINTS:
+        most = self.sizes.front_points
+        if len(self.found) > most:
             raise SpaceTooLargeError(
-                f"the front has more than {_MOST_POINTS:,} points; narrow the widths, align them,"
+                f"the front has more than {most:,} points; narrow the widths, align them,"
                 " or bound the goals"
             )
         return points
@@ -161,7 +147,7 @@ class _Pair:
         least = min((slope.least for slope in slopes), default=0)
         deep = _height(box.high, weights) - least
         # Memory has no weight: the whole depth has to be looked at.
-        shift = _SHARES if weights[1] else 0
+        shift = self.sizes.first_share if weights[1] else 0
         while slopes:
             open_to = max(_height(corner, weights) for corner in box.corners())
             most = min(least + (deep >> shift), open_to)
@@ -171,9 +157,9 @@ class _Pair:
             box = box.knowing({*box.points, *taken.points})
             if all(_height(corner, weights) <= most for corner in box.corners()):
                 break
-            if taken.tried > _MANY and box.points:
+            if taken.tried > self.sizes.parting_prefixes and box.points:
                 return self._parted(box, weights)
-            shift = max(shift - _STEP, 0)
+            shift = max(shift - self.sizes.share_step, 0)
         return []
 
     def _parted(self, box: _Box, weights: Point) -> list[_Box]:
@@ -201,9 +187,9 @@ class _Pair:
         ]
         raw = top - bottom + 1, right - left + 1
         weighed = sum(map(mul, raw, sizes))
-        one, other = (max(raw[i] * _FINEST // max(raw), 1) for i in (0, 1))
-        if one * sizes[0] + other * sizes[1] >= _ROOM:
-            one, other = (raw[i] * _ROOM // weighed for i in (0, 1))
+        one, other = (max(raw[i] * self.sizes.goal_weight // max(raw), 1) for i in (0, 1))
+        if one * sizes[0] + other * sizes[1] >= self.sizes.weighed_goals:
+            one, other = (raw[i] * self.sizes.weighed_goals // weighed for i in (0, 1))
         return (one, other) if one and other else (1, 0)
 
     def _numbers(self) -> Iterator[int]:
@@ -252,8 +238,10 @@ class _Pair:
         """
         limits = self._within(box.high)
         # What stays too much in a smaller box needs more room, not a box that is smaller still.
-        more = 2 ** min(box.depth // _DOUBLED, _MOST_DOUBLED)
-        room = Room(more * _MOST_TRIED, more * _MOST_TRIED, more * _MOST_ENTRIES)
+        sizes = self.sizes
+        more = 2 ** min(box.depth // sizes.partings_to_double, sizes.doublings)
+        prefixes = more * sizes.box_prefixes
+        room = Room(prefixes, prefixes, more * sizes.box_entries)
         hits: list[Hit] = []
         tried = 0
         for slope in slopes:
@@ -261,7 +249,7 @@ class _Pair:
             windows = _longer(self.field.windows(limits), slope.limits(most))
             if slope.least > most or search.misses(windows):
                 continue
-            block, count = grown(search, windows, self.aims, room, self.field.work)
+            block, count = grown(search, windows, self.aims, room, self.field.meter)
             if block is None:
                 return None
             tried += count

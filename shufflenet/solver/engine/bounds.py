@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flopcount.integers import FigureTooLargeError
+from shufflenet.solver.engine.search_limits import SearchLimits
 from shufflenet.solver.engine.stage_tables import Chain
 from shufflenet.solver.engine.variables import Column
 
@@ -20,9 +21,6 @@ from shufflenet.solver.engine.variables import Column
 Term: TypeAlias = tuple[tuple[str, int], ...]
 #: Beyond every figure: sums of two of these do not wrap.
 FAR = 2**61
-
-# A window no wider than this is worth a look at the common divisor of what it bounds.
-_NARROW = 2**14
 
 
 class Block(NamedTuple):
@@ -111,9 +109,15 @@ class Search:
     """A chain made ready for the sums of its terms, and a most for its memory [B] (None: any)."""
 
     def __init__(
-        self, chain: Chain, terms: Sequence[Term], sums: Sums, memory: int | None = None
+        self,
+        chain: Chain,
+        terms: Sequence[Term],
+        sums: Sums,
+        memory: int | None,
+        limits: SearchLimits,
     ) -> None:
         self.chain = chain
+        self.limits = limits
         self.terms = tuple(terms)
         self.remembers = "memory" in chain.start
         self.start, self.pair, self.own, self.largest = sums
@@ -183,7 +187,9 @@ class Search:
             return True
         for t, (least, most) in enumerate(zip(windows.least, windows.most, strict=True)):
             least, most = max(least, self.least[t]), min(most, self.most[t])
-            if least > most or (most - least < _NARROW and self.above(t, least) > most):
+            if least > most or (
+                most - least < self.limits.narrow_window and self.above(t, least) > most
+            ):
                 return True
         return False
 

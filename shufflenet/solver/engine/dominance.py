@@ -11,11 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.solver.engine.enumeration import Work
+from shufflenet.solver.engine.search_limits import WorkMeter
 from shufflenet.solver.engine.variables import Column
-
-# Rows compared at once, where pairs are.
-_ROWS = 1_024
 
 
 class Criteria(NamedTuple):
@@ -28,7 +25,7 @@ class Criteria(NamedTuple):
     decides: NDArray[np.bool_]
 
 
-def undominated(criteria: Criteria, groups: Column, work: Work) -> Column:
+def undominated(criteria: Criteria, groups: Column, meter: WorkMeter) -> Column:
     """The rows that no other of their group makes superfluous; of equals, the first; in order.
 
     A row does so that is no worse in any column, and less in one that decides or else before the
@@ -47,13 +44,13 @@ def undominated(criteria: Criteria, groups: Column, work: Work) -> Column:
     elif rest.shape[1] == 2:
         beaten = _beaten_by_two(_apart(rest[:, 0], groups), _ranks(rest[:, 1]))
     else:
-        beaten = _beaten_by_pairs(rest, groups, work)
+        beaten = _beaten_by_pairs(rest, groups, meter)
     found: Column = np.sort(order[~beaten])
     return found
 
 
 def first_points(
-    goals: NDArray[np.int64], costs: Column, work: Work, *, ordered: bool = True
+    goals: NDArray[np.int64], costs: Column, meter: WorkMeter, *, ordered: bool = True
 ) -> Column:
     """The rows on the front, one for each point: the cheapest, then the first.
 
@@ -65,7 +62,7 @@ def first_points(
     fresh[1:] = (rows[1:] != rows[:-1]).any(axis=1)
     order = order[fresh]
     criteria = Criteria(goals[order], np.ones(goals.shape[1], np.bool_))
-    kept: Column = order[undominated(criteria, np.zeros(len(order), np.int64), work)]
+    kept: Column = order[undominated(criteria, np.zeros(len(order), np.int64), meter)]
     return kept if ordered else np.sort(kept)
 
 
@@ -122,28 +119,34 @@ def _beaten_by_two(one: Column, other: Column) -> NDArray[np.bool_]:
     return beaten
 
 
-def _beaten_by_pairs(rows: NDArray[np.int64], groups: Column, work: Work) -> NDArray[np.bool_]:
+def _beaten_by_pairs(
+    rows: NDArray[np.int64], groups: Column, meter: WorkMeter
+) -> NDArray[np.bool_]:
     """Which rows come behind one of their group that is no more in any column."""
     beaten = np.zeros(len(rows), np.bool_)
+    most = meter.limits.compared_rows
     cuts = np.flatnonzero(np.diff(groups)) + 1
     for places in np.split(np.arange(len(rows)), cuts):
         kept = np.zeros((0, rows.shape[1]), np.int64)
-        for start in range(0, len(places), _ROWS):
-            here = places[start : start + _ROWS]
-            work.spend(len(here) * (len(here) + len(kept)))
-            here = here[~_no_less(rows[here], kept)]
-            own = _no_less(rows[here], rows[here], behind=True)
+        for start in range(0, len(places), most):
+            here = places[start : start + most]
+            meter.spend(len(here) * (len(here) + len(kept)))
+            here = here[~_no_less(rows[here], kept, most)]
+            own = _no_less(rows[here], rows[here], most, behind=True)
             kept = np.concatenate([kept, rows[here[~own]]])
-            beaten[places[start : start + _ROWS]] = True
+            beaten[places[start : start + most]] = True
             beaten[here[~own]] = False
     return beaten
 
 
-def _no_less(rows: Any, by: Any, *, behind: bool = False) -> Any:
-    """Which rows are no less in any column than one of the others, or of those before them."""
+def _no_less(rows: Any, by: Any, most: int, *, behind: bool = False) -> Any:
+    """Which rows are no less in any column than one of the others, or of those before them.
+
+    So many others are compared at once at most.
+    """
     found = np.zeros(len(rows), np.bool_)
-    for start in range(0, len(by), _ROWS):
-        others = by[start : start + _ROWS]
+    for start in range(0, len(by), most):
+        others = by[start : start + most]
         over = np.ones((len(rows), len(others)), np.bool_)
         for column in range(rows.shape[1]):
             over &= others[None, :, column] <= rows[:, column, None]

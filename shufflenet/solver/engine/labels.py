@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from shufflenet.solver.engine.best_first import MEMORY, Field, Hit, Key
 from shufflenet.solver.engine.bounds import Block, Search, Windows
 from shufflenet.solver.engine.dominance import Criteria, first_points, undominated
-from shufflenet.solver.engine.enumeration import Work, extend, prefixes
+from shufflenet.solver.engine.enumeration import extend, prefixes
+from shufflenet.solver.engine.search_limits import WorkMeter
 from shufflenet.solver.engine.variables import Column
 
 #: Of some prefixes behind so many parts, which can still be on the front.
@@ -67,7 +68,7 @@ def best_hits(field: Field, goals: Sequence[Key], cost: Key, hits: Iterable[Hit]
     points = [goals_of(hit, goals) for hit in found]
     costs = np.array([hit.values[cost.term] for hit in found], np.int64)
     columns = np.array(points, np.int64).reshape(-1, len(goals))
-    return [found[index] for index in first_points(columns, costs, field.work).tolist()]
+    return [found[index] for index in first_points(columns, costs, field.meter).tolist()]
 
 
 def grown(
@@ -75,21 +76,21 @@ def grown(
     windows: Windows,
     aims: Aims,
     room: Room,
-    work: Work,
+    meter: WorkMeter,
     reach: Reach | None = None,
 ) -> tuple[Block | None, int]:
     """The front of one chain inside the windows, in the stated order, and the prefixes tried.
 
     None in its place where there is no room for these.
     """
-    growth = _Growth(search, windows, aims, work)
-    labels, tried, start = prefixes(search), 0, work.done
+    growth = _Growth(search, windows, aims, meter)
+    labels, tried, start = prefixes(search), 0, meter.done
     for part in range(len(search.legal)):
         kept: list[Block] = []
         count = 0
-        for block in extend(search, windows, labels, part, work):
+        for block in extend(search, windows, labels, part, meter):
             tried += block.size
-            if tried > room.tried or work.done - start > room.entries:
+            if tried > room.tried or meter.done - start > room.entries:
                 return None, tried
             if reach is not None:
                 block = block.at(np.flatnonzero(reach(search, block, part)))
@@ -129,11 +130,11 @@ def _none(search: Search) -> Block:
 class _Growth:
     """One chain inside some windows, and what its prefixes are compared by."""
 
-    def __init__(self, search: Search, windows: Windows, aims: Aims, work: Work) -> None:
+    def __init__(self, search: Search, windows: Windows, aims: Aims, meter: WorkMeter) -> None:
         self.search = search
         self.windows = windows
         self.aims = aims
-        self.work = work
+        self.meter = meter
         self.last = len(search.legal) - 1
 
     def narrowed(self, block: Block, part: int, each: int | None = None) -> Block:
@@ -141,9 +142,9 @@ class _Growth:
         if part == self.last:
             cost = figures(block, self.aims.cost.term)
             points = self.aims.points(block)
-            return block.at(first_points(points, cost, self.work, ordered=False))
+            return block.at(first_points(points, cost, self.meter, ordered=False))
         node = block.widths[:, -1].astype(np.int64)
-        kept = undominated(self._criteria(block, part), node, self.work)
+        kept = undominated(self._criteria(block, part), node, self.meter)
         if each is not None:
             kept = _thinned(kept, node[kept], each)
         return block.at(kept)

@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 
 from shufflenet.solver.engine.bounds import FAR, Search, Term, Windows
 
-# Sides weighed against one another at most, and paths looked at for the weights.
-_MOST_SIDES = 3
-_MOST_PATHS = 24
 # A gap to the best weights that is not worth a further path.
 _CLOSE = 1e-7
 # Weighted sums stay below this, and so does what they are compared with.
@@ -79,7 +76,7 @@ def cut(search: Search, wanted: Side, others: Sequence[Side], windows: Windows) 
         (side, limit)
         for side, limit in zip(others, limits, strict=True)
         if abs(limit) < FAR and side.term != wanted.term
-    ][:_MOST_SIDES]
+    ][: search.limits.cut_sides]
     if not near:
         return None
     multipliers = _multipliers(search, wanted, near)
@@ -123,7 +120,7 @@ def _multipliers(
     paths: list[NDArray[np.float64]] = []
     at = np.zeros(len(others))
     best, found = -np.inf, at
-    for _ in range(_MOST_PATHS):
+    for _ in range(search.limits.cut_paths):
         weights = np.concatenate([[1.0], at]) / units
         values = _least_path(search, terms, weights)
         gaps = (values - limits) / units

@@ -6,18 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import overload
 
 from flopcount.conventions import price
-from flopcount.integers import FigureTooLargeError
 from shufflenet.arch.layout import variable_rows
 from shufflenet.arch.network import Network
-from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
 from shufflenet.cost.latency_model import Model
 from shufflenet.solver.engine.best_first import Field, Hit, Key
-from shufflenet.solver.engine.enumeration import Work
 from shufflenet.solver.engine.infeasible import nothing_fits, nothing_legal
 from shufflenet.solver.engine.objectives import Asked
 from shufflenet.solver.engine.pareto import front
+from shufflenet.solver.engine.search_limits import LIMITS, SearchLimits, WorkMeter
 from shufflenet.solver.engine.stage_tables import Chain, chain
 from shufflenet.solver.engine.unit_costs import Names
 from shufflenet.solver.engine.variables import cut, frames
@@ -25,23 +23,23 @@ from shufflenet.solver.problem import Found, Outcome, Problem, Space
 
 
 def optimise(
-    problem: Problem, note: Callable[[int, int], object] = lambda done, most: None
+    problem: Problem,
+    note: Callable[[int, int], object] = lambda done, most: None,
+    limits: SearchLimits = LIMITS,
 ) -> Outcome:
     """The best networks of a space inside the bounds, or the whole front, proven.
 
     ``note`` is told, every few seconds of a long proof, how many entries it has looked at, and how
-    many it may.
-    Raises NothingLegalError where there is none, which names what is in the way and the smallest
-    relaxation that admits one; SpaceTooLargeError where a proof would take too long; and what
-    pricing the space raises.
+    many it may; ``limits`` say how many those are. Raises NothingLegalError where there is none,
+    which names what is in the way and the smallest relaxation that admits one; SpaceTooLargeError
+    where a proof would take too long; and what pricing the space raises.
     """
     asked = Asked.of(problem)
-    chains = price_space(problem.space, asked.names)
+    chains = price_space(problem.space, asked.names, limits)
     candidates = sum(one.candidates() for one in chains)
     if not candidates:
         raise NothingLegalError(nothing_legal(problem.space))
-    field = Field(chains, asked.terms, Work(note))
-    _check_room(field)
+    field = Field(chains, asked.terms, WorkMeter(limits, note))
     if len(problem.goals) == 1:
         hits = field.ranked([*asked.goals, asked.cost], asked.limits, problem.top + 1)
         unique: Sequence[bool | None] = _apart(hits, asked.goals[0])
@@ -50,25 +48,11 @@ def optimise(
         hits = front(field, asked.goals, asked.cost, asked.limits)
         unique = []
     if not hits:
-        raise NothingLegalError(nothing_fits(problem, chains))
+        raise NothingLegalError(nothing_fits(problem, chains, limits))
     solutions = _Solutions(field, asked, hits, unique)
     legal = {one.frame.groups for one in chains if one.links}
     without = tuple(g for g in problem.space.groups if g not in legal)
     return Outcome(problem, solutions, candidates, _edge(chains, hits[0]), without)
-
-
-def _check_room(field: Field) -> None:
-    """Check that a bound of intensity, weighed against the largest figures, does not wrap."""
-    try:
-        for number in range(len(field.chains)):
-            field.summed(number, field.terms)
-    except FigureTooLargeError as error:
-        if all(len(term) == 1 for term in field.terms):
-            raise
-        raise QuantityError(
-            "an intensity of so many digits is too fine for figures as large as those of this"
-            " space; give fewer digits, or allow less width"
-        ) from error
 
 
 class _Solutions(Sequence[Found]):
@@ -104,9 +88,9 @@ class _Solutions(Sequence[Found]):
         return _alone(self._field, self._asked, self._hits[place]) if known is None else known
 
 
-def price_space(space: Space, names: Names) -> list[Chain]:
+def price_space(space: Space, names: Names, limits: SearchLimits) -> list[Chain]:
     """Every frame of a space, priced in the figures of these names."""
-    return [chain(cut(space, frame), names) for frame in frames(space)]
+    return [chain(cut(space, frame), names, limits) for frame in frames(space)]
 
 
 def _apart(hits: Sequence[Hit], key: Key) -> list[bool]:

@@ -20,12 +20,6 @@ from shufflenet.solver.engine.bounds import FAR, Block, Search
 from shufflenet.solver.engine.labels import Aims, Room, best_hits, figures, goals_of, grown
 from shufflenet.solver.problem import SpaceTooLargeError
 
-# Prefixes of one chain kept at once at most, and those of each width for a first, rough front.
-_MOST_KEPT = 2_000_000
-_ROUGH = 4
-# Points that prefixes are held against.
-_MOST_POINTS = 64
-
 
 def front(field: Field, goals: Sequence[Key], cost: Key, limits: Limits) -> list[Hit]:
     """Every point of the front, by its first network; in the order of the goals, best first.
@@ -61,13 +55,15 @@ def _sides(goals: Sequence[Key], limits: Limits) -> list[tuple[tuple[Key, ...], 
 
 def _whole(field: Field, aims: Aims, limits: Limits) -> list[Hit]:
     """The front in one go: first a rough one, then that of all prefixes which it does not beat."""
+    sizes = field.meter.limits
     known = np.zeros((0, len(aims.goals)), np.int64)
-    rough = _grown(field, aims, limits, Room(_MOST_KEPT, FAR, FAR, _ROUGH), known)
+    room = Room(sizes.kept_prefixes, FAR, FAR)
+    rough = _grown(field, aims, limits, room._replace(each=sizes.rough_prefixes), known)
     rough = best_hits(field, aims.goals, aims.cost, rough)
     points = [goals_of(hit, aims.goals) for hit in rough]
     known = np.array(points, np.int64).reshape(-1, len(aims.goals))
-    step = -(-len(known) // _MOST_POINTS) or 1
-    return _grown(field, aims, limits, Room(_MOST_KEPT, FAR, FAR), known[::step])
+    step = -(-len(known) // sizes.reach_points) or 1
+    return _grown(field, aims, limits, room, known[::step])
 
 
 def _grown(
@@ -82,10 +78,10 @@ def _grown(
     for number in range(len(field.chains)):
         search = field.search(number, limits.most[MEMORY])
         if search.possible and not search.misses(windows):
-            block, _ = grown(search, windows, aims, room, field.work, reach)
+            block, _ = grown(search, windows, aims, room, field.meter, reach)
             if block is None:
                 raise SpaceTooLargeError(
-                    f"the front needs more than {_MOST_KEPT:,} prefixes; narrow the widths,"
+                    f"the front needs more than {room.kept:,} prefixes; narrow the widths,"
                     " align them, or bound what is not wanted"
                 )
             found += field.as_hits(number, block)

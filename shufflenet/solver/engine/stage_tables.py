@@ -20,6 +20,7 @@ from shufflenet.arch.network import Network, assemble
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import Rounded
 from shufflenet.arch.spec import Row, SpecError
+from shufflenet.solver.engine.search_limits import SearchLimits
 from shufflenet.solver.engine.unit_costs import (
     Mask,
     Names,
@@ -32,9 +33,6 @@ from shufflenet.solver.engine.unit_costs import (
     rest,
 )
 from shufflenet.solver.engine.variables import Cut, Part, repeated
-
-# Pairs of widths in one table at most: a quarter of a gigabyte for each figure.
-_MOST_PAIRS = 30_000_000
 
 
 class Link(NamedTuple):
@@ -94,7 +92,7 @@ class Chain:
         return assemble(replace(self.frame, spec=spec), settled, scale, rounded)
 
 
-def chain(space_cut: Cut, names: Names) -> Chain:
+def chain(space_cut: Cut, names: Names, limits: SearchLimits) -> Chain:
     """Price the parts of a frame; only widths that some legal network has are kept.
 
     Raises FigureTooLargeError past 2**63 - 1, QuantityError for too many pairs of widths, and
@@ -107,7 +105,7 @@ def chain(space_cut: Cut, names: Names) -> Chain:
     for part in space_cut.parts if legal else ():
         wide = links[-1].part.size if links else 1
         try:
-            found = _link(frame, part, shape, wide, names)
+            found = _link(frame, part, shape, wide, names, limits)
         except MixedWidthsError as error:
             raise SpecError(
                 f"{frame.spec.where}: a unit gives its input a width of its own, which the solver"
@@ -137,16 +135,16 @@ def _scalar(
 
 
 def _link(
-    frame: Frame, part: Part, before: Shape, wide: int, names: Names
+    frame: Frame, part: Part, before: Shape, wide: int, names: Names, limits: SearchLimits
 ) -> tuple[Link, Shape] | None:
     """One part behind a shape whose width is a column of so many, or a plain number."""
     if not part.size or not part.repeats:
         return None
     part = part.kept(own_rules(frame, part, before))
-    if wide * part.size > _MOST_PAIRS:
+    if wide * part.size > limits.table_pairs:
         raise QuantityError(
             f"{frame.spec.where}: {part.rows[0].layer}: {wide:,} x {part.size:,} pairs of widths"
-            f" are more than {_MOST_PAIRS:,}; allow fewer, or align them"
+            f" are more than {limits.table_pairs:,}; allow fewer, or align them"
         )
     first = pairs(frame, part, before, wide, names)
     if not first.legal.any():

@@ -16,11 +16,6 @@ from shufflenet.solver.engine.bounds import Block, Search, Windows
 from shufflenet.solver.engine.enumeration import extend, networks, prefixes
 from shufflenet.solver.engine.variables import Column
 
-# Entries of the last part that are laid out at most.
-_MOST_LAID_OUT = 4_000_000
-# Of a window that leaves less of a term than one in so many, sorted tables are faster.
-_TIGHT = 16
-
 
 class Settled(NamedTuple):
     """A column that says how a part is settled: its widths, or its repeats, by entry."""
@@ -85,7 +80,7 @@ class Expansion:
         ]
         self.narrow = tuple(narrow)
         before, own = search.legal[-1].shape
-        laid_out = before * own * search.allowed[-1].shape[1] <= _MOST_LAID_OUT
+        laid_out = before * own * search.allowed[-1].shape[1] <= search.limits.laid_out_entries
         self.laid_out = None
         if laid_out and not any(self._tight(t) for t in narrow):
             self.laid_out = _LaidOut(search, self.asked)
@@ -93,7 +88,9 @@ class Expansion:
     def _tight(self, t: int) -> bool:
         least = max(self.windows.least[t], self.search.least[t])
         most = min(self.windows.most[t], self.search.most[t])
-        return (most - least) * _TIGHT < self.search.most[t] - self.search.least[t]
+        return (most - least) * self.search.limits.tight_window < self.search.most[
+            t
+        ] - self.search.least[t]
 
     def networks(self, block: Block) -> Iterator[Expanded]:
         """Every network within the windows that begins with one of the prefixes, in order."""

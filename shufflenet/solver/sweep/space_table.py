@@ -28,6 +28,7 @@ from shufflenet.solver.engine.best_first import MEMORY, Field
 from shufflenet.solver.engine.bounds import Block, Search
 from shufflenet.solver.engine.enumeration import extend, prefixes
 from shufflenet.solver.engine.objectives import Asked
+from shufflenet.solver.engine.search_limits import LIMITS, SearchLimits, WorkMeter
 from shufflenet.solver.engine.stage_tables import Chain, chain
 from shufflenet.solver.engine.variables import Column, cut, frames, repeated
 from shufflenet.solver.problem import USUAL, Bound, Figure, Goal, Problem, Space
@@ -151,15 +152,16 @@ def no_rows(sweep: Sweep) -> Rows:
 class Priced:
     """A sweep with its frames priced, each when it is first asked for."""
 
-    def __init__(self, sweep: Sweep, kept: int = 2) -> None:
+    def __init__(self, sweep: Sweep, kept: int = 2, limits: SearchLimits = LIMITS) -> None:
         self.sweep = sweep
+        self.limits = limits
         self.frames = tuple(frames(sweep.space))
         self.asked = Asked.of(sweep.problem)
         # Tables of a frame can be large, and pieces come frame by frame.
         self.frame = lru_cache(maxsize=kept)(self._frame)
 
     def _frame(self, number: int) -> _PricedFrame:
-        return _PricedFrame(self.sweep, self.asked, self.frames[number])
+        return _PricedFrame(self.sweep, self.asked, self.frames[number], self.limits)
 
     def candidates(self) -> int:
         """How many legal networks the space holds, exactly; bounds leave out some of them."""
@@ -194,12 +196,12 @@ class Priced:
 class _PricedFrame:
     """One frame's chain, made ready for the bounds."""
 
-    def __init__(self, sweep: Sweep, asked: Asked, frame: Frame) -> None:
+    def __init__(self, sweep: Sweep, asked: Asked, frame: Frame, limits: SearchLimits) -> None:
         self.sweep = sweep
         self.asked = asked
         self.frame = frame
-        self.chain: Chain = chain(cut(sweep.space, frame), asked.names)
-        field = Field([self.chain], asked.terms)
+        self.chain: Chain = chain(cut(sweep.space, frame), asked.names, limits)
+        field = Field([self.chain], asked.terms, WorkMeter(limits))
         self.windows = field.windows(asked.limits)
         self.search: Search = field.search(0, asked.limits.most[MEMORY])
         self.possible = self.search.possible and not self.search.misses(self.windows)
