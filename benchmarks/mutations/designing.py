@@ -56,7 +56,7 @@ _WIDTHS = (
 _SEARCH = (
     Mutation(
         "memory_window_closed",
-        "Search.misses",
+        "ChainSearch.misses",
         "self.peak < windows.memory",
         "self.peak <= windows.memory",
         (
@@ -65,7 +65,7 @@ _SEARCH = (
     ),
     Mutation(
         "steps_counted_the_wrong_way",
-        "Search.above",
+        "ChainSearch.above",
         "(rest - value) % step",
         "(value - rest) % step",
         (
@@ -140,7 +140,7 @@ _SEARCH = (
     ),
     Mutation(
         "share_of_a_bound_from_below",
-        "Side.share",
+        "BoundSide.share",
         "value - self.value if self.most else self.value - value",
         "value - self.value",
         ("shufflenet/solver/engine/test_infeasible",),
@@ -156,7 +156,7 @@ _SEARCH = (
     ),
     Mutation(
         "repeats_counted_once",
-        "Chain.candidates",
+        "CostChain.candidates",
         "link.allowed.sum(axis=1).astype(object)",
         "link.allowed.any(axis=1).astype(object)",
         (

@@ -12,14 +12,14 @@ from shufflenet.arch.layout import stage_rows
 from shufflenet.arch.network import Network
 from shufflenet.cost.latency_files import quality_json
 from shufflenet.cost.priced import Priced, column_json, input_json, priced
-from shufflenet.solver.problem import Bound, Figure, Found, Goal, Outcome
+from shufflenet.solver.problem import Bound, Figure, Goal, Outcome, SolvedNetwork
 
 
 class Shown(NamedTuple):
     """A network of an answer with its figures, and its place in the answer, from 1."""
 
     item: Priced
-    found: Found
+    found: SolvedNetwork
     rank: int
 
     def figure(self, figure: Figure, convention: str = "") -> int:

@@ -28,7 +28,7 @@ Objective: TypeAlias = Goal | Literal["at-most"]
 _SENSES: tuple[Sense, ...] = get_args(Sense)
 
 
-class Words(NamedTuple):
+class FigureFormat(NamedTuple):
     """What a figure is called in a help text and above a column, and how a value of it is read.
 
     ``unit`` is told behind a value where the name of the figure does not say it.
@@ -46,28 +46,34 @@ class Words(NamedTuple):
 
 
 #: Of every figure: its words.
-WORDS: Mapping[Figure, Words] = {
-    "macs": Words(
+FIGURE_FORMATS: Mapping[Figure, FigureFormat] = {
+    "macs": FigureFormat(
         "cost under the convention", "Cost", "150M", lambda text: read_budget(text, "macs")
     ),
-    "params": Words("parameters", "Parameters", "1M", lambda text: read_budget(text, "params")),
-    "memory": Words("peak of activations, weights apart", "Peak [B]", "2MiB", read_memory, "B"),
-    "moved": Words(
+    "params": FigureFormat(
+        "parameters", "Parameters", "1M", lambda text: read_budget(text, "params")
+    ),
+    "memory": FigureFormat(
+        "peak of activations, weights apart", "Peak [B]", "2MiB", read_memory, "B"
+    ),
+    "moved": FigureFormat(
         "bytes moved, unfused", "Moved [B]", "40MB", lambda text: read_memory(text, "moved"), "B"
     ),
-    "layers": Words(
+    "layers": FigureFormat(
         "layers with weights on the longest path",
         "Layers",
         "50",
         lambda text: read_count(text, "layers"),
     ),
-    "channels": Words(
+    "channels": FigureFormat(
         "widths of the stages, added up",
         "Channels",
         "1000",
         lambda text: read_count(text, "channels"),
     ),
-    "latency": Words("time by the --latency model", "Predicted [ns]", "20ms", read_duration, "ns"),
+    "latency": FigureFormat(
+        "time by the --latency model", "Predicted [ns]", "20ms", read_duration, "ns"
+    ),
 }
 
 
@@ -107,10 +113,10 @@ def read_goal(text: str) -> Goal:
         return Goal(figure, cast(Sense, sense))
     if not equals:
         if figure != "macs":
-            example = WORDS[figure].example
+            example = FIGURE_FORMATS[figure].example
             raise QuantityError(f"goal {text!r} has no target, as in nearest-{figure}={example}")
         return Goal("macs", "nearest")
-    return Goal(figure, "nearest", WORDS[figure].read(target))
+    return Goal(figure, "nearest", FIGURE_FORMATS[figure].read(target))
 
 
 def read_objective(text: str) -> Objective:
@@ -134,7 +140,7 @@ def read_end(figure: Figure, text: str) -> tuple[str, int]:
     """
     name, colon, value = text.rpartition(":")
     convention = own_convention(figure, name, text) if colon else ""
-    return convention, WORDS[figure].read(value)
+    return convention, FIGURE_FORMATS[figure].read(value)
 
 
 def read_near(figure: Figure, text: str) -> Bound:
@@ -144,7 +150,7 @@ def read_near(figure: Figure, text: str) -> Bound:
     """
     value, colon, share = text.rpartition(":")
     if not colon or "%" not in share:
-        example = f"{WORDS[figure].example}:5%"
+        example = f"{FIGURE_FORMATS[figure].example}:5%"
         raise QuantityError(
             f"{figure} {quoted(text)} has no share that it is near to, as {example}"
         )
@@ -167,14 +173,14 @@ def own_convention(figure: Figure, name: str, text: str) -> str:
 
 def goal_text(goal: Goal) -> str:
     """A goal as it is told: ``nearest macs to 140,000,000``."""
-    target = "" if goal.target is None else f" to {WORDS[goal.figure].told(goal.target)}"
+    target = "" if goal.target is None else f" to {FIGURE_FORMATS[goal.figure].told(goal.target)}"
     return f"{goal.sense} {named(goal.figure, goal.convention)}{target}"
 
 
 def bound_text(bound: Bound) -> str:
     """A bound as it is told: ``params at most 1,000,000``."""
     ends = (("at least", bound.least), ("at most", bound.most))
-    words = WORDS[bound.figure]
+    words = FIGURE_FORMATS[bound.figure]
     said = [f"{word} {words.told(value)}" for word, value in ends if value is not None]
     return f"{named(bound.figure, bound.convention)} {' and '.join(said)}"
 

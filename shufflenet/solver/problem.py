@@ -34,6 +34,8 @@ from shufflenet.cost.latency_model import Model
 #: ``latency`` the time by the problem's model [ns].
 Figure: TypeAlias = Literal["macs", "params", "memory", "moved", "layers", "channels", "latency"]
 FIGURES: tuple[Figure, ...] = get_args(Figure)
+#: What every answer and every sweep says of a network, whatever is asked.
+ALWAYS_SHOWN: tuple[Figure, ...] = ("macs", "params", "memory")
 Sense: TypeAlias = Literal["least", "most", "nearest"]
 #: What is wanted of a figure where only its name is given.
 USUAL: Mapping[Figure, Sense] = {
@@ -224,7 +226,7 @@ def _check_figure(figure: str, convention: str) -> None:
         named(convention)
 
 
-class Found(NamedTuple):
+class SolvedNetwork(NamedTuple):
     """A network of an answer, its figures (every one that the problem asks for, and ``macs``).
 
     ``unique`` says that no other network of the space inside the bounds equals it in every goal.
@@ -245,12 +247,12 @@ class Outcome:
     """
 
     problem: Problem
-    solutions: Sequence[Found]
+    solutions: Sequence[SolvedNetwork]
     candidates: int
     edge: tuple[str, ...] = ()
     without: tuple[int, ...] = ()
 
     @property
-    def best(self) -> Found:
+    def best(self) -> SolvedNetwork:
         """The optimum, or the first of the front."""
         return self.solutions[0]

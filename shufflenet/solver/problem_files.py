@@ -29,7 +29,7 @@ from shufflenet.arch.ranges import (
     read_sizes,
     read_stages,
 )
-from shufflenet.solver.parsing import WORDS, near, read_figure, read_goal, read_objective
+from shufflenet.solver.parsing import FIGURE_FORMATS, near, read_figure, read_goal, read_objective
 from shufflenet.solver.problem import Bound, Figure, Goal, Problem
 from shufflenet.solver.request import ProblemError, Request
 
@@ -172,7 +172,7 @@ class _Reader(NamedTuple):
             if "nearest" in self.table:
                 if sense is not None:
                     raise self.fault("sense", "there is a 'nearest', too")
-                read = self.reads(WORDS[figure].read, numbers=True)
+                read = self.reads(FIGURE_FORMATS[figure].read, numbers=True)
                 target = read("nearest", self.table["nearest"])
                 return Goal(figure, "nearest", target, self.own_convention(figure))
             goal = read_goal(figure if sense is None else f"{sense}-{figure}")
@@ -230,7 +230,7 @@ class _Reader(NamedTuple):
 
     def value(self, key: str, figure: Figure) -> Any:
         """The value of a figure: a text as the command reads it, or a whole number."""
-        return self.reads(WORDS[figure].read, numbers=True)(key, self.table[key])
+        return self.reads(FIGURE_FORMATS[figure].read, numbers=True)(key, self.table[key])
 
     def several(
         self, key: str, read: Callable[[str], tuple[T, ...]], numbers: bool = True

@@ -18,10 +18,10 @@ from shufflenet.cost.latency_files import load_model
 from shufflenet.solver.problem import Bound, Goal, Problem, Space
 from shufflenet.units import UnitError, stage_unit
 
-Widths: TypeAlias = tuple[int, ...]
+IntTuple: TypeAlias = tuple[int, ...]
 T = TypeVar("T")
 # The most values of a field that an error quotes.
-_TOLD = 4
+_QUOTED_VALUES = 4
 
 
 class ProblemError(SpecError):
@@ -43,12 +43,12 @@ class Request:
     unit: tuple[str, ...] = ()
     bottleneck: tuple[int, ...] = ()
     size: tuple[tuple[int, int], ...] = ()
-    repeats: tuple[Widths, ...] = ()
-    stem: Widths | Literal["auto"] = ()
-    ratio: Widths | None = None
+    repeats: tuple[IntTuple, ...] = ()
+    stem: IntTuple | Literal["auto"] = ()
+    ratio: IntTuple | None = None
     free_stages: bool | None = None
     scales: tuple[Decimal, ...] = ()
-    widths: tuple[Widths, ...] = ()
+    widths: tuple[IntTuple, ...] = ()
     widest: int | None = None
     align: int | None = None
     cardinality: int | None = None
@@ -192,12 +192,12 @@ class Request:
 
 def _values(values: Sequence[object], comma: str) -> str:
     """Values with something between, the middle of many left out."""
-    if len(values) <= _TOLD:
+    if len(values) <= _QUOTED_VALUES:
         return comma.join(map(str, values))
     return f"{values[0]}{comma}{values[1]}{comma}...{comma}{values[-1]}"
 
 
-def _all_stems(spec: Spec, align: int) -> Widths:
+def _all_stems(spec: Spec, align: int) -> IntTuple:
     """Every width up to the widest that the spec gives its stem."""
     row = stem_row(spec)
     if row is None or row.channels is None:

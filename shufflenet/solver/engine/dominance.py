@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.solver.engine.search_limits import WorkMeter
-from shufflenet.solver.engine.variables import Column
+from shufflenet.solver.engine.variables import IntArray
 
 
 class Criteria(NamedTuple):
@@ -25,7 +25,7 @@ class Criteria(NamedTuple):
     decides: NDArray[np.bool_]
 
 
-def undominated(criteria: Criteria, groups: Column, meter: WorkMeter) -> Column:
+def undominated(criteria: Criteria, groups: IntArray, meter: WorkMeter) -> IntArray:
     """The rows that no other of their group makes superfluous; of equals, the first; in order.
 
     A row does so that is no worse in any column, and less in one that decides or else before the
@@ -45,13 +45,13 @@ def undominated(criteria: Criteria, groups: Column, meter: WorkMeter) -> Column:
         beaten = _beaten_by_two(_apart(rest[:, 0], groups), _ranks(rest[:, 1]))
     else:
         beaten = _beaten_by_pairs(rest, groups, meter)
-    found: Column = np.sort(order[~beaten])
+    found: IntArray = np.sort(order[~beaten])
     return found
 
 
 def first_points(
-    goals: NDArray[np.int64], costs: Column, meter: WorkMeter, *, ordered: bool = True
-) -> Column:
+    goals: NDArray[np.int64], costs: IntArray, meter: WorkMeter, *, ordered: bool = True
+) -> IntArray:
     """The rows on the front, one for each point: the cheapest, then the first.
 
     In the order of the goals, or else in that of the rows.
@@ -62,13 +62,13 @@ def first_points(
     fresh[1:] = (rows[1:] != rows[:-1]).any(axis=1)
     order = order[fresh]
     criteria = Criteria(goals[order], np.ones(goals.shape[1], np.bool_))
-    kept: Column = order[undominated(criteria, np.zeros(len(order), np.int64), meter)]
+    kept: IntArray = order[undominated(criteria, np.zeros(len(order), np.int64), meter)]
     return kept if ordered else np.sort(kept)
 
 
-def _different(criteria: Criteria) -> tuple[list[Column], list[Column]]:
+def _different(criteria: Criteria) -> tuple[list[IntArray], list[IntArray]]:
     """The columns that tell rows apart, each once: those that decide, and the others."""
-    found: list[tuple[Column, bool]] = []
+    found: list[tuple[IntArray, bool]] = []
     ranked = sorted(range(len(criteria.decides)), key=lambda index: not criteria.decides[index])
     for index in ranked:
         column = criteria.columns[:, index]
@@ -78,26 +78,26 @@ def _different(criteria: Criteria) -> tuple[list[Column], list[Column]]:
     return [c for c, final in found if final], [c for c, final in found if not final]
 
 
-def _ranks(values: Column) -> Column:
+def _ranks(values: IntArray) -> IntArray:
     """The place of each value among the different ones: small, and in the same order."""
-    found: Column = np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    found: IntArray = np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
     return found
 
 
-def _apart(values: Column, groups: Column) -> Column:
+def _apart(values: IntArray, groups: IntArray) -> IntArray:
     """The ranks of values, those of later groups below those of all before them."""
-    found: Column = _ranks(values) - _ranks(groups) * (len(values) + 1)
+    found: IntArray = _ranks(values) - _ranks(groups) * (len(values) + 1)
     return found
 
 
-def _beaten_by_one(values: Column) -> NDArray[np.bool_]:
+def _beaten_by_one(values: IntArray) -> NDArray[np.bool_]:
     """Which rows come behind one that is no more."""
     beaten = np.zeros(len(values), np.bool_)
     beaten[1:] = values[1:] >= np.minimum.accumulate(values)[:-1]
     return beaten
 
 
-def _beaten_by_two(one: Column, other: Column) -> NDArray[np.bool_]:
+def _beaten_by_two(one: IntArray, other: IntArray) -> NDArray[np.bool_]:
     """Which rows come behind one that is no more in both; ``other`` are ranks.
 
     Halves of halves: whatever the first half of a block has, it has before all of the second.
@@ -120,7 +120,7 @@ def _beaten_by_two(one: Column, other: Column) -> NDArray[np.bool_]:
 
 
 def _beaten_by_pairs(
-    rows: NDArray[np.int64], groups: Column, meter: WorkMeter
+    rows: NDArray[np.int64], groups: IntArray, meter: WorkMeter
 ) -> NDArray[np.bool_]:
     """Which rows come behind one of their group that is no more in any column."""
     beaten = np.zeros(len(rows), np.bool_)

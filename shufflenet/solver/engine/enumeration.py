@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from shufflenet.solver.engine.bounds import FAR, Block, Search, Windows
+from shufflenet.solver.engine.bounds import FAR, Block, ChainSearch, Windows
 from shufflenet.solver.engine.search_limits import WorkMeter
-from shufflenet.solver.engine.variables import Column
+from shufflenet.solver.engine.variables import IntArray
 
 
 def networks(
-    search: Search, windows: Windows, behind: Block | None = None, meter: WorkMeter | None = None
+    search: ChainSearch,
+    windows: Windows,
+    behind: Block | None = None,
+    meter: WorkMeter | None = None,
 ) -> Iterator[Block]:
     """Every network within the windows, in the stated order, some at a time.
 
@@ -25,12 +28,12 @@ def networks(
     SpaceTooLargeError once that has taken too long.
     """
     if search.possible and not search.misses(windows):
-        yield from _Run(search, windows, meter or WorkMeter(search.limits)).follow(
+        yield from _Enumeration(search, windows, meter or WorkMeter(search.limits)).follow(
             behind or prefixes(search)
         )
 
 
-def prefixes(search: Search) -> Block:
+def prefixes(search: ChainSearch) -> Block:
     """The one prefix of no part, which every network begins with."""
     return Block(
         np.zeros((1, 0), np.int32),
@@ -41,20 +44,20 @@ def prefixes(search: Search) -> Block:
 
 
 def extend(
-    search: Search, windows: Windows, block: Block, part: int, meter: WorkMeter | None = None
+    search: ChainSearch, windows: Windows, block: Block, part: int, meter: WorkMeter | None = None
 ) -> Iterator[Block]:
     """Prefixes with every entry of one more part that can still come into the windows.
 
     Raises SpaceTooLargeError as `networks` does.
     """
-    run = _Run(search, windows, meter or WorkMeter(search.limits))
+    run = _Enumeration(search, windows, meter or WorkMeter(search.limits))
     for piece in run.pieces(block, part):
         found = run.extended(piece, part)
         if found.size:
             yield found
 
 
-def _sorted_last(search: Search, term: int) -> _Sorted | None:
+def _sorted_last(search: ChainSearch, term: int) -> _Sorted | None:
     """The entries of the last part, sorted by a term for each width before it, if they fit."""
     if term not in search.lists:
         before, own = search.legal[-1].shape
@@ -68,7 +71,7 @@ def _sorted_last(search: Search, term: int) -> _Sorted | None:
 class _Sorted:
     """The last part's entries (own width, repeats), sorted by one term for each width before it."""
 
-    def __init__(self, search: Search, term: int) -> None:
+    def __init__(self, search: ChainSearch, term: int) -> None:
         pair, own = search.pair[-1][term], search.own[-1][term]
         legal = search.legal[-1][:, :, None] & search.allowed[-1][None, :, :]
         # (before, own, repeats) -> (before, own * repeats)
@@ -89,7 +92,7 @@ class _Sorted:
             keys = keys + (np.arange(len(legal), dtype=np.int64) * self.span)[:, None]
         self.keys = keys
 
-    def between(self, node: Any, least: Column, most: Column) -> tuple[Column, Column]:
+    def between(self, node: Any, least: IntArray, most: IntArray) -> tuple[IntArray, IntArray]:
         """Where the entries from least to most begin and how many there are, for each prefix."""
         least = np.clip(least, self.low, self.high + 1) - self.low + 1
         most = np.clip(most, self.low - 1, self.high) - self.low + 1
@@ -108,10 +111,10 @@ class _Sorted:
         return begin, np.maximum(end - begin, 0)
 
 
-class _Run:
+class _Enumeration:
     """One enumeration: prefixes in order, extended part by part."""
 
-    def __init__(self, search: Search, windows: Windows, meter: WorkMeter) -> None:
+    def __init__(self, search: ChainSearch, windows: Windows, meter: WorkMeter) -> None:
         self.search = search
         self.windows = windows
         self.meter = meter
@@ -236,13 +239,13 @@ class _Run:
             self.listed = min(2 * self.listed, self.search.limits.largest_batch)
             rows = found[start:stop]
             self._worked(int(count[rows].sum()))
-            hits = self._hits(block, tables, node, rows, begin, count)
-            if hits.size:
-                yield hits
+            matches = self._matches(block, tables, node, rows, begin, count)
+            if matches.size:
+                yield matches
             start = stop
 
-    def _hits(
-        self, block: Block, tables: _Sorted, node: Any, rows: Any, begin: Column, count: Column
+    def _matches(
+        self, block: Block, tables: _Sorted, node: Any, rows: Any, begin: IntArray, count: IntArray
     ) -> Block:
         s, repeats = self.search, self.search.allowed[-1].shape[1]
         a = np.repeat(rows, count[rows])

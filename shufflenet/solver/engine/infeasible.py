@@ -13,13 +13,13 @@ import numpy as np
 from shufflenet.arch.layout import Frame
 from shufflenet.arch.scaling import first_broken
 from shufflenet.arch.spec import Row
-from shufflenet.solver.engine.best_first import Field, Hit
-from shufflenet.solver.engine.objectives import Asked
+from shufflenet.solver.engine.best_first import CandidateSet, NetworkCandidate
+from shufflenet.solver.engine.objectives import Objectives
 from shufflenet.solver.engine.pareto import front
 from shufflenet.solver.engine.search_limits import SearchLimits, WorkMeter
-from shufflenet.solver.engine.stage_tables import Chain
+from shufflenet.solver.engine.stage_tables import CostChain
 from shufflenet.solver.engine.unit_costs import own_rules
-from shufflenet.solver.engine.variables import Part, cut, frames, repeated
+from shufflenet.solver.engine.variables import SpacePart, frames, repeated, split_frame
 from shufflenet.solver.problem import Bound, Goal, Problem, Sense, Space
 
 # Bounds that give way together at most.
@@ -32,7 +32,7 @@ _MOST_NETWORKS = 128
 _EACH = 5
 
 
-class Side(NamedTuple):
+class BoundSide(NamedTuple):
     """One side of a bound, alone: a figure at least or at most a value."""
 
     bound: Bound
@@ -65,14 +65,14 @@ class Side(NamedTuple):
 class Relaxed(NamedTuple):
     """Sides that give way, the values to which they have to, and the network that these admit."""
 
-    sides: tuple[Side, ...]
+    sides: tuple[BoundSide, ...]
     values: tuple[int, ...]
     network: str
 
     @property
     def share(self) -> Fraction:
         """All changes together, each as a share of what was asked."""
-        return sum(map(Side.share, self.sides, self.values), Fraction(0))
+        return sum(map(BoundSide.share, self.sides, self.values), Fraction(0))
 
     def __str__(self) -> str:
         texts = []
@@ -83,7 +83,7 @@ class Relaxed(NamedTuple):
         return " and ".join(texts)
 
 
-def nothing_fits(problem: Problem, chains: Sequence[Chain], limits: SearchLimits) -> str:
+def nothing_fits(problem: Problem, chains: Sequence[CostChain], limits: SearchLimits) -> str:
     """Which bounds stand in the way, and the smallest relaxation that admits a network.
 
     As few bounds as can be give way, and of those by the least, all shares together.
@@ -94,12 +94,12 @@ def nothing_fits(problem: Problem, chains: Sequence[Chain], limits: SearchLimits
 class _Relaxation:
     """A problem in which nothing fits, with the sides of its bounds."""
 
-    def __init__(self, problem: Problem, chains: Sequence[Chain], limits: SearchLimits) -> None:
+    def __init__(self, problem: Problem, chains: Sequence[CostChain], limits: SearchLimits) -> None:
         self.problem = problem
         self.chains = chains
         self.limits = limits
         self.sides = [
-            Side(bound, value, most)
+            BoundSide(bound, value, most)
             for bound in problem.bounds
             for value, most in ((bound.least, False), (bound.most, True))
             if value is not None
@@ -115,7 +115,7 @@ class _Relaxation:
                 return f"{text}; smallest relaxation: {told} (with {ways[0].network})"
         return f"{text}; nor has one if {_MOST_TOGETHER} of {_listed(self.sides)} are dropped"
 
-    def _in_the_way(self) -> Sequence[Side]:
+    def _in_the_way(self) -> Sequence[BoundSide]:
         """Sides that no network keeps together, though it may keep all but any one of them."""
         kept = list(self.sides)
         for side in self.sides:
@@ -124,39 +124,42 @@ class _Relaxation:
                 kept = others
         return kept
 
-    def _nearest(self, dropped: tuple[Side, ...]) -> Relaxed | None:
+    def _nearest(self, dropped: tuple[BoundSide, ...]) -> Relaxed | None:
         """What the dropped sides give way to, by the least in all; None if that is no help."""
         kept = [side for side in self.sides if side not in dropped]
         ways = [Relaxed(dropped, values, network) for values, network in self._best(kept, dropped)]
         return min(ways, key=lambda way: way.share, default=None)
 
     def _best(
-        self, kept: Sequence[Side], nearest: Sequence[Side]
+        self, kept: Sequence[BoundSide], nearest: Sequence[BoundSide]
     ) -> list[tuple[tuple[int, ...], str]]:
         """The figures nearest to what some sides ask that networks inside others have."""
         goals = tuple(side.goal for side in nearest) or self.problem.goals
         bounds = tuple(side.alone for side in kept)
-        asked = Asked.of(replace(self.problem, goals=goals, bounds=bounds))
-        field = Field(self.chains, asked.terms, WorkMeter(self.limits))
+        asked = Objectives.of(replace(self.problem, goals=goals, bounds=bounds))
+        pool = CandidateSet(self.chains, asked.terms, WorkMeter(self.limits))
         if len(nearest) > 1:
-            hits = front(field, asked.goals, asked.cost, asked.limits)
+            candidates = front(pool, asked.goals, asked.cost, asked.ranges)
         else:
             keys = asked.goals if nearest else ()
-            hits = field.ranked([*keys, asked.cost], asked.limits, 1)
+            candidates = pool.ranked([*keys, asked.cost], asked.ranges, 1)
         return [
-            (tuple(hit.values[key.term] for key in asked.goals), _network(self.chains, hit))
-            for hit in hits
+            (
+                tuple(candidate.values[key.term] for key in asked.goals),
+                _network(self.chains, candidate),
+            )
+            for candidate in candidates
         ]
 
 
-def _listed(sides: Sequence[Side]) -> str:
+def _listed(sides: Sequence[BoundSide]) -> str:
     return " and ".join(map(str, sides))
 
 
-def _network(chains: Sequence[Chain], hit: Hit) -> str:
-    one = chains[hit.chain]
+def _network(chains: Sequence[CostChain], candidate: NetworkCandidate) -> str:
+    one = chains[candidate.chain]
     texts = [f"g={one.frame.groups}"]
-    for link, j, r in zip(one.links, hit.widths, hit.repeats, strict=True):
+    for link, j, r in zip(one.links, candidate.widths, candidate.repeats, strict=True):
         part = link.part
         counts = dict(zip(part.stages, part.repeats[r], strict=True))
         for path, widths in zip(part.paths, part.widths, strict=True):
@@ -175,7 +178,7 @@ def nothing_legal(space: Space) -> str:
     """The rule in the way of the candidate that breaks it the latest."""
     furthest: tuple[int, str] | None = None
     for frame in islice(frames(space), _MOST_FRAMES):
-        parts = cut(space, frame).parts
+        parts = split_frame(space, frame).parts
         for part in parts:
             layer = part.rows[0].layer
             if not part.size:
@@ -193,7 +196,7 @@ def nothing_legal(space: Space) -> str:
 
 
 def _samples(
-    frame: Frame, parts: Sequence[Part]
+    frame: Frame, parts: Sequence[SpacePart]
 ) -> Iterator[tuple[dict[str, int], tuple[Row, ...]]]:
     """Some candidates of a frame, spread over the widths of every part."""
     # Widths that break a rule by themselves would hide the one that none of the others keeps.

@@ -8,30 +8,30 @@ from typing import NamedTuple
 from flopcount.conventions import Convention
 from flopcount.conventions import convention as named
 from shufflenet.cost.latency_model import Model
-from shufflenet.solver.engine.best_first import MEMORY, Key, Limits
+from shufflenet.solver.engine.best_first import MEMORY_TERM, RankKey, TermRanges
 from shufflenet.solver.engine.bounds import FAR, Term
 from shufflenet.solver.problem import Problem
 
 
-class Asked(NamedTuple):
+class Objectives(NamedTuple):
     """A problem put as terms: the figures to fold, a term for each, and what is asked of them.
 
-    The memory is no term, and comes last among the limits.
+    The memory is no term, and comes last among the ranges.
     """
 
     names: Mapping[str, Convention | Model | None]
     terms: tuple[Term, ...]
-    goals: tuple[Key, ...]
-    cost: Key
-    limits: Limits
+    goals: tuple[RankKey, ...]
+    cost: RankKey
+    ranges: TermRanges
 
     @classmethod
-    def of(cls, problem: Problem) -> Asked:
+    def of(cls, problem: Problem) -> Objectives:
         """The terms of a problem."""
         maker = _Terms(problem)
-        cost = Key(maker.place("macs"))
+        cost = RankKey(maker.place("macs"))
         goals = tuple(
-            Key(
+            RankKey(
                 maker.place(goal.figure, goal.convention),
                 -1 if goal.sense == "most" else 1,
                 goal.target,
@@ -40,12 +40,12 @@ class Asked(NamedTuple):
         )
         places = [maker.place(bound.figure, bound.convention) for bound in problem.bounds]
         count = len(maker.terms) + 1
-        limits = Limits((-FAR,) * count, (FAR,) * count)
+        ranges = TermRanges((-FAR,) * count, (FAR,) * count)
         for place, bound in zip(places, problem.bounds, strict=True):
             least = -FAR if bound.least is None else min(bound.least, FAR)
             most = FAR if bound.most is None else min(bound.most, FAR)
-            limits = limits.within(place, least, most)
-        return cls(maker.names, tuple(maker.terms), goals, cost, limits)
+            ranges = ranges.within(place, least, most)
+        return cls(maker.names, tuple(maker.terms), goals, cost, ranges)
 
 
 class _Terms:
@@ -61,7 +61,7 @@ class _Terms:
         """The place of a figure among the terms."""
         if figure == "memory":
             self.names["memory"] = None
-            return MEMORY
+            return MEMORY_TERM
         term: Term = ((self._name(figure, convention), 1),)
         if term not in self.terms:
             self.terms.append(term)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.solver.parsing import (
-    WORDS,
+    FIGURE_FORMATS,
     bound_text,
     goal_text,
     near,
@@ -243,13 +243,15 @@ def test_a_bound_on_a_line_that_is_none_is_quoted_with_its_rule(read, figure, te
 def test_every_goal_is_read_as_it_is_named(figure, sense):
     assert read_goal(f"{sense}-{figure}") == Goal(figure, sense)
     assert read_goal(figure) == Goal(figure, USUAL[figure])
-    target = WORDS[figure].read(WORDS[figure].example)
-    assert read_goal(f"nearest-{figure}={WORDS[figure].example}") == Goal(figure, "nearest", target)
+    target = FIGURE_FORMATS[figure].read(FIGURE_FORMATS[figure].example)
+    assert read_goal(f"nearest-{figure}={FIGURE_FORMATS[figure].example}") == Goal(
+        figure, "nearest", target
+    )
 
 
 def test_every_figure_has_its_words_and_reads_its_example():
-    assert tuple(WORDS) == FIGURES
-    assert all(words.read(words.example) > 0 for words in WORDS.values())
+    assert tuple(FIGURE_FORMATS) == FIGURES
+    assert all(words.read(words.example) > 0 for words in FIGURE_FORMATS.values())
 
 
 def test_the_objective_of_one_may_be_the_most_within_a_budget():
