@@ -103,7 +103,7 @@ class CandidateSet:
     def alive(self, number: int, ranges: TermRanges, cuts: Sequence[Cut]) -> bool:
         """Whether the bounds of a chain, and the cuts, leave anything within the ranges."""
         search = self.search(number, ranges.most[MEMORY_TERM], cuts)
-        return search.possible and not search.misses(self.cut_windows(ranges, cuts))
+        return search.possible and not search.misses(self.windows(ranges, cuts))
 
     def first(
         self, ranges: TermRanges, need: int, cuts: Sequence[Sequence[Cut]] | None = None
@@ -146,7 +146,7 @@ class CandidateSet:
     ) -> Iterator[NetworkCandidate]:
         """The networks of one chain within the ranges, in the order of the space."""
         search = self.search(number, ranges.most[MEMORY_TERM], cuts)
-        for block in networks(search, self.cut_windows(ranges, cuts), meter=self.meter):
+        for block in networks(search, self.windows(ranges, cuts), meter=self.meter):
             yield from self.as_candidates(number, block)
 
     def as_candidates(self, number: int, block: Block) -> Iterator[NetworkCandidate]:
@@ -161,17 +161,12 @@ class CandidateSet:
         for widths, repeats, values, memory in rows:
             yield NetworkCandidate(number, tuple(widths), tuple(repeats), (*values, memory))
 
-    def cut_windows(self, ranges: TermRanges, cuts: Sequence[Cut]) -> Windows:
+    def windows(self, ranges: TermRanges, cuts: Sequence[Cut] = ()) -> Windows:
         """The ranges as a search takes them, with those of the cuts."""
-        windows = self.windows(ranges)
+        memory = max(ranges.least[MEMORY_TERM], 0)
+        windows = Windows(ranges.least[:-1], ranges.most[:-1], memory)
         further = tuple(one.most(windows) for one in cuts)
-        return Windows(
-            (*windows.least, *(-FAR for _ in cuts)), (*windows.most, *further), windows.memory
-        )
-
-    def windows(self, ranges: TermRanges) -> Windows:
-        """The ranges as a search takes them."""
-        return Windows(ranges.least[:-1], ranges.most[:-1], max(ranges.least[MEMORY_TERM], 0))
+        return Windows((*windows.least, *(-FAR for _ in cuts)), (*windows.most, *further), memory)
 
 
 class _Ranking:

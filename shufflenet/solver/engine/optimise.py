@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import overload
 
-from flopcount.conventions import price
 from shufflenet.arch.layout import variable_rows
 from shufflenet.arch.network import Network
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
-from shufflenet.cost.latency_model import Model
 from shufflenet.solver.engine.best_first import CandidateSet, NetworkCandidate, RankKey
 from shufflenet.solver.engine.infeasible import nothing_fits, nothing_legal
 from shufflenet.solver.engine.objectives import Objectives
 from shufflenet.solver.engine.pareto import front
 from shufflenet.solver.engine.search_limits import LIMITS, SearchLimits, WorkMeter
 from shufflenet.solver.engine.stage_tables import CostChain, chain
-from shufflenet.solver.engine.unit_costs import Names
+from shufflenet.solver.engine.unit_costs import Names, network_figures
 from shufflenet.solver.engine.variables import frames, split_frame
 from shufflenet.solver.problem import Outcome, Problem, SolvedNetwork, Space
 
@@ -127,26 +125,11 @@ def _network(
     Raises SpecError where the sum of its units is not what the whole costs.
     """
     made = pool.chains[candidate.chain].network(candidate.widths, candidate.repeats)
-    tally = made.tally(memory="memory" in asked.names)
-    whole: dict[str, int] = {}
-    for name, how in asked.names.items():
-        if isinstance(how, Model):
-            whole[name] = how.network(made.tree, tally)
-        elif how is not None:
-            whole[name] = price(tally, how)
-    peak = tally.peak_memory
-    whole |= {
-        "params": tally.params,
-        "moved": tally.bytes_moved,
-        "layers": made.depth,
-        "channels": sum(made.stage_widths),
-    }
-    if peak is not None:
-        whole["memory"] = peak
+    whole = network_figures(made, asked.names)
     sums = [sum(weight * whole[name] for name, weight in term) for term in asked.terms]
-    if sums != list(candidate.values[:-1]) or (
-        "memory" in asked.names and peak != candidate.values[-1]
-    ):
+    if "memory" in asked.names:
+        sums.append(whole["memory"])
+    if sums != list(candidate.values[: len(sums)]):
         raise SpecError(
             f"{made.spec.where}: its units depend on more than their neighbours, which the solver"
             " does not follow"

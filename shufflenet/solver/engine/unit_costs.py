@@ -18,6 +18,7 @@ from flopcount.entries import Shape
 from flopcount.integers import FigureTooLargeError, MixedWidthsError, lift
 from flopcount.layers import cost, depth
 from shufflenet.arch.layout import Frame, Placed, distinct, follow, stage_rows
+from shufflenet.arch.network import Network
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.spec import Row
 from shufflenet.cost.latency_model import LatencyError, Model
@@ -58,6 +59,25 @@ def figured(placed: Placed, names: Names) -> dict[str, Any]:
             found[name] = tally.bytes_moved
         elif name == "layers":
             found[name] = depth(placed.layer)
+    return found
+
+
+def network_figures(network: Network, names: Names) -> dict[str, int]:
+    """The figures of a whole network, counted anew: those named, and all that need no more."""
+    tally = network.tally(memory="memory" in names)
+    found = {
+        "params": tally.params,
+        "moved": tally.bytes_moved,
+        "layers": network.depth,
+        "channels": sum(network.stage_widths),
+    }
+    if tally.peak_memory is not None:
+        found["memory"] = tally.peak_memory
+    for name, how in names.items():
+        if isinstance(how, Model):
+            found[name] = how.network(network.tree, tally)
+        elif how is not None:
+            found[name] = price(tally, how)
     return found
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flopcount.conventions import Convention, price
+from flopcount.conventions import Convention
 from shufflenet._version import __version__
 from shufflenet.arch.layout import Frame, stage_rows, stem_row
 from shufflenet.arch.network import assemble
@@ -30,6 +30,7 @@ from shufflenet.solver.engine.enumeration import extend, prefixes
 from shufflenet.solver.engine.objectives import Objectives
 from shufflenet.solver.engine.search_limits import LIMITS, SearchLimits, WorkMeter
 from shufflenet.solver.engine.stage_tables import CostChain, chain
+from shufflenet.solver.engine.unit_costs import network_figures
 from shufflenet.solver.engine.variables import IntArray, frames, repeated, split_frame
 from shufflenet.solver.problem import ALWAYS_SHOWN, USUAL, Bound, Figure, Goal, Problem, Space
 from shufflenet.solver.sweep.expansion import ChoiceColumn, Expanded, Expansion, begun
@@ -342,15 +343,8 @@ class _PricedFrame:
         if new != spec.rows:
             spec = replace(spec, rows=new)
         made = assemble(replace(self.frame, spec=spec), widths)
-        tally = made.tally()
-        whole: dict[Figure, int | None] = {
-            "macs": price(tally, self.sweep.convention),
-            "params": tally.params,
-            "memory": tally.peak_memory,
-            "moved": tally.bytes_moved,
-            "layers": made.depth,
-            "channels": sum(made.stage_widths),
-        }
+        whole = network_figures(made, self.asked.names)
+        whole["macs"] = whole[self.asked.terms[self.asked.cost.term][0][0]]
         if any(first[COLUMN_NAMES[figure]] != whole[figure] for figure in self.sweep.wanted):
             raise SpecError(
                 f"{spec.where}: its units depend on more than their neighbours, which a sweep does"
