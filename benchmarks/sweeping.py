@@ -28,7 +28,7 @@ from shufflenet.solver.problem import Space
 from shufflenet.solver.sweep.executors import processes
 from shufflenet.solver.sweep.formats import csv_rows, parquet_file
 from shufflenet.solver.sweep.run import write_sweep
-from shufflenet.solver.sweep.space_table import Piece, Priced, Rows, Sweep
+from shufflenet.solver.sweep.space_table import Piece, PricedSweep, Rows, Sweep
 
 GROUPS = (1, 2, 3, 4, 8)
 REPEATS = (tuple(range(2, 7)), tuple(range(4, 13)), tuple(range(2, 7)))
@@ -60,17 +60,17 @@ def pricing() -> list[Rows]:
     slowest, first, total = float("inf"), 0.0, 0
     rows: list[Rows] = []
     for groups in GROUPS:
-        priced = Priced(Sweep(space(groups)))
+        priced = PricedSweep(Sweep(space(groups)))
         pieces: list[Piece] = []
 
-        def begun(priced: Priced = priced, pieces: list[Piece] = pieces) -> None:
+        def begun(priced: PricedSweep = priced, pieces: list[Piece] = pieces) -> None:
             pieces += islice(priced.pieces(), PIECES)
             priced.rows(pieces[0])
 
         first = max(first, seconds(begun))
         total += priced.candidates()
 
-        def run(priced: Priced = priced, pieces: list[Piece] = pieces) -> int:
+        def run(priced: PricedSweep = priced, pieces: list[Piece] = pieces) -> int:
             return sum(priced.rows(piece).size for piece in pieces)
 
         slowest = min(slowest, rate(run))

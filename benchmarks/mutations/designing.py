@@ -8,8 +8,8 @@ _WIDTHS = (
     Mutation(
         "narrow_stem_before_the_cheaper",
         "PricedProblem.outcome",
-        "field.ranked([*asked.goals, asked.cost], asked.limits, problem.top + 1)",
-        "field.ranked([*asked.goals], asked.limits, problem.top + 1)",
+        "pool.ranked([*asked.goals, asked.cost], asked.ranges, problem.top + 1)",
+        "pool.ranked([*asked.goals], asked.ranges, problem.top + 1)",
         (
             "shufflenet/solver/test_budget::test_of_two_that_miss_by_as_much_the_cheaper_comes_first_however_wide_its_stem",
         ),
@@ -76,7 +76,7 @@ _WIDTHS = (
 _SEARCH = (
     Mutation(
         "memory_window_closed",
-        "Search.misses",
+        "ChainSearch.misses",
         "self.peak < windows.memory",
         "self.peak <= windows.memory",
         (
@@ -85,7 +85,7 @@ _SEARCH = (
     ),
     Mutation(
         "steps_counted_the_wrong_way",
-        "Search.above",
+        "ChainSearch.above",
         "(rest - value) % step",
         "(value - rest) % step",
         (
@@ -160,23 +160,23 @@ _SEARCH = (
     ),
     Mutation(
         "share_of_a_bound_from_below",
-        "Side.share",
-        "off if self.most else -off",
-        "off",
+        "BoundSide.share",
+        "value - self.value if self.most else self.value - value",
+        "value - self.value",
         ("shufflenet/solver/engine/test_infeasible",),
     ),
     Mutation(
-        "ratio_typed_tighter_than_it_is",
-        "Side.typed",
-        "ceil(scaled) if self.most else floor(scaled)",
-        "floor(scaled) if self.most else ceil(scaled)",
+        "bound_of_a_relaxation_dropped",
+        "_Relaxation._nearest",
+        "side not in dropped",
+        "side in dropped",
         (
             "shufflenet/solver/engine/test_infeasible::test_every_relaxation_that_is_told_admits_a_network_when_it_is_typed_in",
         ),
     ),
     Mutation(
         "repeats_counted_once",
-        "Chain.candidates",
+        "CostChain.candidates",
         "link.allowed.sum(axis=1).astype(object)",
         "link.allowed.any(axis=1).astype(object)",
         (

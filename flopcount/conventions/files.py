@@ -74,7 +74,8 @@ def _free(table: Table, prices: Collection[str]) -> frozenset[str]:
 
 
 def _modules(table: Table) -> dict[str, dict[str, Price]]:
-    return {layer: table.below(layer, partial(_prices, kinds=ENTRY_KINDS)) for layer in table.values}
+    read = partial(_prices, kinds=ENTRY_KINDS)
+    return {layer: table.below(layer, read) for layer in table.values}
 
 
 def _operators(table: Table) -> dict[str, Price]:

@@ -12,11 +12,11 @@ from shufflenet.arch import ranges
 from shufflenet.arch.quantities import MAX_REPEATS, MAX_WIDTH, QuantityError
 from shufflenet.cli import options
 from shufflenet.cli.param_types import Exactly
-from shufflenet.solver.parsing import WORDS, read_end, read_goal, read_near, read_objective
+from shufflenet.solver.parsing import FIGURE_FORMATS, read_end, read_goal, read_near, read_objective
 from shufflenet.solver.problem import FIGURES, USUAL, Bound, Figure, Goal
 from shufflenet.solver.request import Request
 
-F = TypeVar("F", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _front(text: str) -> tuple[Goal, ...]:
@@ -32,15 +32,15 @@ def _goal_names() -> list[str]:
     return [f"{sense}-{figure}" for figure in USUAL for sense in ("least", "most")]
 
 
-REPEATS = Exactly("a-b,...", lambda text: ranges.read_stages(text, "repeats", MAX_REPEATS))
-STAGES = Exactly("a-b:step,...", lambda text: ranges.read_stages(text, "width", MAX_WIDTH))
-BOTTLENECKS = Exactly("1:n,...", ranges.read_bottlenecks)
-SIZES = Exactly("px|hxw,...", ranges.read_sizes)
-SCALES = Exactly("scale,...", ranges.read_scales)
-OBJECTIVE = Exactly("goal", read_objective, lambda: ["nearest", "at-most", *_goal_names()])
-FRONT = Exactly("goal,goal,...", _front, lambda: [*USUAL, *_goal_names()])
+_REPEATS_TYPE = Exactly("a-b,...", lambda text: ranges.read_stages(text, "repeats", MAX_REPEATS))
+_STAGES_TYPE = Exactly("a-b:step,...", lambda text: ranges.read_stages(text, "width", MAX_WIDTH))
+_BOTTLENECKS_TYPE = Exactly("1:n,...", ranges.read_bottlenecks)
+_SIZES_TYPE = Exactly("px|hxw,...", ranges.read_sizes)
+_SCALES_TYPE = Exactly("scale,...", ranges.read_scales)
+_OBJECTIVE_TYPE = Exactly("goal", read_objective, lambda: ["nearest", "at-most", *_goal_names()])
+_FRONT_TYPE = Exactly("goal,goal,...", _front, lambda: [*USUAL, *_goal_names()])
 
-_COLUMNS = (
+_COLUMN_OPTIONS = (
     click.option(
         "--groups",
         type=options.GROUPS,
@@ -59,27 +59,29 @@ _COLUMNS = (
     ),
     click.option(
         "--size",
-        type=SIZES,
+        type=_SIZES_TYPE,
         help="Image: a side, or height x width (480x640); several, or a range of sides"
         " (128-224:32). Default: the spec's.",
     ),
     options.convention_option,
 )
-_SPACE = (
+_SPACE_OPTIONS = (
     click.option("--free-stages", is_flag=True, help="Every stage's width by itself, in no ratio."),
     click.option(
-        "--repeats", type=REPEATS, help="Units of each stage: 2-6,4-10,2-6; 2/4 is one of two."
+        "--repeats",
+        type=_REPEATS_TYPE,
+        help="Units of each stage: 2-6,4-10,2-6; 2/4 is one of two.",
     ),
     click.option(
-        "--bottleneck", type=BOTTLENECKS, help="Of the stages' units: 1:2,1:4, or 1:2-1:4."
+        "--bottleneck", type=_BOTTLENECKS_TYPE, help="Of the stages' units: 1:2,1:4, or 1:2-1:4."
     ),
     click.option(
         "--scales",
-        type=SCALES,
+        type=_SCALES_TYPE,
         help="All widths are the spec's at one of these scales: 0.5,1 or 0.25-1:0.25.",
     ),
     click.option(
-        "--widths", type=STAGES, help="Allowed for each stage: 16-576:4,32-1152:8,64-2304:16."
+        "--widths", type=_STAGES_TYPE, help="Allowed for each stage: 16-576:4,32-1152:8,64-2304:16."
     ),
     click.option(
         "--widest",
@@ -100,15 +102,17 @@ problem_option = click.option(
     type=options.FILE,
     help="A TOML file that says all this (docs/solving.md); options come before it.",
 )
-_WANTED = (
+_WANTED_OPTIONS = (
     click.option(
         "--objective",
-        type=OBJECTIVE,
+        type=_OBJECTIVE_TYPE,
         help=f"least-, most- or nearest-FIGURE, or a figure of {', '.join(USUAL)} in its usual"
         " sense; nearest-params=1M has a target, nearest takes the --budget. Default: --policy.",
     ),
     click.option(
-        "--pareto", type=FRONT, help="The whole front of several: macs,params; as in --objective."
+        "--pareto",
+        type=_FRONT_TYPE,
+        help="The whole front of several: macs,params; as in --objective.",
     ),
     problem_option,
     click.option(
@@ -119,31 +123,31 @@ _WANTED = (
 )
 
 
-def column_options(command: F) -> F:
+def column_options(command: Command) -> Command:
     """The spec, and what of it may be one or several: ``--groups``, ``--unit`` and their kin."""
-    for option in reversed(_COLUMNS):
+    for option in reversed(_COLUMN_OPTIONS):
         command = option(command)
     return command
 
 
-def space_options(command: F) -> F:
+def space_options(command: Command) -> Command:
     """What may vary: ``--free-stages`` and its kin."""
-    for option in reversed(_SPACE):
+    for option in reversed(_SPACE_OPTIONS):
         command = option(command)
     return command
 
 
-def wanted_options(command: F) -> F:
+def wanted_options(command: Command) -> Command:
     """What is wanted: ``--objective``, ``--pareto``, ``--problem`` and their kin."""
-    for option in reversed(_WANTED):
+    for option in reversed(_WANTED_OPTIONS):
         command = option(command)
     return command
 
 
-def bound_options(command: F) -> F:
+def bound_options(command: Command) -> Command:
     """``--max-FIGURE``, ``--min-FIGURE`` and ``--near-FIGURE`` for every figure."""
     for figure in reversed(FIGURES):
-        words = WORDS[figure]
+        words = FIGURE_FORMATS[figure]
         # A figure may be bounded in several conventions at once, so each may come again.
         end = Exactly(words.example, partial(read_end, figure))
         share = Exactly(f"{words.example}:5%", partial(read_near, figure))
@@ -221,7 +225,7 @@ class Grouped(click.Command):
 
 
 def _bound_help(figure: Figure) -> str:
-    words = WORDS[figure]
+    words = FIGURE_FORMATS[figure]
     told = f"{words.says[0].upper()}{words.says[1:]}: {words.example}"
-    # Both are priced under a convention, and a bound may name its own.
-    return f"{told}, or torch:{words.example}." if figure in ("macs", "intensity") else f"{told}."
+    # It is priced under a convention, and a bound may name its own.
+    return f"{told}, or torch:{words.example}." if figure == "macs" else f"{told}."

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _AHEAD = 2
 #: Where nothing else is said: workers of an executor of the user's own.
 _WORKERS = 8
-FIGURES = Exactly("figure,...", listed(read_figure), lambda: ["moved", "layers", "channels"])
+_FIGURES_TYPE = Exactly("figure,...", listed(read_figure), lambda: ["moved", "layers", "channels"])
 
 
 @click.command(
@@ -56,7 +56,9 @@ FIGURES = Exactly("figure,...", listed(read_figure), lambda: ["moved", "layers",
 @space_options
 @bound_options
 @options.units_from_option
-@click.option("--figures", type=FIGURES, help="Columns besides the usual: moved,layers,channels.")
+@click.option(
+    "--figures", type=_FIGURES_TYPE, help="Columns besides the usual: moved,layers,channels."
+)
 @click.option(
     "--format",
     "form",
@@ -103,7 +105,7 @@ def sweep(
     A sweep that was broken off goes on where it was when the same command is given again. Widths
     end at --widest times the spec's own. Without -o, CSV goes to standard output.
     """
-    from shufflenet.solver.sweep.space_table import Priced, Sweep
+    from shufflenet.solver.sweep.space_table import PricedSweep, Sweep
 
     ctx = click.get_current_context()
     default = click.core.ParameterSource.DEFAULT
@@ -111,7 +113,7 @@ def sweep(
     asked = _problem(given, units_from)
     made = Sweep(asked.space, asked.bounds, asked.convention, figures or (), piece)
     if count:
-        click.echo(Priced(made).candidates())
+        click.echo(PricedSweep(made).candidates())
         return 0
     form = form or ("parquet" if path and path.rstrip(os.sep).endswith(".parquet") else "csv")
     with _executor(executor, jobs) as (workers, ahead):
@@ -143,7 +145,7 @@ def _written(
     ahead: int,
 ) -> int:
     from shufflenet.solver.sweep.run import stream, write_sweep
-    from shufflenet.solver.sweep.space_table import Priced
+    from shufflenet.solver.sweep.space_table import PricedSweep
 
     if path is None or _is_stream(path):
         if form == "parquet":
@@ -151,7 +153,7 @@ def _written(
         # On a terminal the rows themselves show how far it is.
         hidden = path is None and sys.stdout.isatty()
         with _to(path) as write, _bar(hidden) as told:
-            return stream(Priced(made), write, executor, ahead=ahead, told=told)
+            return stream(PricedSweep(made), write, executor, ahead=ahead, told=told)
 
     def begun(rows: int) -> None:
         say(f"{path}: {rows:,} rows are there; going on")

@@ -12,17 +12,17 @@ from shufflenet.arch.layout import stage_rows
 from shufflenet.arch.network import Network
 from shufflenet.cost.latency_files import quality_json
 from shufflenet.cost.priced import Priced, column_json, input_json, priced
-from shufflenet.solver.problem import Bound, Figure, Found, Goal, Outcome
+from shufflenet.solver.problem import Bound, Figure, Goal, Outcome, SolvedNetwork
 
 
 class Shown(NamedTuple):
     """A network of an answer with its figures, and its place in the answer, from 1."""
 
     item: Priced
-    found: Found
+    found: SolvedNetwork
     rank: int
 
-    def figure(self, figure: Figure, convention: str = "") -> int | Fraction:
+    def figure(self, figure: Figure, convention: str = "") -> int:
         """A figure of the network, counted by the scalar fold; the cost under a convention."""
         tally = self.item.tally
         figures: Mapping[str, Any] = {
@@ -37,15 +37,18 @@ class Shown(NamedTuple):
         if figure in figures:
             value: int = figures[figure]
             return value
-        cost = price(tally, convention_named(convention)) if convention else self.item.cost
-        if figure == "macs":
-            return cost
-        return Fraction(cost, tally.bytes_moved) if tally.bytes_moved else Fraction(0)
+        return price(tally, convention_named(convention)) if convention else self.item.cost
+
+    @property
+    def intensity(self) -> Fraction:
+        """The cost for each byte moved, exactly; 0 where none is."""
+        moved = self.item.tally.bytes_moved
+        return Fraction(self.item.cost, moved) if moved else Fraction(0)
 
     def residual(self, goal: Goal) -> int:
         """The figure of the nearest, less its target."""
         assert goal.target is not None
-        return int(self.figure(goal.figure, goal.convention)) - goal.target
+        return self.figure(goal.figure, goal.convention) - goal.target
 
 
 class Answer(NamedTuple):
@@ -143,14 +146,11 @@ def goal_json(goal: Goal) -> dict[str, Any]:
 
 
 def bound_json(bound: Bound) -> dict[str, Any]:
-    """A bound as figures; a share is a text."""
-    least, most = (
-        str(end) if isinstance(end, Fraction) else end for end in (bound.least, bound.most)
-    )
+    """A bound as figures."""
     return {
         "figure": bound.figure,
-        "at_least": least,
-        "at_most": most,
+        "at_least": bound.least,
+        "at_most": bound.most,
         "convention": bound.convention or None,
     }
 
@@ -166,7 +166,7 @@ def _solution(item: Answer, shown: Shown) -> dict[str, Any]:
             shown.item,
             {
                 "bytes_moved": shown.figure("moved"),
-                "intensity": str(shown.figure("intensity")),
+                "intensity": str(shown.intensity),
                 "depth": shown.figure("layers"),
                 "channels": shown.figure("channels"),
                 "latency_ns": shown.found.figures.get("latency"),

@@ -28,8 +28,8 @@ from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import Spec, SpecError
 from shufflenet.solver.engine.infeasible import nothing_legal
 from shufflenet.solver.engine.optimise import PricedProblem
-from shufflenet.solver.engine.stage_tables import Chain
-from shufflenet.solver.engine.variables import Column, frames
+from shufflenet.solver.engine.stage_tables import CostChain
+from shufflenet.solver.engine.variables import IntArray, frames
 from shufflenet.solver.problem import Bound, Goal, Problem, Space
 
 Policy: TypeAlias = Literal["nearest", "at-most"]
@@ -229,7 +229,7 @@ def _is_wide_enough(
     return _never_legal(chain.frame, others, ratio, turn, high)
 
 
-def _columns(chain: Chain, name: str) -> Iterator[tuple[Column, Column]]:
+def _columns(chain: CostChain, name: str) -> Iterator[tuple[IntArray, IntArray]]:
     """For each stem that has legal networks: the widths of their first stage, and their costs."""
     if not chain.links:
         return

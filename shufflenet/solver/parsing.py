@@ -17,11 +17,10 @@ from shufflenet.arch.quantities import (
     read_budget,
     read_count,
     read_duration,
-    read_fraction,
     read_memory,
     read_percent,
 )
-from shufflenet.solver.problem import FIGURES, USUAL, Bound, Figure, Goal, Sense, check_intensity
+from shufflenet.solver.problem import FIGURES, USUAL, Bound, Figure, Goal, Sense
 
 #: What may be read where one goal is: that, or the most that a budget allows.
 Objective: TypeAlias = Goal | Literal["at-most"]
@@ -29,7 +28,7 @@ Objective: TypeAlias = Goal | Literal["at-most"]
 _SENSES: tuple[Sense, ...] = get_args(Sense)
 
 
-class Words(NamedTuple):
+class FigureFormat(NamedTuple):
     """What a figure is called in a help text and above a column, and how a value of it is read.
 
     ``unit`` is told behind a value where the name of the figure does not say it.
@@ -38,42 +37,43 @@ class Words(NamedTuple):
     says: str
     header: str
     example: str
-    read: Callable[[str], int | Fraction]
+    read: Callable[[str], int]
     unit: str = ""
 
-    def told(self, value: int | Fraction) -> str:
+    def told(self, value: int) -> str:
         """A value of the figure, with its unit: ``2,097,152 B``."""
-        return f"{value_text(value)} {self.unit}".rstrip()
-
-
-def _read_intensity(text: str) -> Fraction:
-    return check_intensity(read_fraction(text, "intensity"), f"intensity {quoted(text)}")
+        return f"{value:,} {self.unit}".rstrip()
 
 
 #: Of every figure: its words.
-WORDS: Mapping[Figure, Words] = {
-    "macs": Words(
+FIGURE_FORMATS: Mapping[Figure, FigureFormat] = {
+    "macs": FigureFormat(
         "cost under the convention", "Cost", "150M", lambda text: read_budget(text, "macs")
     ),
-    "params": Words("parameters", "Parameters", "1M", lambda text: read_budget(text, "params")),
-    "memory": Words("peak of activations, weights apart", "Peak [B]", "2MiB", read_memory, "B"),
-    "moved": Words(
+    "params": FigureFormat(
+        "parameters", "Parameters", "1M", lambda text: read_budget(text, "params")
+    ),
+    "memory": FigureFormat(
+        "peak of activations, weights apart", "Peak [B]", "2MiB", read_memory, "B"
+    ),
+    "moved": FigureFormat(
         "bytes moved, unfused", "Moved [B]", "40MB", lambda text: read_memory(text, "moved"), "B"
     ),
-    "intensity": Words("cost for each byte moved", "Cost/B", "1.5", _read_intensity),
-    "layers": Words(
+    "layers": FigureFormat(
         "layers with weights on the longest path",
         "Layers",
         "50",
         lambda text: read_count(text, "layers"),
     ),
-    "channels": Words(
+    "channels": FigureFormat(
         "widths of the stages, added up",
         "Channels",
         "1000",
         lambda text: read_count(text, "channels"),
     ),
-    "latency": Words("time by the --latency model", "Predicted [ns]", "20ms", read_duration, "ns"),
+    "latency": FigureFormat(
+        "time by the --latency model", "Predicted [ns]", "20ms", read_duration, "ns"
+    ),
 }
 
 
@@ -101,26 +101,22 @@ def read_goal(text: str) -> Goal:
         sense, name = "nearest", "macs"
     elif not dash and sense in FIGURES:
         figure = read_figure(sense)
-        if figure not in USUAL:
-            raise QuantityError(f"goal {text!r}: {figure} can be bounded, but is no goal")
         sense, name = USUAL[figure], figure
     elif sense not in _SENSES or name not in FIGURES:
         raise QuantityError(
             f"goal {text!r} is not least-, most- or nearest- and then one of {', '.join(USUAL)}"
         )
     figure = read_figure(name)
-    if figure not in USUAL:
-        raise QuantityError(f"goal {text!r}: {figure} can be bounded, but is no goal")
     if sense != "nearest":
         if equals:
             raise QuantityError(f"goal {text!r}: only the nearest has a target")
         return Goal(figure, cast(Sense, sense))
     if not equals:
         if figure != "macs":
-            example = WORDS[figure].example
+            example = FIGURE_FORMATS[figure].example
             raise QuantityError(f"goal {text!r} has no target, as in nearest-{figure}={example}")
         return Goal("macs", "nearest")
-    return Goal(figure, "nearest", whole(figure, target))
+    return Goal(figure, "nearest", FIGURE_FORMATS[figure].read(target))
 
 
 def read_objective(text: str) -> Objective:
@@ -128,38 +124,23 @@ def read_objective(text: str) -> Objective:
     return "at-most" if text.strip() == "at-most" else read_goal(text)
 
 
-def whole(figure: Figure, text: str) -> int:
-    """The value of a figure that is a whole number."""
-    value = WORDS[figure].read(text)
-    assert isinstance(value, int)
-    return value
-
-
-def near(figure: Figure, target: int | Fraction, within: Fraction) -> Bound:
+def near(figure: Figure, target: int, within: Fraction) -> Bound:
     """The bound of what is within a share of a target, both ends included.
 
-    Of a figure that is a whole number the least is rounded up and the most down: it stays within.
-    Raises QuantityError where the ends of an intensity have too many digits.
+    The least is rounded up and the most down: it stays within.
     """
     least, most = target * (1 - within), target * (1 + within)
-    if figure == "intensity":
-        said = f"intensity near {value_text(target)}, within {value_text(within * 100)}%:"
-        return Bound(
-            figure,
-            check_intensity(least, f"{said} {value_text(least)}"),
-            check_intensity(most, f"{said} {value_text(most)}"),
-        )
     return Bound(figure, -(-least.numerator // least.denominator), int(most))
 
 
-def read_end(figure: Figure, text: str) -> tuple[str, int | Fraction]:
+def read_end(figure: Figure, text: str) -> tuple[str, int]:
     """An end of a bound as a line has it: ``300M``, or in a convention of its own, ``torch:300M``.
 
     The convention is "" where none is named. Raises QuantityError for anything else.
     """
     name, colon, value = text.rpartition(":")
     convention = own_convention(figure, name, text) if colon else ""
-    return convention, WORDS[figure].read(value)
+    return convention, FIGURE_FORMATS[figure].read(value)
 
 
 def read_near(figure: Figure, text: str) -> Bound:
@@ -169,7 +150,7 @@ def read_near(figure: Figure, text: str) -> Bound:
     """
     value, colon, share = text.rpartition(":")
     if not colon or "%" not in share:
-        example = f"{WORDS[figure].example}:5%"
+        example = f"{FIGURE_FORMATS[figure].example}:5%"
         raise QuantityError(
             f"{figure} {quoted(text)} has no share that it is near to, as {example}"
         )
@@ -180,7 +161,7 @@ def read_near(figure: Figure, text: str) -> Bound:
 
 def own_convention(figure: Figure, name: str, text: str) -> str:
     """The convention of one bound, by its name. Raises QuantityError where it cannot have it."""
-    if figure not in ("macs", "intensity"):
+    if figure != "macs":
         raise QuantityError(
             f"{figure} {quoted(text)}: {figure} knows no convention, so no {name!r}"
         )
@@ -192,27 +173,16 @@ def own_convention(figure: Figure, name: str, text: str) -> str:
 
 def goal_text(goal: Goal) -> str:
     """A goal as it is told: ``nearest macs to 140,000,000``."""
-    target = "" if goal.target is None else f" to {WORDS[goal.figure].told(goal.target)}"
+    target = "" if goal.target is None else f" to {FIGURE_FORMATS[goal.figure].told(goal.target)}"
     return f"{goal.sense} {named(goal.figure, goal.convention)}{target}"
 
 
 def bound_text(bound: Bound) -> str:
     """A bound as it is told: ``params at most 1,000,000``."""
     ends = (("at least", bound.least), ("at most", bound.most))
-    words = WORDS[bound.figure]
+    words = FIGURE_FORMATS[bound.figure]
     said = [f"{word} {words.told(value)}" for word, value in ends if value is not None]
     return f"{named(bound.figure, bound.convention)} {' and '.join(said)}"
-
-
-def value_text(value: int | Fraction) -> str:
-    """An exact value as it is told: with its decimals, or where they do not end, as a fraction."""
-    if isinstance(value, int) or value.denominator == 1:
-        return f"{int(value):,}"
-    digits = next((n for n in range(1, 22) if 10**n % value.denominator == 0), None)
-    if digits is None:
-        return str(value)
-    scaled = int(value * 10**digits)
-    return f"{scaled // 10**digits:,}.{scaled % 10**digits:0{digits}}"
 
 
 def named(figure: Figure, convention: str) -> str:

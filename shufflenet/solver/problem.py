@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from flopcount.conventions import Convention
@@ -31,12 +30,12 @@ from shufflenet.cost.latency_model import Model
 
 #: What a bound or a goal may be about. ``macs`` is the cost under the problem's convention;
 #: ``params`` [params]; ``memory`` the peak of activations [B]; ``moved`` the bytes moved [B];
-#: ``intensity`` macs over moved [MAC/B]; ``layers`` those with weights on the longest path;
-#: ``channels`` the sum of the stages' widths; ``latency`` the time by the problem's model [ns].
-Figure: TypeAlias = Literal[
-    "macs", "params", "memory", "moved", "intensity", "layers", "channels", "latency"
-]
+#: ``layers`` those with weights on the longest path; ``channels`` the sum of the stages' widths;
+#: ``latency`` the time by the problem's model [ns].
+Figure: TypeAlias = Literal["macs", "params", "memory", "moved", "layers", "channels", "latency"]
 FIGURES: tuple[Figure, ...] = get_args(Figure)
+#: What every answer and every sweep says of a network, whatever is asked.
+ALWAYS_SHOWN: tuple[Figure, ...] = ("macs", "params", "memory")
 Sense: TypeAlias = Literal["least", "most", "nearest"]
 #: What is wanted of a figure where only its name is given.
 USUAL: Mapping[Figure, Sense] = {
@@ -48,9 +47,6 @@ USUAL: Mapping[Figure, Sense] = {
     "channels": "most",
     "latency": "least",
 }
-#: The most that the numerator and the denominator of a bound of the intensity may be, in lowest
-#: terms: beyond it, a weighted difference of two figures could wrap.
-FINEST = 2**24
 _MOST_VALUES = 1_000_000
 
 
@@ -71,11 +67,11 @@ class Goal(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """What a figure must be: at least, at most, or between (exact; None where it is open)."""
+    """What a figure must be: at least, at most, or between (None where it is open)."""
 
     figure: Figure
-    least: int | Fraction | None = None
-    most: int | Fraction | None = None
+    least: int | None = None
+    most: int | None = None
     convention: str = ""
 
 
@@ -197,8 +193,6 @@ class Problem:
                 raise QuantityError(
                     f"{goal.sense!r} of {goal.figure} is not one of {', '.join(get_args(Sense))}"
                 )
-            if goal.figure == "intensity":
-                raise QuantityError("intensity can be bounded, but is no goal")
             if (goal.target is None) != (goal.sense != "nearest"):
                 raise QuantityError(
                     f"{goal.sense} {goal.figure}: a target belongs to the nearest, and only to it"
@@ -210,10 +204,10 @@ class Problem:
             if bound.least is None and bound.most is None:
                 raise QuantityError(f"the bound of {bound.figure} says neither least nor most")
             for value in (bound.least, bound.most):
+                if value is not None and type(value) is not int:
+                    raise QuantityError(f"{bound.figure}: {value} is not a whole number")
                 if value is not None and not 0 <= value <= MAX:
                     raise QuantityError(f"{bound.figure}: {value} is not between 0 and {MAX}")
-                if value is not None and bound.figure == "intensity":
-                    check_intensity(value, f"intensity {value}")
             if bound.least is not None and bound.most is not None and bound.least > bound.most:
                 raise QuantityError(
                     f"{bound.figure}: at least {bound.least} and at most {bound.most}"
@@ -228,27 +222,16 @@ class Problem:
             )
 
 
-def check_intensity(value: int | Fraction, said: str) -> Fraction:
-    """A bound of the intensity, in lowest terms. Raises QuantityError where it is too fine."""
-    ratio = Fraction(value)
-    if max(ratio.numerator, ratio.denominator) > FINEST:
-        raise QuantityError(
-            f"{said} has too many digits: as the fraction {ratio} in lowest terms, neither number"
-            f" may be above 2**24 = {FINEST}"
-        )
-    return ratio
-
-
 def _check_figure(figure: str, convention: str) -> None:
     if figure not in FIGURES:
         raise QuantityError(f"figure {figure!r} is not one of {', '.join(FIGURES)}")
-    if convention and figure not in ("macs", "intensity"):
+    if convention and figure != "macs":
         raise QuantityError(f"{figure} knows no convention, so it cannot be {convention}'s")
     if convention:
         named(convention)
 
 
-class Found(NamedTuple):
+class SolvedNetwork(NamedTuple):
     """A network of an answer, its figures (every one that the problem asks for, and ``macs``).
 
     ``unique`` says that no other network of the space inside the bounds equals it in every goal.
@@ -269,12 +252,12 @@ class Outcome:
     """
 
     problem: Problem
-    solutions: Sequence[Found]
+    solutions: Sequence[SolvedNetwork]
     candidates: int
     edge: tuple[str, ...] = ()
     without: tuple[int, ...] = ()
 
     @property
-    def best(self) -> Found:
+    def best(self) -> SolvedNetwork:
         """The optimum, or the first of the front."""
         return self.solutions[0]

@@ -41,8 +41,7 @@ from shufflenet.arch.ranges import (
     read_sizes,
     read_stages,
 )
-from shufflenet.solver import parsing
-from shufflenet.solver.parsing import WORDS, near, read_figure, read_goal
+from shufflenet.solver.parsing import FIGURE_FORMATS, near, read_figure, read_goal
 from shufflenet.solver.problem import Bound, Goal, Problem
 from shufflenet.solver.request import ProblemError, Request
 
@@ -126,13 +125,15 @@ def _goal(table: Table) -> Goal:
         name = figure if sense is None else f"{sense}-{figure}"
         goal = table.check("figure" if sense is None else "sense", read_goal, name)
     else:
-        goal = Goal(figure, "nearest", table.check("nearest", parsing.whole, figure, target))
+        goal = Goal(figure, "nearest", table.check("nearest", FIGURE_FORMATS[figure].read, target))
     return goal._replace(convention=convention)
 
 
 def _bound(table: Table) -> Bound:
     figure = table.take("figure", parsed_by(read_figure, _TEXT))
-    value = parsed_by(WORDS[figure].read if figure in WORDS else lambda _: 0, _numeral)
+    value = parsed_by(
+        FIGURE_FORMATS[figure].read if figure in FIGURE_FORMATS else lambda _: 0, _numeral
+    )
     least, most = table.take("at_least", value, None), table.take("at_most", value, None)
     target, within = table.take("near", value, None), table.take("within", _share, None)
     convention = table.take("convention", _convention, "")
@@ -156,7 +157,7 @@ def _bound(table: Table) -> Bound:
 
 
 def _check_convention(table: Table, figure: str, convention: str) -> None:
-    if convention and figure not in ("macs", "intensity"):
+    if convention and figure != "macs":
         table.fault("convention", f"{figure} knows none, so it cannot be {convention}'s")
 
 

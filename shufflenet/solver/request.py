@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
-from fractions import Fraction
 from typing import Literal, TypeAlias, TypeVar
 
 from shufflenet.arch.layout import CARDINALITY, stage_rows, stem_row
@@ -20,7 +19,7 @@ from shufflenet.cost.latency_files import load_model
 from shufflenet.solver.problem import Bound, Goal, Problem, Space
 from shufflenet.units import UnitError, stage_unit
 
-Widths: TypeAlias = tuple[int, ...]
+IntTuple: TypeAlias = tuple[int, ...]
 T = TypeVar("T")
 
 
@@ -43,12 +42,12 @@ class Request:
     unit: tuple[str, ...] = ()
     bottleneck: tuple[int, ...] = ()
     size: tuple[tuple[int, int], ...] = ()
-    repeats: tuple[Widths, ...] = ()
-    stem: Widths | Literal["auto"] = ()
-    ratio: Widths | None = None
+    repeats: tuple[IntTuple, ...] = ()
+    stem: IntTuple | Literal["auto"] = ()
+    ratio: IntTuple | None = None
     free_stages: bool | None = None
     scales: tuple[Decimal, ...] = ()
-    widths: tuple[Widths, ...] = ()
+    widths: tuple[IntTuple, ...] = ()
     widest: int | None = None
     align: int | None = None
     cardinality: int | None = None
@@ -190,7 +189,7 @@ class Request:
             raise SpecError(f"{key!r}: {error}" if self.file else str(error)) from error
 
 
-def _all_stems(spec: Spec, align: int) -> Widths:
+def _all_stems(spec: Spec, align: int) -> IntTuple:
     """Every width up to the widest that the spec gives its stem."""
     row = stem_row(spec)
     if row is None or row.channels is None:
@@ -204,11 +203,6 @@ def _together(bounds: list[Bound]) -> Iterator[Bound]:
     """One bound for each figure and convention, where several hold at once."""
     for figure, convention in dict.fromkeys((b.figure, b.convention) for b in bounds):
         alike = [b for b in bounds if (b.figure, b.convention) == (figure, convention)]
-        least: list[int | Fraction] = [b.least for b in alike if b.least is not None]
-        most: list[int | Fraction] = [b.most for b in alike if b.most is not None]
-        yield Bound(
-            figure,
-            max(least, default=None),
-            min(most, default=None),
-            convention,
-        )
+        least = [b.least for b in alike if b.least is not None]
+        most = [b.most for b in alike if b.most is not None]
+        yield Bound(figure, max(least, default=None), min(most, default=None), convention)

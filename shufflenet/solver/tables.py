@@ -8,17 +8,14 @@ from typing import NamedTuple
 from flopcount.report import Cell, Signed, Table
 from shufflenet.arch.layout import stem_row
 from shufflenet.arch.network import Network
-from shufflenet.arch.quantities import rounded_half_up
 from shufflenet.cost.latency_model import said
 from shufflenet.cost.tables import rounding_notes, table_one, unit_name, verdict_text, widths_text
 from shufflenet.solver.answers import Answer, Shown, bottleneck, repeats, unit
-from shufflenet.solver.parsing import WORDS, bound_text, goal_text, named
-from shufflenet.solver.problem import Figure, Goal, Space
+from shufflenet.solver.parsing import FIGURE_FORMATS, bound_text, goal_text, named
+from shufflenet.solver.problem import ALWAYS_SHOWN, Figure, Goal, Space
 
 #: The most networks that stand side by side.
-_COLUMNS = 5
-# What every network is shown with, under whatever convention the problem has.
-_ALWAYS: tuple[Figure, ...] = ("macs", "params", "memory")
+_MOST_COLUMNS = 5
 _ORDER = (
     "lower cost first, then by unit, size, bottleneck and groups as given, then from the first"
     " layer on the narrower, then the fewer units"
@@ -29,7 +26,7 @@ def answers_table(answers: Sequence[Answer]) -> Table:
     """The answers as Table 1, where they are few networks of the same rows; else as a list."""
     networks = [shown.item.network for item in answers for shown in item.shown]
     alike = len({_rows(network) for network in networks}) == 1
-    if answers[0].front or len(networks) > _COLUMNS or not alike:
+    if answers[0].front or len(networks) > _MOST_COLUMNS or not alike:
         return _list(answers)
     return _columns(answers)
 
@@ -68,8 +65,10 @@ _VARIABLES = (
     _Variable("Bottleneck", "bottleneck {}", _ratio),
     _Variable("g", "g = {}", lambda network: network.groups),
 )
-_REPEATS = _Variable("Repeats", "repeats {}", lambda network: ", ".join(map(str, repeats(network))))
-_STEM = _Variable("Stem", "stem {}", lambda network: network.stem)
+_REPEATS_VARIABLE = _Variable(
+    "Repeats", "repeats {}", lambda network: ", ".join(map(str, repeats(network)))
+)
+_STEM_VARIABLE = _Variable("Stem", "stem {}", lambda network: network.stem)
 
 
 def _differ(variable: _Variable, networks: Sequence[Network]) -> bool:
@@ -129,10 +128,10 @@ def _list(answers: Sequence[Answer]) -> Table:
     space = answers[0].outcome.problem.space
     varied = [v for v in _VARIABLES if v.header == "g" or _tells(v, networks, space)]
     settled = _settled(_VARIABLES, varied, first, space)
-    stem = [_STEM] if first.stem is not None else []
+    stem = [_STEM_VARIABLE] if first.stem is not None else []
     told = [*varied, *stem, _Variable("Widths", "", widths_text)]
-    if space.repeats or _differ(_REPEATS, networks):
-        told.append(_REPEATS)
+    if space.repeats or _differ(_REPEATS_VARIABLE, networks):
+        told.append(_REPEATS_VARIABLE)
     chosen = every[0].item.convention
     values: list[tuple[str, Callable[[Shown], Cell]]] = [
         (unit_name(chosen), lambda shown: shown.item.cost),
@@ -174,13 +173,13 @@ def _more(item: Answer) -> Iterator[tuple[str, Callable[[Shown], Cell]]]:
     asked = [(goal.figure, goal.convention) for goal in problem.goals]
     asked += [(bound.figure, bound.convention) for bound in problem.bounds]
     for figure, convention in dict.fromkeys(asked):
-        if convention or figure not in _ALWAYS:
+        if convention or figure not in ALWAYS_SHOWN:
             yield named_header(figure, convention), _value(figure, convention)
 
 
 def named_header(figure: Figure, convention: str) -> str:
     """The header of a figure's column."""
-    header = WORDS[figure].header
+    header = FIGURE_FORMATS[figure].header
     return f"{header} ({convention})" if convention else header
 
 
@@ -189,13 +188,7 @@ def _miss(goal: Goal) -> Callable[[Shown], Cell]:
 
 
 def _value(figure: Figure, convention: str) -> Callable[[Shown], Cell]:
-    def cell(shown: Shown) -> Cell:
-        value = shown.figure(figure, convention)
-        if isinstance(value, int):
-            return value
-        return f"{rounded_half_up(value.numerator, value.denominator, 3):.3f}"
-
-    return cell
+    return lambda shown: shown.figure(figure, convention)
 
 
 def _notes(answers: Sequence[Answer]) -> Iterator[str]:
@@ -207,8 +200,8 @@ def _notes(answers: Sequence[Answer]) -> Iterator[str]:
     asked = [(goal.figure, goal.convention) for goal in problem.goals]
     asked += [(bound.figure, bound.convention) for bound in problem.bounds]
     for figure, convention in dict.fromkeys(asked):
-        if figure not in _ALWAYS:
-            yield f"{named(figure, convention)}: {WORDS[figure].says}"
+        if figure not in ALWAYS_SHOWN:
+            yield f"{named(figure, convention)}: {FIGURE_FORMATS[figure].says}"
     if problem.latency is not None:
         yield f"predicted: {said(problem.latency)}"
     for item in answers:

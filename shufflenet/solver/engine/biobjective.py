@@ -13,30 +13,20 @@ from itertools import pairwise
 from operator import mul
 from typing import NamedTuple, TypeAlias
 
-from shufflenet.solver.engine.best_first import MEMORY, Field, Hit, Key, Limits
+from shufflenet.solver.engine.best_first import (
+    MEMORY_TERM,
+    CandidateSet,
+    NetworkCandidate,
+    RankKey,
+    TermRanges,
+)
 from shufflenet.solver.engine.bounds import FAR, Windows
-from shufflenet.solver.engine.labels import Aims, Room, best_hits, grown
-from shufflenet.solver.engine.lagrangian import Cut, Side, cut, sides
+from shufflenet.solver.engine.labels import Goals, Room, best_candidates, grown
+from shufflenet.solver.engine.lagrangian import Cut, WindowSide, cut, sides
 from shufflenet.solver.problem import SpaceTooLargeError
 
 #: The two goals as they are ranked, the least best.
 Point: TypeAlias = tuple[int, int]
-
-# Prefixes of a chain tried in one look at most, and entries looked at; after how many partings
-# both double, and how often; and prefixes beyond which a box is rather parted than looked into.
-_MOST_TRIED = 300_000
-_MOST_ENTRIES = 50_000_000
-_DOUBLED = 3
-_MOST_DOUBLED = 4
-_MANY = 100_000
-# Points of a front at most.
-_MOST_POINTS = 1_000_000
-# The first share of a box's depth that is looked at is one in 2 to this, and grows by 2 to that.
-_SHARES = 8
-_STEP = 2
-# Weights stay below the first of these, what is weighed below the second: multipliers need room.
-_FINEST = 2**20
-_ROOM = FAR // 2**12
 
 
 class _Box(NamedTuple):
@@ -89,36 +79,37 @@ class _Slope(NamedTuple):
     scale: int = 1
     off: int = 0
 
-    def limits(self, most: int) -> tuple[int, ...]:
+    def caps(self, most: int) -> tuple[int, ...]:
         """The most that each cut may be where the sum is at most that."""
         return (most, self.scale * most + self.off)[: len(self.cuts)]
 
 
-def pair_front(field: Field, aims: Aims, limits: Limits) -> list[Hit]:
+def pair_front(pool: CandidateSet, goals: Goals, ranges: TermRanges) -> list[NetworkCandidate]:
     """All points of the front of two goals, each by its first network, in any order.
 
     Raises SpaceTooLargeError where a proof would take too long.
     """
-    return _Pair(field, aims, limits).run()
+    return _Pair(pool, goals, ranges).run()
 
 
 class _Pair:
-    """Two goals inside limits; the memory, if it is one of them, is the second."""
+    """Two goals inside ranges; the memory, if it is one of them, is the second."""
 
-    def __init__(self, field: Field, aims: Aims, limits: Limits) -> None:
-        self.field = field
-        self.limits = limits
-        self.windows = field.windows(limits)
-        goals = sorted(aims.goals, key=lambda key: key.term == MEMORY)
-        self.aims = aims._replace(goals=tuple(goals))
-        self.found: dict[Point, Hit] = {}
+    def __init__(self, pool: CandidateSet, goals: Goals, ranges: TermRanges) -> None:
+        self.pool = pool
+        self.limits = pool.meter.limits
+        self.ranges = ranges
+        self.windows = pool.windows(ranges)
+        keys = sorted(goals.keys, key=lambda key: key.term == MEMORY_TERM)
+        self.goals = goals._replace(keys=tuple(keys))
+        self.found: dict[Point, NetworkCandidate] = {}
 
-    def run(self) -> list[Hit]:
+    def run(self) -> list[NetworkCandidate]:
         """Both ends of the front, then the boxes between them."""
-        first = self._first(self.limits, self.aims.goals)
+        first = self._first(self.ranges, self.goals.keys)
         if first is None:
             return []
-        last = self._first(self.limits, self.aims.goals[::-1])
+        last = self._first(self.ranges, self.goals.keys[::-1])
         assert last is not None
         boxes = [_Box((first[0] + 1, last[1] + 1), (last[0] - 1, first[1] - 1))]
         while boxes:
@@ -127,32 +118,33 @@ class _Pair:
                 boxes += self._rest(box)
         return list(self.found.values())
 
-    def _first(self, limits: Limits, goals: Sequence[Key]) -> Point | None:
-        """The point of the front that is best in the first of the goals, within the limits."""
-        hits = self.field.ranked([*goals, self.aims.cost], limits, 1)
-        return self._known(hits)[0] if hits else None
+    def _first(self, ranges: TermRanges, goals: Sequence[RankKey]) -> Point | None:
+        """The point of the front that is best in the first of the goals, within the ranges."""
+        candidates = self.pool.ranked([*goals, self.goals.cost], ranges, 1)
+        return self._known(candidates)[0] if candidates else None
 
-    def _known(self, hits: Sequence[Hit]) -> list[Point]:
-        """The points of some hits, which are kept."""
-        one, other = self.aims.goals
+    def _known(self, candidates: Sequence[NetworkCandidate]) -> list[Point]:
+        """The points of some candidates, which are kept."""
+        one, other = self.goals.keys
         points = [
-            (one.value(hit.values[one.term]), other.value(hit.values[other.term])) for hit in hits
+            (one.value(c.values[one.term]), other.value(c.values[other.term])) for c in candidates
         ]
-        self.found.update(zip(points, hits, strict=True))
-        if len(self.found) > _MOST_POINTS:
+        self.found.update(zip(points, candidates, strict=True))
+        most = self.limits.front_points
+        if len(self.found) > most:
             raise SpaceTooLargeError(
-                f"the front has more than {_MOST_POINTS:,} points; narrow the widths, align them,"
+                f"the front has more than {most:,} points; narrow the widths, align them,"
                 " or bound the goals"
             )
         return points
 
-    def _within(self, high: Point) -> Limits:
-        """The limits with both goals kept within a corner as well."""
-        limits = self.limits
-        for key, most in zip(self.aims.goals, high, strict=True):
+    def _within(self, high: Point) -> TermRanges:
+        """The ranges with both goals kept within a corner as well."""
+        ranges = self.ranges
+        for key, most in zip(self.goals.keys, high, strict=True):
             least, most = (-FAR, most) if key.sign > 0 else (-most, FAR)
-            limits = limits.within(key.term, least, most)
-        return limits
+            ranges = ranges.within(key.term, least, most)
+        return ranges
 
     def _rest(self, box: _Box) -> list[_Box]:
         """Look into a box, deeper and deeper; what is left of it if it is parted."""
@@ -161,7 +153,7 @@ class _Pair:
         least = min((slope.least for slope in slopes), default=0)
         deep = _height(box.high, weights) - least
         # Memory has no weight: the whole depth has to be looked at.
-        shift = _SHARES if weights[1] else 0
+        shift = self.limits.first_share if weights[1] else 0
         while slopes:
             open_to = max(_height(corner, weights) for corner in box.corners())
             most = min(least + (deep >> shift), open_to)
@@ -171,9 +163,9 @@ class _Pair:
             box = box.knowing({*box.points, *taken.points})
             if all(_height(corner, weights) <= most for corner in box.corners()):
                 break
-            if taken.tried > _MANY and box.points:
+            if taken.tried > self.limits.parting_prefixes and box.points:
                 return self._parted(box, weights)
-            shift = max(shift - _STEP, 0)
+            shift = max(shift - self.limits.share_step, 0)
         return []
 
     def _parted(self, box: _Box, weights: Point) -> list[_Box]:
@@ -184,7 +176,7 @@ class _Pair:
             return box.parted(min(inner, key=lambda point: _height(point, weights)))
         (left, bottom), (right, top) = box.low, box.high
         middle = (bottom + top) // 2
-        point = self._first(self._within((right, middle)), self.aims.goals)
+        point = self._first(self._within((right, middle)), self.goals.keys)
         if point is None:
             return [box.within((left, middle + 1), box.high)]
         above = box.within((left, middle + 1), (point[0] - 1, top))
@@ -193,53 +185,53 @@ class _Pair:
     def _weights(self, box: _Box) -> Point:
         """Whole numbers, in about the ratio in which one goal is worth the other in a box."""
         (left, bottom), (right, top) = box.low, box.high
-        if self.aims.goals[1].term == MEMORY:
+        if self.goals.keys[1].term == MEMORY_TERM:
             return 1, 0
         sizes = [
-            max(max(self.field.search(n, None).largest[key.term], 1) for n in self._numbers())
-            for key in self.aims.goals
+            max(max(self.pool.search(n, None).largest[key.term], 1) for n in self._numbers())
+            for key in self.goals.keys
         ]
         raw = top - bottom + 1, right - left + 1
         weighed = sum(map(mul, raw, sizes))
-        one, other = (max(raw[i] * _FINEST // max(raw), 1) for i in (0, 1))
-        if one * sizes[0] + other * sizes[1] >= _ROOM:
-            one, other = (raw[i] * _ROOM // weighed for i in (0, 1))
+        one, other = (max(raw[i] * self.limits.goal_weight // max(raw), 1) for i in (0, 1))
+        if one * sizes[0] + other * sizes[1] >= self.limits.weighed_goals:
+            one, other = (raw[i] * self.limits.weighed_goals // weighed for i in (0, 1))
         return (one, other) if one and other else (1, 0)
 
     def _numbers(self) -> Iterator[int]:
-        memory = self.limits.most[MEMORY]
-        return (n for n in range(len(self.field.chains)) if self.field.search(n, memory).possible)
+        memory = self.ranges.most[MEMORY_TERM]
+        return (n for n in range(len(self.pool.chains)) if self.pool.search(n, memory).possible)
 
     def _slopes(self, box: _Box, weights: Point) -> Iterator[_Slope]:
         """The chains that may have points in the box, with the cuts of both goals weighed."""
-        limits, top = self._within(box.high), _height(box.high, weights)
+        ranges, top = self._within(box.high), _height(box.high, weights)
         own = tuple(
-            (Side(key.term, key.sign), weight)
-            for key, weight in zip(self.aims.goals, weights, strict=True)
+            (WindowSide(key.term, key.sign), weight)
+            for key, weight in zip(self.goals.keys, weights, strict=True)
             if weight
         )
-        for number in range(len(self.field.chains)):
-            slope = self._slope(number, limits, own, top)
+        for number in range(len(self.pool.chains)):
+            slope = self._slope(number, ranges, own, top)
             if slope is not None and slope.least <= top:
                 yield slope
 
     def _slope(
-        self, number: int, limits: Limits, own: tuple[tuple[Side, int], ...], top: int
+        self, number: int, ranges: TermRanges, own: tuple[tuple[WindowSide, int], ...], top: int
     ) -> _Slope | None:
-        place, memory = self.aims.terms, limits.most[MEMORY]
+        place, memory = self.goals.terms, ranges.most[MEMORY_TERM]
         plain = Cut(own)
-        search = self.field.search(number, memory, [plain])
+        search = self.pool.search(number, memory, [plain])
         if not search.possible or search.least[place] > top:
             return None
         slope = _Slope(number, (plain,), search.least[place])
         windows = _longer(self.windows, (FAR,))
-        sharper = cut(search, Side(place, 1), sides(search, windows), windows)
+        sharper = cut(search, WindowSide(place, 1), sides(search, windows), windows)
         if sharper is None:
             return slope
         (_, scale), *rest = sharper.weights
         weighed = Cut((*((side, scale * weight) for side, weight in own), *rest))
         off = sum(weight * side.limit(self.windows) for side, weight in rest)
-        search = self.field.search(number, memory, [plain, weighed])
+        search = self.pool.search(number, memory, [plain, weighed])
         if not search.possible:
             return None
         least = max(slope.least, -((off - search.least[place + 1]) // scale))
@@ -250,24 +242,27 @@ class _Pair:
 
         None where that takes more prefixes than there is room for.
         """
-        limits = self._within(box.high)
+        ranges = self._within(box.high)
         # What stays too much in a smaller box needs more room, not a box that is smaller still.
-        more = 2 ** min(box.depth // _DOUBLED, _MOST_DOUBLED)
-        room = Room(more * _MOST_TRIED, more * _MOST_TRIED, more * _MOST_ENTRIES)
-        hits: list[Hit] = []
+        limits = self.limits
+        more = 2 ** min(box.depth // limits.partings_to_double, limits.doublings)
+        prefixes = more * limits.box_prefixes
+        room = Room(prefixes, prefixes, more * limits.box_entries)
+        candidates: list[NetworkCandidate] = []
         tried = 0
         for slope in slopes:
-            search = self.field.search(slope.number, limits.most[MEMORY], slope.cuts)
-            windows = _longer(self.field.windows(limits), slope.limits(most))
+            search = self.pool.search(slope.number, ranges.most[MEMORY_TERM], slope.cuts)
+            windows = _longer(self.pool.windows(ranges), slope.caps(most))
             if slope.least > most or search.misses(windows):
                 continue
-            block, count = grown(search, windows, self.aims, room, self.field.work)
+            block, count = grown(search, windows, self.goals, room, self.pool.meter)
             if block is None:
                 return None
             tried += count
-            hits += self.field.as_hits(slope.number, block)
+            candidates += self.pool.as_candidates(slope.number, block)
         return _Taken(
-            self._known(best_hits(self.field, self.aims.goals, self.aims.cost, hits)), tried
+            self._known(best_candidates(self.pool, self.goals.keys, self.goals.cost, candidates)),
+            tried,
         )
 
 

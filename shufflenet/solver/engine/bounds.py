@@ -13,16 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flopcount.integers import FigureTooLargeError
-from shufflenet.solver.engine.stage_tables import Chain
-from shufflenet.solver.engine.variables import Column
+from shufflenet.solver.engine.search_limits import SearchLimits
+from shufflenet.solver.engine.stage_tables import CostChain
+from shufflenet.solver.engine.variables import IntArray
 
 #: A weighted sum of figures by their names; a figure alone has the weight 1.
 Term: TypeAlias = tuple[tuple[str, int], ...]
 #: Beyond every figure: sums of two of these do not wrap.
 FAR = 2**61
-
-# A window no wider than this is worth a look at the common divisor of what it bounds.
-_NARROW = 2**14
 
 
 class Block(NamedTuple):
@@ -33,8 +31,8 @@ class Block(NamedTuple):
 
     widths: NDArray[np.int32]
     repeats: NDArray[np.int32]
-    values: Column
-    memory: Column
+    values: IntArray
+    memory: IntArray
 
     @property
     def size(self) -> int:
@@ -83,13 +81,13 @@ class Sums(NamedTuple):
     ``start`` is what stands before the first part, ``largest`` what no sum of a term exceeds.
     """
 
-    start: Column
-    pair: tuple[Column, ...]
-    own: tuple[Column, ...]
+    start: IntArray
+    pair: tuple[IntArray, ...]
+    own: tuple[IntArray, ...]
     largest: tuple[int, ...]
 
     @classmethod
-    def of(cls, chain: Chain, terms: Sequence[Term]) -> Sums:
+    def of(cls, chain: CostChain, terms: Sequence[Term]) -> Sums:
         """The sums of a chain. Raises FigureTooLargeError where one could pass for infinity."""
         start = np.array([_sum(term, chain.start) for term in terms], np.int64)
         pair = tuple(np.stack([_sum(t, link.pair) for t in terms]) for link in chain.links)
@@ -107,13 +105,19 @@ def _sum(term: Term, tables: Any) -> Any:
     return sum(weight * tables[name] for name, weight in term)
 
 
-class Search:
+class ChainSearch:
     """A chain made ready for the sums of its terms, and a most for its memory [B] (None: any)."""
 
     def __init__(
-        self, chain: Chain, terms: Sequence[Term], sums: Sums, memory: int | None = None
+        self,
+        chain: CostChain,
+        terms: Sequence[Term],
+        sums: Sums,
+        memory: int | None,
+        limits: SearchLimits,
     ) -> None:
         self.chain = chain
+        self.limits = limits
         self.terms = tuple(terms)
         self.remembers = "memory" in chain.start
         self.start, self.pair, self.own, self.largest = sums
@@ -183,7 +187,9 @@ class Search:
             return True
         for t, (least, most) in enumerate(zip(windows.least, windows.most, strict=True)):
             least, most = max(least, self.least[t]), min(most, self.most[t])
-            if least > most or (most - least < _NARROW and self.above(t, least) > most):
+            if least > most or (
+                most - least < self.limits.narrow_window and self.above(t, least) > most
+            ):
                 return True
         return False
 

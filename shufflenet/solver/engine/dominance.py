@@ -11,11 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.solver.engine.enumeration import Work
-from shufflenet.solver.engine.variables import Column
-
-# Rows compared at once, where pairs are.
-_ROWS = 1_024
+from shufflenet.solver.engine.search_limits import WorkMeter
+from shufflenet.solver.engine.variables import IntArray
 
 
 class Criteria(NamedTuple):
@@ -28,7 +25,7 @@ class Criteria(NamedTuple):
     decides: NDArray[np.bool_]
 
 
-def undominated(criteria: Criteria, groups: Column, work: Work) -> Column:
+def undominated(criteria: Criteria, groups: IntArray, meter: WorkMeter) -> IntArray:
     """The rows that no other of their group makes superfluous; of equals, the first; in order.
 
     A row does so that is no worse in any column, and less in one that decides or else before the
@@ -47,14 +44,14 @@ def undominated(criteria: Criteria, groups: Column, work: Work) -> Column:
     elif rest.shape[1] == 2:
         beaten = _beaten_by_two(_apart(rest[:, 0], groups), _ranks(rest[:, 1]))
     else:
-        beaten = _beaten_by_pairs(rest, groups, work)
-    found: Column = np.sort(order[~beaten])
+        beaten = _beaten_by_pairs(rest, groups, meter)
+    found: IntArray = np.sort(order[~beaten])
     return found
 
 
 def first_points(
-    goals: NDArray[np.int64], costs: Column, work: Work, *, ordered: bool = True
-) -> Column:
+    goals: NDArray[np.int64], costs: IntArray, meter: WorkMeter, *, ordered: bool = True
+) -> IntArray:
     """The rows on the front, one for each point: the cheapest, then the first.
 
     In the order of the goals, or else in that of the rows.
@@ -65,13 +62,13 @@ def first_points(
     fresh[1:] = (rows[1:] != rows[:-1]).any(axis=1)
     order = order[fresh]
     criteria = Criteria(goals[order], np.ones(goals.shape[1], np.bool_))
-    kept: Column = order[undominated(criteria, np.zeros(len(order), np.int64), work)]
+    kept: IntArray = order[undominated(criteria, np.zeros(len(order), np.int64), meter)]
     return kept if ordered else np.sort(kept)
 
 
-def _different(criteria: Criteria) -> tuple[list[Column], list[Column]]:
+def _different(criteria: Criteria) -> tuple[list[IntArray], list[IntArray]]:
     """The columns that tell rows apart, each once: those that decide, and the others."""
-    found: list[tuple[Column, bool]] = []
+    found: list[tuple[IntArray, bool]] = []
     ranked = sorted(range(len(criteria.decides)), key=lambda index: not criteria.decides[index])
     for index in ranked:
         column = criteria.columns[:, index]
@@ -81,26 +78,26 @@ def _different(criteria: Criteria) -> tuple[list[Column], list[Column]]:
     return [c for c, final in found if final], [c for c, final in found if not final]
 
 
-def _ranks(values: Column) -> Column:
+def _ranks(values: IntArray) -> IntArray:
     """The place of each value among the different ones: small, and in the same order."""
-    found: Column = np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    found: IntArray = np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
     return found
 
 
-def _apart(values: Column, groups: Column) -> Column:
+def _apart(values: IntArray, groups: IntArray) -> IntArray:
     """The ranks of values, those of later groups below those of all before them."""
-    found: Column = _ranks(values) - _ranks(groups) * (len(values) + 1)
+    found: IntArray = _ranks(values) - _ranks(groups) * (len(values) + 1)
     return found
 
 
-def _beaten_by_one(values: Column) -> NDArray[np.bool_]:
+def _beaten_by_one(values: IntArray) -> NDArray[np.bool_]:
     """Which rows come behind one that is no more."""
     beaten = np.zeros(len(values), np.bool_)
     beaten[1:] = values[1:] >= np.minimum.accumulate(values)[:-1]
     return beaten
 
 
-def _beaten_by_two(one: Column, other: Column) -> NDArray[np.bool_]:
+def _beaten_by_two(one: IntArray, other: IntArray) -> NDArray[np.bool_]:
     """Which rows come behind one that is no more in both; ``other`` are ranks.
 
     Halves of halves: whatever the first half of a block has, it has before all of the second.
@@ -122,28 +119,34 @@ def _beaten_by_two(one: Column, other: Column) -> NDArray[np.bool_]:
     return beaten
 
 
-def _beaten_by_pairs(rows: NDArray[np.int64], groups: Column, work: Work) -> NDArray[np.bool_]:
+def _beaten_by_pairs(
+    rows: NDArray[np.int64], groups: IntArray, meter: WorkMeter
+) -> NDArray[np.bool_]:
     """Which rows come behind one of their group that is no more in any column."""
     beaten = np.zeros(len(rows), np.bool_)
+    most = meter.limits.compared_rows
     cuts = np.flatnonzero(np.diff(groups)) + 1
     for places in np.split(np.arange(len(rows)), cuts):
         kept = np.zeros((0, rows.shape[1]), np.int64)
-        for start in range(0, len(places), _ROWS):
-            here = places[start : start + _ROWS]
-            work.spend(len(here) * (len(here) + len(kept)))
-            here = here[~_no_less(rows[here], kept)]
-            own = _no_less(rows[here], rows[here], behind=True)
+        for start in range(0, len(places), most):
+            here = places[start : start + most]
+            meter.spend(len(here) * (len(here) + len(kept)))
+            here = here[~_no_less(rows[here], kept, most)]
+            own = _no_less(rows[here], rows[here], most, behind=True)
             kept = np.concatenate([kept, rows[here[~own]]])
-            beaten[places[start : start + _ROWS]] = True
+            beaten[places[start : start + most]] = True
             beaten[here[~own]] = False
     return beaten
 
 
-def _no_less(rows: Any, by: Any, *, behind: bool = False) -> Any:
-    """Which rows are no less in any column than one of the others, or of those before them."""
+def _no_less(rows: Any, by: Any, most: int, *, behind: bool = False) -> Any:
+    """Which rows are no less in any column than one of the others, or of those before them.
+
+    So many others are compared at once at most.
+    """
     found = np.zeros(len(rows), np.bool_)
-    for start in range(0, len(by), _ROWS):
-        others = by[start : start + _ROWS]
+    for start in range(0, len(by), most):
+        others = by[start : start + most]
         over = np.ones((len(rows), len(others)), np.bool_)
         for column in range(rows.shape[1]):
             over &= others[None, :, column] <= rows[:, column, None]

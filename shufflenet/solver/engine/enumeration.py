@@ -6,50 +6,21 @@ in sorted lists.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from shufflenet.solver.engine.bounds import FAR, Block, Search, Windows
-from shufflenet.solver.engine.variables import Column
-from shufflenet.solver.problem import SpaceTooLargeError
-
-# Entries of one column looked at together: at first, and at most.
-_FIRST_COLUMN = 2**14
-_COLUMN = 2**20
-# Entries of the last part's sorted tables at most.
-_MOST_SORTED = 8_000_000
-# Entries looked at for one answer at most: some minutes.
-_MOST_WORK = 10_000_000_000
-# Once in so many something is told: every few seconds.
-_TOLD = 500_000_000
-
-
-class Work:
-    """What the proof of one answer has taken so far: entries that were looked at."""
-
-    def __init__(self, note: Callable[[int, int], object] = lambda done, most: None) -> None:
-        self.done = 0
-        self.note = note
-
-    def spend(self, entries: int) -> None:
-        """Look at so many more. Raises SpaceTooLargeError where that is more than a proof may.
-
-        ``note`` is told now and then how many there were, and how many there may be.
-        """
-        before, self.done = self.done, self.done + entries
-        if before // _TOLD < self.done // _TOLD:
-            self.note(self.done, _MOST_WORK)
-        if self.done > _MOST_WORK:
-            raise SpaceTooLargeError(
-                f"after {_MOST_WORK:,} entries no proof is at hand; narrow the widths, align them,"
-                " or bound what is not wanted"
-            )
+from shufflenet.solver.engine.bounds import FAR, Block, ChainSearch, Windows
+from shufflenet.solver.engine.search_limits import WorkMeter
+from shufflenet.solver.engine.variables import IntArray
 
 
 def networks(
-    search: Search, windows: Windows, behind: Block | None = None, work: Work | None = None
+    search: ChainSearch,
+    windows: Windows,
+    behind: Block | None = None,
+    meter: WorkMeter | None = None,
 ) -> Iterator[Block]:
     """Every network within the windows, in the stated order, some at a time.
 
@@ -57,10 +28,12 @@ def networks(
     SpaceTooLargeError once that has taken too long.
     """
     if search.possible and not search.misses(windows):
-        yield from _Run(search, windows, work or Work()).follow(behind or prefixes(search))
+        yield from _Enumeration(search, windows, meter or WorkMeter(search.limits)).follow(
+            behind or prefixes(search)
+        )
 
 
-def prefixes(search: Search) -> Block:
+def prefixes(search: ChainSearch) -> Block:
     """The one prefix of no part, which every network begins with."""
     return Block(
         np.zeros((1, 0), np.int32),
@@ -71,24 +44,24 @@ def prefixes(search: Search) -> Block:
 
 
 def extend(
-    search: Search, windows: Windows, block: Block, part: int, work: Work | None = None
+    search: ChainSearch, windows: Windows, block: Block, part: int, meter: WorkMeter | None = None
 ) -> Iterator[Block]:
     """Prefixes with every entry of one more part that can still come into the windows.
 
     Raises SpaceTooLargeError as `networks` does.
     """
-    run = _Run(search, windows, work or Work())
+    run = _Enumeration(search, windows, meter or WorkMeter(search.limits))
     for piece in run.pieces(block, part):
         found = run.extended(piece, part)
         if found.size:
             yield found
 
 
-def _sorted_last(search: Search, term: int) -> _Sorted | None:
+def _sorted_last(search: ChainSearch, term: int) -> _Sorted | None:
     """The entries of the last part, sorted by a term for each width before it, if they fit."""
     if term not in search.lists:
         before, own = search.legal[-1].shape
-        if before * own * search.allowed[-1].shape[1] > _MOST_SORTED:
+        if before * own * search.allowed[-1].shape[1] > search.limits.sorted_entries:
             return None
         search.lists[term] = _Sorted(search, term)
     found: _Sorted = search.lists[term]
@@ -98,7 +71,7 @@ def _sorted_last(search: Search, term: int) -> _Sorted | None:
 class _Sorted:
     """The last part's entries (own width, repeats), sorted by one term for each width before it."""
 
-    def __init__(self, search: Search, term: int) -> None:
+    def __init__(self, search: ChainSearch, term: int) -> None:
         pair, own = search.pair[-1][term], search.own[-1][term]
         legal = search.legal[-1][:, :, None] & search.allowed[-1][None, :, :]
         # (before, own, repeats) -> (before, own * repeats)
@@ -119,7 +92,7 @@ class _Sorted:
             keys = keys + (np.arange(len(legal), dtype=np.int64) * self.span)[:, None]
         self.keys = keys
 
-    def between(self, node: Any, least: Column, most: Column) -> tuple[Column, Column]:
+    def between(self, node: Any, least: IntArray, most: IntArray) -> tuple[IntArray, IntArray]:
         """Where the entries from least to most begin and how many there are, for each prefix."""
         least = np.clip(least, self.low, self.high + 1) - self.low + 1
         most = np.clip(most, self.low - 1, self.high) - self.low + 1
@@ -138,14 +111,14 @@ class _Sorted:
         return begin, np.maximum(end - begin, 0)
 
 
-class _Run:
+class _Enumeration:
     """One enumeration: prefixes in order, extended part by part."""
 
-    def __init__(self, search: Search, windows: Windows, work: Work) -> None:
+    def __init__(self, search: ChainSearch, windows: Windows, meter: WorkMeter) -> None:
         self.search = search
         self.windows = windows
-        self.work = work
-        self.column = self.listed = _FIRST_COLUMN
+        self.meter = meter
+        self.column = self.listed = search.limits.first_batch
         self.tried = 0
         self.last = len(search.legal) - 1
         # Only what is not certain is looked at.
@@ -191,7 +164,7 @@ class _Run:
             looked_up = part == self.last and self.pivot in self.search.lists
             each = 1 if looked_up else own * self.search.allowed[part].shape[1]
             stop = start + max(1, self.column // each)
-            self.column = min(2 * self.column, _COLUMN)
+            self.column = min(2 * self.column, self.search.limits.largest_batch)
             piece = block.part(start, stop)
             self._worked(piece.size * each)
             yield piece
@@ -199,7 +172,7 @@ class _Run:
 
     def _worked(self, entries: int) -> None:
         self.tried += entries
-        self.work.spend(entries)
+        self.meter.spend(entries)
 
     def _node(self, block: Block) -> Any:
         part = block.widths.shape[1]
@@ -263,16 +236,16 @@ class _Run:
         while start < len(found):
             before = int(ends[start - 1]) if start else 0
             stop = max(start + 1, int(np.searchsorted(ends, before + self.listed, "right")))
-            self.listed = min(2 * self.listed, _COLUMN)
+            self.listed = min(2 * self.listed, self.search.limits.largest_batch)
             rows = found[start:stop]
             self._worked(int(count[rows].sum()))
-            hits = self._hits(block, tables, node, rows, begin, count)
-            if hits.size:
-                yield hits
+            matches = self._matches(block, tables, node, rows, begin, count)
+            if matches.size:
+                yield matches
             start = stop
 
-    def _hits(
-        self, block: Block, tables: _Sorted, node: Any, rows: Any, begin: Column, count: Column
+    def _matches(
+        self, block: Block, tables: _Sorted, node: Any, rows: Any, begin: IntArray, count: IntArray
     ) -> Block:
         s, repeats = self.search, self.search.allowed[-1].shape[1]
         a = np.repeat(rows, count[rows])

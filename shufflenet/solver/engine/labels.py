@@ -13,29 +13,30 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.solver.engine.best_first import MEMORY, Field, Hit, Key
-from shufflenet.solver.engine.bounds import Block, Search, Windows
+from shufflenet.solver.engine.best_first import MEMORY_TERM, CandidateSet, NetworkCandidate, RankKey
+from shufflenet.solver.engine.bounds import Block, ChainSearch, Windows
 from shufflenet.solver.engine.dominance import Criteria, first_points, undominated
-from shufflenet.solver.engine.enumeration import Work, extend, prefixes
-from shufflenet.solver.engine.variables import Column
+from shufflenet.solver.engine.enumeration import extend, prefixes
+from shufflenet.solver.engine.search_limits import WorkMeter
+from shufflenet.solver.engine.variables import IntArray
 
 #: Of some prefixes behind so many parts, which can still be on the front.
-Reach: TypeAlias = Callable[[Search, Block, int], NDArray[np.bool_]]
+Reach: TypeAlias = Callable[[ChainSearch, Block, int], NDArray[np.bool_]]
 
 
-class Aims(NamedTuple):
+class Goals(NamedTuple):
     """What a front is made of: goals without a target, and the cost that ranks among equals.
 
     ``terms`` is how many terms the problem has; a search may have cuts behind them.
     """
 
-    goals: tuple[Key, ...]
-    cost: Key
+    keys: tuple[RankKey, ...]
+    cost: RankKey
     terms: int
 
     def points(self, block: Block) -> NDArray[np.int64]:
         """The goals of whole networks, (n, goals), the least best."""
-        columns = [key.sign * figures(block, key.term) for key in self.goals]
+        columns = [key.sign * figures(block, key.term) for key in self.keys]
         return np.stack(columns, axis=1)
 
 
@@ -51,45 +52,50 @@ class Room(NamedTuple):
     each: int | None = None
 
 
-def figures(block: Block, term: int) -> Column:
+def figures(block: Block, term: int) -> IntArray:
     """One term of some prefixes; the memory is beside the terms."""
-    return block.memory if term == MEMORY else block.values[term]
+    return block.memory if term == MEMORY_TERM else block.values[term]
 
 
-def goals_of(hit: Hit, goals: Iterable[Key]) -> tuple[int, ...]:
+def goals_of(candidate: NetworkCandidate, goals: Iterable[RankKey]) -> tuple[int, ...]:
     """The goals of a network, the least best."""
-    return tuple(key.value(hit.values[key.term]) for key in goals)
+    return tuple(key.value(candidate.values[key.term]) for key in goals)
 
 
-def best_hits(field: Field, goals: Sequence[Key], cost: Key, hits: Iterable[Hit]) -> list[Hit]:
-    """The front of some hits, each point by its first, in the order of the goals."""
-    found = sorted(set(hits), key=lambda hit: hit.order)
-    points = [goals_of(hit, goals) for hit in found]
-    costs = np.array([hit.values[cost.term] for hit in found], np.int64)
+def best_candidates(
+    pool: CandidateSet,
+    goals: Sequence[RankKey],
+    cost: RankKey,
+    candidates: Iterable[NetworkCandidate],
+) -> list[NetworkCandidate]:
+    """The front of some candidates, each point by its first, in the order of the goals."""
+    found = sorted(set(candidates), key=lambda candidate: candidate.order)
+    points = [goals_of(candidate, goals) for candidate in found]
+    costs = np.array([candidate.values[cost.term] for candidate in found], np.int64)
     columns = np.array(points, np.int64).reshape(-1, len(goals))
-    return [found[index] for index in first_points(columns, costs, field.work).tolist()]
+    return [found[index] for index in first_points(columns, costs, pool.meter).tolist()]
 
 
 def grown(
-    search: Search,
+    search: ChainSearch,
     windows: Windows,
-    aims: Aims,
+    goals: Goals,
     room: Room,
-    work: Work,
+    meter: WorkMeter,
     reach: Reach | None = None,
 ) -> tuple[Block | None, int]:
     """The front of one chain inside the windows, in the stated order, and the prefixes tried.
 
     None in its place where there is no room for these.
     """
-    growth = _Growth(search, windows, aims, work)
-    labels, tried, start = prefixes(search), 0, work.done
+    growth = _Growth(search, windows, goals, meter)
+    labels, tried, start = prefixes(search), 0, meter.done
     for part in range(len(search.legal)):
         kept: list[Block] = []
         count = 0
-        for block in extend(search, windows, labels, part, work):
+        for block in extend(search, windows, labels, part, meter):
             tried += block.size
-            if tried > room.tried or work.done - start > room.entries:
+            if tried > room.tried or meter.done - start > room.entries:
                 return None, tried
             if reach is not None:
                 block = block.at(np.flatnonzero(reach(search, block, part)))
@@ -109,16 +115,16 @@ def grown(
     return labels, tried
 
 
-def _thinned(places: Column, node: Column, each: int) -> Column:
+def _thinned(places: IntArray, node: IntArray, each: int) -> IntArray:
     """So many of each width's prefixes at most, evenly spread."""
     order = np.argsort(node, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(node[order])) + 1)
     spread = [g[np.linspace(0, len(g) - 1, min(each, len(g))).astype(np.int64)] for g in groups]
-    found: Column = places[np.sort(np.concatenate(spread))]
+    found: IntArray = places[np.sort(np.concatenate(spread))]
     return found
 
 
-def _none(search: Search) -> Block:
+def _none(search: ChainSearch) -> Block:
     parts = len(search.legal)
     entries = np.zeros((0, parts), np.int32)
     return Block(
@@ -129,21 +135,23 @@ def _none(search: Search) -> Block:
 class _Growth:
     """One chain inside some windows, and what its prefixes are compared by."""
 
-    def __init__(self, search: Search, windows: Windows, aims: Aims, work: Work) -> None:
+    def __init__(
+        self, search: ChainSearch, windows: Windows, goals: Goals, meter: WorkMeter
+    ) -> None:
         self.search = search
         self.windows = windows
-        self.aims = aims
-        self.work = work
+        self.goals = goals
+        self.meter = meter
         self.last = len(search.legal) - 1
 
     def narrowed(self, block: Block, part: int, each: int | None = None) -> Block:
         """The prefixes that none of the same width makes superfluous, or so many of each width."""
         if part == self.last:
-            cost = figures(block, self.aims.cost.term)
-            points = self.aims.points(block)
-            return block.at(first_points(points, cost, self.work, ordered=False))
+            cost = figures(block, self.goals.cost.term)
+            points = self.goals.points(block)
+            return block.at(first_points(points, cost, self.meter, ordered=False))
         node = block.widths[:, -1].astype(np.int64)
-        kept = undominated(self._criteria(block, part), node, self.work)
+        kept = undominated(self._criteria(block, part), node, self.meter)
         if each is not None:
             kept = _thinned(kept, node[kept], each)
         return block.at(kept)
@@ -157,11 +165,11 @@ class _Growth:
             decides.append(final)
 
         # The larger of two memories may hide a difference, which then decides nothing.
-        for key in (*self.aims.goals, self.aims.cost):
-            add(key.sign * figures(block, key.term), key.term != MEMORY)
+        for key in (*self.goals.keys, self.goals.cost):
+            add(key.sign * figures(block, key.term), key.term != MEMORY_TERM)
         search, windows = self.search, self.windows
         node = block.widths[:, -1]
-        for t, values in enumerate(block.values[: self.aims.terms]):
+        for t, values in enumerate(block.values[: self.goals.terms]):
             if (values + search.tail_most[part][t][node] > windows.most[t]).any():
                 add(values, False)
             if (values + search.tail_least[part][t][node] < windows.least[t]).any():

@@ -15,18 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.solver.engine.bounds import FAR, Search, Term, Windows
+from shufflenet.solver.engine.bounds import FAR, ChainSearch, Term, Windows
 
-# Sides weighed against one another at most, and paths looked at for the weights.
-_MOST_SIDES = 3
-_MOST_PATHS = 24
 # A gap to the best weights that is not worth a further path.
 _CLOSE = 1e-7
 # Weighted sums stay below this, and so does what they are compared with.
 _ROOM = FAR // 8
 
 
-class Side(NamedTuple):
+class WindowSide(NamedTuple):
     """One side of a window: ``sign`` times a term is at most ``sign`` times its limit."""
 
     term: int
@@ -40,7 +37,7 @@ class Side(NamedTuple):
 class Cut(NamedTuple):
     """Weights of sides: the weighted sum of them is at most that of their limits."""
 
-    weights: tuple[tuple[Side, int], ...]
+    weights: tuple[tuple[WindowSide, int], ...]
 
     def term(self, terms: Sequence[Term]) -> Term:
         """The weighted sum as a term of its own."""
@@ -61,25 +58,27 @@ class Cut(NamedTuple):
         return total if abs(total) < FAR else FAR
 
 
-def sides(search: Search, windows: Windows) -> list[Side]:
+def sides(search: ChainSearch, windows: Windows) -> list[WindowSide]:
     """The sides of the windows that some network of the chain breaks."""
     found = []
     for t in range(len(search.terms)):
         if windows.most[t] < search.most[t]:
-            found.append(Side(t, 1))
+            found.append(WindowSide(t, 1))
         if windows.least[t] > search.least[t]:
-            found.append(Side(t, -1))
+            found.append(WindowSide(t, -1))
     return found
 
 
-def cut(search: Search, wanted: Side, others: Sequence[Side], windows: Windows) -> Cut | None:
+def cut(
+    search: ChainSearch, wanted: WindowSide, others: Sequence[WindowSide], windows: Windows
+) -> Cut | None:
     """The cut that bounds one side best by the others, or None where they do not bound it."""
     limits = [side.limit(windows) for side in others]
     near = [
         (side, limit)
         for side, limit in zip(others, limits, strict=True)
         if abs(limit) < FAR and side.term != wanted.term
-    ][:_MOST_SIDES]
+    ][: search.limits.cut_sides]
     if not near:
         return None
     multipliers = _multipliers(search, wanted, near)
@@ -88,12 +87,15 @@ def cut(search: Search, wanted: Side, others: Sequence[Side], windows: Windows) 
     return _rounded(search, wanted, [side for side, _ in near], multipliers)
 
 
-def _size(search: Search, side: Side) -> int:
+def _size(search: ChainSearch, side: WindowSide) -> int:
     return max(search.largest[side.term], 1)
 
 
 def _rounded(
-    search: Search, wanted: Side, others: Sequence[Side], multipliers: NDArray[np.float64]
+    search: ChainSearch,
+    wanted: WindowSide,
+    others: Sequence[WindowSide],
+    multipliers: NDArray[np.float64],
 ) -> Cut | None:
     """The multipliers as whole numbers, as fine as there is room for."""
     sizes = [_size(search, side) for side in others]
@@ -112,7 +114,7 @@ def _rounded(
 
 
 def _multipliers(
-    search: Search, wanted: Side, others: Sequence[tuple[Side, int]]
+    search: ChainSearch, wanted: WindowSide, others: Sequence[tuple[WindowSide, int]]
 ) -> NDArray[np.float64]:
     """Kelley's cutting planes: the multipliers, at least 0, with the largest least sum."""
     terms = [wanted, *(side for side, _ in others)]
@@ -123,7 +125,7 @@ def _multipliers(
     paths: list[NDArray[np.float64]] = []
     at = np.zeros(len(others))
     best, found = -np.inf, at
-    for _ in range(_MOST_PATHS):
+    for _ in range(search.limits.cut_paths):
         weights = np.concatenate([[1.0], at]) / units
         values = _least_path(search, terms, weights)
         gaps = (values - limits) / units
@@ -162,7 +164,7 @@ def _highest(paths: NDArray[np.float64], box: NDArray[np.float64]) -> tuple[Any,
 
 
 def _least_path(
-    search: Search, sides_: Sequence[Side], weights: NDArray[np.float64]
+    search: ChainSearch, sides_: Sequence[WindowSide], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The sides' values on the path whose weighted sum is least."""
     index = [side.term for side in sides_]

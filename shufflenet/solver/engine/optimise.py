@@ -5,37 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import overload
 
-from flopcount.conventions import price
-from flopcount.integers import FigureTooLargeError
 from shufflenet.arch.layout import variable_rows
 from shufflenet.arch.network import Network
-from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
-from shufflenet.cost.latency_model import Model
-from shufflenet.solver.engine.best_first import Field, Hit, Key
-from shufflenet.solver.engine.enumeration import Work
+from shufflenet.solver.engine.best_first import CandidateSet, NetworkCandidate, RankKey
 from shufflenet.solver.engine.infeasible import nothing_fits, nothing_legal
-from shufflenet.solver.engine.objectives import Asked
+from shufflenet.solver.engine.objectives import Objectives
 from shufflenet.solver.engine.pareto import front
-from shufflenet.solver.engine.stage_tables import Chain, chain
-from shufflenet.solver.engine.unit_costs import Names
-from shufflenet.solver.engine.variables import cut, frames
-from shufflenet.solver.problem import Found, Outcome, Problem, Space
+from shufflenet.solver.engine.search_limits import LIMITS, SearchLimits, WorkMeter
+from shufflenet.solver.engine.stage_tables import CostChain, chain
+from shufflenet.solver.engine.unit_costs import Names, network_figures
+from shufflenet.solver.engine.variables import frames, split_frame
+from shufflenet.solver.problem import Outcome, Problem, SolvedNetwork, Space
 
 
 def optimise(
-    problem: Problem, note: Callable[[int, int], object] = lambda done, most: None
+    problem: Problem,
+    note: Callable[[int, int], object] = lambda done, most: None,
+    limits: SearchLimits = LIMITS,
 ) -> Outcome:
     """The best networks of a space inside the bounds, or the whole front, proven.
 
     ``note`` is told, every few seconds of a long proof, how many entries it has looked at, and how
-    many it may.
-    Raises NothingLegalError where there is none, which names what is in the way and the smallest
-    relaxation that admits one; SpaceTooLargeError where a proof would take too long; and what
-    pricing the space raises.
+    many it may; ``limits`` say how many those are. Raises NothingLegalError where there is none,
+    which names what is in the way and the smallest relaxation that admits one; SpaceTooLargeError
+    where a proof would take too long; and what pricing the space raises.
     """
-    return PricedProblem(problem, note).outcome()
+    return PricedProblem(problem, note, limits).outcome()
 
 
 class PricedProblem:
@@ -45,14 +42,19 @@ class PricedProblem:
     """
 
     def __init__(
-        self, problem: Problem, note: Callable[[int, int], object] = lambda done, most: None
+        self,
+        problem: Problem,
+        note: Callable[[int, int], object] = lambda done, most: None,
+        limits: SearchLimits = LIMITS,
     ) -> None:
         self.problem = problem
-        self.asked = Asked.of(problem)
-        self.chains = price_space(problem.space, self.asked.names)
+        self.limits = limits
+        self.asked = Objectives.of(problem)
+        self.chains = price_space(problem.space, self.asked.names, limits)
         self.candidates = sum(one.candidates() for one in self.chains)
-        self.field = Field(self.chains, self.asked.terms, Work(note))
-        _check_room(self.field)
+        self.pool = CandidateSet(self.chains, self.asked.terms, WorkMeter(limits, note))
+        for number in range(len(self.chains)):
+            self.pool.summed(number, self.pool.terms)
 
     @property
     def cost_name(self) -> str:
@@ -61,80 +63,70 @@ class PricedProblem:
 
     def outcome(self) -> Outcome:
         """The proven answer. Raises NothingLegalError and SpaceTooLargeError as `optimise` does."""
-        problem, asked, field = self.problem, self.asked, self.field
+        problem, asked, pool = self.problem, self.asked, self.pool
         if not self.candidates:
             raise NothingLegalError(nothing_legal(problem.space))
         if len(problem.goals) == 1:
-            hits = field.ranked([*asked.goals, asked.cost], asked.limits, problem.top + 1)
-            unique: Sequence[bool | None] = _apart(hits, asked.goals[0])
-            hits = hits[: problem.top]
+            found = pool.ranked([*asked.goals, asked.cost], asked.ranges, problem.top + 1)
+            unique: Sequence[bool | None] = _apart(found, asked.goals[0])
+            found = found[: problem.top]
         else:
-            hits = front(field, asked.goals, asked.cost, asked.limits)
+            found = front(pool, asked.goals, asked.cost, asked.ranges)
             unique = []
-        if not hits:
-            raise NothingLegalError(nothing_fits(problem, self.chains))
-        solutions = _Solutions(field, asked, hits, unique)
+        if not found:
+            raise NothingLegalError(nothing_fits(problem, self.chains, self.limits))
+        solutions = _Solutions(pool, asked, found, unique)
         legal = {one.frame.groups for one in self.chains if one.links}
         without = tuple(g for g in problem.space.groups if g not in legal)
-        edge = _edge(self.chains, hits[0])
+        edge = _edge(self.chains, found[0])
         return Outcome(problem, solutions, self.candidates, edge, without)
 
 
-def _check_room(field: Field) -> None:
-    """Check that a bound of intensity, weighed against the largest figures, does not wrap."""
-    try:
-        for number in range(len(field.chains)):
-            field.summed(number, field.terms)
-    except FigureTooLargeError as error:
-        if all(len(term) == 1 for term in field.terms):
-            raise
-        raise QuantityError(
-            "an intensity of so many digits is too fine for figures as large as those of this"
-            " space; give fewer digits, or allow less width"
-        ) from error
-
-
-class _Solutions(Sequence[Found]):
+class _Solutions(Sequence[SolvedNetwork]):
     """The networks of an answer, each built, and counted anew as a whole, when it is asked for."""
 
     def __init__(
-        self, field: Field, asked: Asked, hits: Sequence[Hit], unique: Sequence[bool | None]
+        self,
+        pool: CandidateSet,
+        asked: Objectives,
+        candidates: Sequence[NetworkCandidate],
+        unique: Sequence[bool | None],
     ) -> None:
-        self._field, self._asked = field, asked
-        self._hits, self._unique = hits, unique
-        self._made: dict[int, Found] = {}
+        self._pool, self._asked = pool, asked
+        self._chosen, self._unique = candidates, unique
+        self._made: dict[int, SolvedNetwork] = {}
 
     def __len__(self) -> int:
-        return len(self._hits)
+        return len(self._chosen)
 
     @overload
-    def __getitem__(self, index: int) -> Found: ...
+    def __getitem__(self, index: int) -> SolvedNetwork: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[Found, ...]: ...
-    def __getitem__(self, index: int | slice) -> Found | tuple[Found, ...]:
+    def __getitem__(self, index: slice) -> tuple[SolvedNetwork, ...]: ...
+    def __getitem__(self, index: int | slice) -> SolvedNetwork | tuple[SolvedNetwork, ...]:
         if isinstance(index, slice):
             return tuple(self[i] for i in range(*index.indices(len(self))))
         place = range(len(self))[index]
         if place not in self._made:
-            hit = self._hits[place]
-            self._made[place] = Found(
-                *_network(self._field, self._asked, hit), self._is_unique(place)
+            candidate = self._chosen[place]
+            self._made[place] = SolvedNetwork(
+                *_network(self._pool, self._asked, candidate), self._is_unique(place)
             )
         return self._made[place]
 
     def _is_unique(self, place: int) -> bool:
         known = self._unique[place] if self._unique else None
-        return _alone(self._field, self._asked, self._hits[place]) if known is None else known
+        return _alone(self._pool, self._asked, self._chosen[place]) if known is None else known
 
 
-def price_space(space: Space, names: Names) -> list[Chain]:
+def price_space(space: Space, names: Names, limits: SearchLimits) -> list[CostChain]:
     """Every frame of a space, priced in the figures of these names."""
-    return [chain(cut(space, frame), names) for frame in frames(space)]
+    return [chain(split_frame(space, frame), names, limits) for frame in frames(space)]
 
 
-def _apart(hits: Sequence[Hit], key: Key) -> list[bool]:
+def _apart(candidates: Sequence[NetworkCandidate], key: RankKey) -> list[bool]:
     """Whether the goal of each network is not that of the one before or after it."""
-    values = [key.value(hit.values[key.term]) for hit in hits]
+    values = [key.value(candidate.values[key.term]) for candidate in candidates]
     return [
         value not in values[max(index - 1, 0) : index]
         and value not in values[index + 1 : index + 2]
@@ -142,42 +134,31 @@ def _apart(hits: Sequence[Hit], key: Key) -> list[bool]:
     ]
 
 
-def _alone(field: Field, asked: Asked, hit: Hit) -> bool:
+def _alone(pool: CandidateSet, asked: Objectives, candidate: NetworkCandidate) -> bool:
     """Whether no other network has a front point's goals."""
-    alike = [asked.limits]
+    alike = [asked.ranges]
     for key in asked.goals:
-        value = hit.values[key.term]
+        value = candidate.values[key.term]
         values = {value} if key.target is None else {value, 2 * key.target - value}
-        alike = [limits.within(key.term, v, v) for limits in alike for v in values]
+        alike = [ranges.within(key.term, v, v) for ranges in alike for v in values]
     # What is ranked by has but one value; ranking brings the cuts that find its networks.
-    ranked = Key(asked.goals[0].term)
-    return sum(len(field.ranked([ranked], limits, 2)) for limits in alike) == 1
+    ranked = RankKey(asked.goals[0].term)
+    return sum(len(pool.ranked([ranked], ranges, 2)) for ranges in alike) == 1
 
 
-def _network(field: Field, asked: Asked, hit: Hit) -> tuple[Network, dict[str, int]]:
-    """The network of a hit and its figures, counted anew as a whole.
+def _network(
+    pool: CandidateSet, asked: Objectives, candidate: NetworkCandidate
+) -> tuple[Network, dict[str, int]]:
+    """The network of a candidate and its figures, counted anew as a whole.
 
     Raises SpecError where the sum of its units is not what the whole costs.
     """
-    made = field.chains[hit.chain].network(hit.widths, hit.repeats)
-    tally = made.tally(memory="memory" in asked.names)
-    whole: dict[str, int] = {}
-    for name, how in asked.names.items():
-        if isinstance(how, Model):
-            whole[name] = how.network(made.tree, tally)
-        elif how is not None:
-            whole[name] = price(tally, how)
-    peak = tally.peak_memory
-    whole |= {
-        "params": tally.params,
-        "moved": tally.bytes_moved,
-        "layers": made.depth,
-        "channels": sum(made.stage_widths),
-    }
-    if peak is not None:
-        whole["memory"] = peak
+    made = pool.chains[candidate.chain].network(candidate.widths, candidate.repeats)
+    whole = network_figures(made, asked.names)
     sums = [sum(weight * whole[name] for name, weight in term) for term in asked.terms]
-    if sums != list(hit.values[:-1]) or ("memory" in asked.names and peak != hit.values[-1]):
+    if "memory" in asked.names:
+        sums.append(whole["memory"])
+    if sums != list(candidate.values[: len(sums)]):
         raise SpecError(
             f"{made.spec.where}: its units depend on more than their neighbours, which the solver"
             " does not follow"
@@ -188,12 +169,12 @@ def _network(field: Field, asked: Asked, hit: Hit) -> tuple[Network, dict[str, i
     return made, figures
 
 
-def _edge(chains: Sequence[Chain], hit: Hit) -> tuple[str, ...]:
+def _edge(chains: Sequence[CostChain], candidate: NetworkCandidate) -> tuple[str, ...]:
     """The layers of a network that are as wide as the space allows, where it allows several."""
-    one = chains[hit.chain]
+    one = chains[candidate.chain]
     names = {row.path: row.layer for row in variable_rows(one.frame.spec)}
     found = []
-    for link, j in zip(one.links, hit.widths, strict=True):
+    for link, j in zip(one.links, candidate.widths, strict=True):
         for path, widths in zip(link.part.paths, link.part.widths, strict=True):
             if len(widths) > 1 and widths[j] == widths.max():
                 found.append(names[path])

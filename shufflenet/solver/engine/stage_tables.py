@@ -20,21 +20,19 @@ from shufflenet.arch.network import Network, assemble
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import Rounded
 from shufflenet.arch.spec import Row, SpecError
+from shufflenet.solver.engine.search_limits import SearchLimits
 from shufflenet.solver.engine.unit_costs import (
     Mask,
     Names,
     Tables,
-    Walk,
+    UnitWalk,
     figured,
     joined,
     own_rules,
     pairs,
     rest,
 )
-from shufflenet.solver.engine.variables import Cut, Part, repeated
-
-# Pairs of widths in one table at most: a quarter of a gigabyte for each figure.
-_MOST_PAIRS = 30_000_000
+from shufflenet.solver.engine.variables import SpacePart, SplitFrame, repeated
 
 
 class Link(NamedTuple):
@@ -44,7 +42,7 @@ class Link(NamedTuple):
     ``allowed`` say which entries keep every rule.
     """
 
-    part: Part
+    part: SpacePart
     legal: Mask
     allowed: Mask
     pair: Tables
@@ -52,7 +50,7 @@ class Link(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class CostChain:
     """A frame with its parts priced; ``start`` are the figures of what stands before them.
 
     A chain of which no network is legal has no links.
@@ -94,30 +92,30 @@ class Chain:
         return assemble(replace(self.frame, spec=spec), settled, scale, rounded)
 
 
-def chain(space_cut: Cut, names: Names) -> Chain:
+def chain(split: SplitFrame, names: Names, limits: SearchLimits) -> CostChain:
     """Price the parts of a frame; only widths that some legal network has are kept.
 
     Raises FigureTooLargeError past 2**63 - 1, QuantityError for too many pairs of widths, and
     SpecError where units depend on more than their neighbours.
     """
-    frame = space_cut.frame
+    frame = split.frame
     frame.check_options()
-    start, shape, legal = _scalar(frame, space_cut.before, names)
+    start, shape, legal = _scalar(frame, split.before, names)
     links: list[Link] = []
-    for part in space_cut.parts if legal else ():
+    for part in split.parts if legal else ():
         wide = links[-1].part.size if links else 1
         try:
-            found = _link(frame, part, shape, wide, names)
+            found = _link(frame, part, shape, wide, names, limits)
         except MixedWidthsError as error:
             raise SpecError(
                 f"{frame.spec.where}: a unit gives its input a width of its own, which the solver"
                 f" does not follow: {error}"
             ) from error
         if found is None:
-            return Chain(frame, start, ())
+            return CostChain(frame, start, ())
         link, shape = found
         links.append(link)
-    made = Chain(frame, start, _reachable(links))
+    made = CostChain(frame, start, _reachable(links))
     _check(made, names)
     return made
 
@@ -127,7 +125,7 @@ def _scalar(
 ) -> tuple[dict[str, int], Shape, bool]:
     """What the rows before the first part cost, and whether they are legal."""
     totals = dict.fromkeys(names, 0)
-    walk = Walk(frame, rows, frame.image, {})
+    walk = UnitWalk(frame, rows, frame.image, {})
     for placed in walk:
         if not all(rule.holds() for _, rule in placed.rules()):
             return totals, frame.image, False
@@ -137,16 +135,16 @@ def _scalar(
 
 
 def _link(
-    frame: Frame, part: Part, before: Shape, wide: int, names: Names
+    frame: Frame, part: SpacePart, before: Shape, wide: int, names: Names, limits: SearchLimits
 ) -> tuple[Link, Shape] | None:
     """One part behind a shape whose width is a column of so many, or a plain number."""
     if not part.size or not part.repeats:
         return None
     part = part.kept(own_rules(frame, part, before))
-    if wide * part.size > _MOST_PAIRS:
+    if wide * part.size > limits.table_pairs:
         raise QuantityError(
             f"{frame.spec.where}: {part.rows[0].layer}: {wide:,} x {part.size:,} pairs of widths"
-            f" are more than {_MOST_PAIRS:,}; allow fewer, or align them"
+            f" are more than {limits.table_pairs:,}; allow fewer, or align them"
         )
     first = pairs(frame, part, before, wide, names)
     if not first.legal.any():
@@ -189,7 +187,7 @@ def _reachable(links: Sequence[Link]) -> tuple[Link, ...]:
     return tuple(found)
 
 
-def _check(made: Chain, names: Names) -> None:
+def _check(made: CostChain, names: Names) -> None:
     """Check that no sum of entries can wrap."""
     for name in names:
         largest = made.start[name]

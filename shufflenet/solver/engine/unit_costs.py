@@ -18,15 +18,16 @@ from flopcount.entries import Shape
 from flopcount.integers import FigureTooLargeError, MixedWidthsError, lift
 from flopcount.layers import cost, depth
 from shufflenet.arch.layout import Frame, Placed, distinct, follow, stage_rows
+from shufflenet.arch.network import Network
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.spec import Row
 from shufflenet.cost.latency_model import LatencyError, Model
-from shufflenet.solver.engine.variables import Column, Part
+from shufflenet.solver.engine.variables import IntArray, SpacePart
 
 Mask: TypeAlias = NDArray[np.bool_]
 #: A table of each figure by its name: ``macs:`` and a convention, params, memory, moved, ...
-Tables: TypeAlias = dict[str, Column]
-Widths: TypeAlias = Mapping[str, Column]
+Tables: TypeAlias = dict[str, IntArray]
+WidthColumns: TypeAlias = Mapping[str, IntArray]
 
 #: The figures that are folded: each ``macs`` with the convention that prices it, latency with its
 #: model.
@@ -61,10 +62,31 @@ def figured(placed: Placed, names: Names) -> dict[str, Any]:
     return found
 
 
-class Walk:
+def network_figures(network: Network, names: Names) -> dict[str, int]:
+    """The figures of a whole network, counted anew: those named, and all that need no more."""
+    tally = network.tally(memory="memory" in names)
+    found = {
+        "params": tally.params,
+        "moved": tally.bytes_moved,
+        "layers": network.depth,
+        "channels": sum(network.stage_widths),
+    }
+    if tally.peak_memory is not None:
+        found["memory"] = tally.peak_memory
+    for name, how in names.items():
+        if isinstance(how, Model):
+            found[name] = how.network(network.tree, tally)
+        elif how is not None:
+            found[name] = price(tally, how)
+    return found
+
+
+class UnitWalk:
     """The units of some rows, one after the other, and the shape behind them once they ended."""
 
-    def __init__(self, frame: Frame, rows: Sequence[Row], shape: Shape, widths: Widths) -> None:
+    def __init__(
+        self, frame: Frame, rows: Sequence[Row], shape: Shape, widths: WidthColumns
+    ) -> None:
         self.shape = shape
         lifted = {path: lift(column) for path, column in widths.items()}
         self._units = follow(frame, rows, shape, lifted)
@@ -78,7 +100,7 @@ def arriving(shape: Shape, widths: object) -> Shape:
     return Shape(shape[0], lift(widths), *shape[2:])
 
 
-def own_rules(frame: Frame, part: Part, before: Shape) -> Mask:
+def own_rules(frame: Frame, part: SpacePart, before: Shape) -> Mask:
     """Which widths keep all rules of the part's first unit that do not ask what arrives.
 
     A width that stays as it is has another tree, and so is asked by itself.
@@ -86,7 +108,7 @@ def own_rules(frame: Frame, part: Part, before: Shape) -> Mask:
     first = part.rows[0].with_repeat(1)
     own = part.widths[0]
     apart = np.ones(part.size, np.bool_)
-    walk = Walk(frame, [first], arriving(before, _NOBODYS), {first.path: own[None, :]})
+    walk = UnitWalk(frame, [first], arriving(before, _NOBODYS), {first.path: own[None, :]})
     for placed in walk:
         for _, rule in placed.rules():
             held = np.asarray(rule.holds())
@@ -95,12 +117,12 @@ def own_rules(frame: Frame, part: Part, before: Shape) -> Mask:
     return apart | holds(frame, [first], arriving(before, own), {first.path: own})
 
 
-def holds(frame: Frame, rows: Sequence[Row], shape: Shape, widths: Widths) -> Mask:
+def holds(frame: Frame, rows: Sequence[Row], shape: Shape, widths: WidthColumns) -> Mask:
     """Which candidates of a column keep every rule of some rows."""
     mask = np.ones(len(next(iter(widths.values()))), np.bool_)
     if not len(mask):
         return mask
-    for placed in distinct(Walk(frame, rows, shape, widths)):
+    for placed in distinct(UnitWalk(frame, rows, shape, widths)):
         for _, rule in placed.rules():
             mask &= rule.holds()
         if not mask.any():
@@ -109,7 +131,7 @@ def holds(frame: Frame, rows: Sequence[Row], shape: Shape, widths: Widths) -> Ma
     return mask
 
 
-class Pairs(NamedTuple):
+class FirstUnitTables(NamedTuple):
     """A part's first unit for each (width before, own width), and the shape behind it."""
 
     legal: Mask
@@ -117,7 +139,7 @@ class Pairs(NamedTuple):
     after: Shape
 
 
-def pairs(frame: Frame, part: Part, before: Shape, wide: int, names: Names) -> Pairs:
+def pairs(frame: Frame, part: SpacePart, before: Shape, wide: int, names: Names) -> FirstUnitTables:
     """Fold the first unit of a part behind so many widths, for all widths of its own."""
     try:
         return _crossed(frame, part, before, wide, names)
@@ -126,23 +148,27 @@ def pairs(frame: Frame, part: Part, before: Shape, wide: int, names: Names) -> P
         return _listed(frame, part, before, wide, names)
 
 
-def _crossed(frame: Frame, part: Part, before: Shape, wide: int, names: Names) -> Pairs:
+def _crossed(
+    frame: Frame, part: SpacePart, before: Shape, wide: int, names: Names
+) -> FirstUnitTables:
     """All pairs at once: a row of widths against a column, so that most figures stay small."""
     row = part.rows[0].with_repeat(1)
     shape = (wide, part.size)
     ahead = np.broadcast_to(np.asarray(before[1], np.int64), (wide,))[:, None]
     legal = np.ones(shape, np.bool_)
     tables = {name: np.zeros(shape, np.int64) for name in names}
-    walk = Walk(frame, [row], arriving(before, ahead), {row.path: part.widths[0][None, :]})
+    walk = UnitWalk(frame, [row], arriving(before, ahead), {row.path: part.widths[0][None, :]})
     for placed in walk:
         for _, rule in placed.rules():
             legal &= rule.holds()
         for name, value in figured(placed, names).items():
             tables[name][:] = value
-    return Pairs(legal, tables, walk.shape)
+    return FirstUnitTables(legal, tables, walk.shape)
 
 
-def _listed(frame: Frame, part: Part, before: Shape, wide: int, names: Names) -> Pairs:
+def _listed(
+    frame: Frame, part: SpacePart, before: Shape, wide: int, names: Names
+) -> FirstUnitTables:
     """All pairs in a list: those whose width stays, then the others; only the legal are priced."""
     row = part.rows[0].with_repeat(1)
     widths = np.broadcast_to(np.asarray(before[1], np.int64), (wide,))
@@ -156,16 +182,18 @@ def _listed(frame: Frame, part: Part, before: Shape, wide: int, names: Names) ->
         if not len(kept):
             continue
         legal[kept] = True
-        walk = Walk(frame, [row], arriving(before, ahead[kept]), {row.path: own[kept]})
+        walk = UnitWalk(frame, [row], arriving(before, ahead[kept]), {row.path: own[kept]})
         for placed in walk:
             for name, value in figured(placed, names).items():
                 tables[name][kept] = value
         after = walk.shape
     shape = (wide, part.size)
-    return Pairs(legal.reshape(shape), {n: t.reshape(shape) for n, t in tables.items()}, after)
+    return FirstUnitTables(
+        legal.reshape(shape), {n: t.reshape(shape) for n, t in tables.items()}, after
+    )
 
 
-class _Run(NamedTuple):
+class _RowRun(NamedTuple):
     """A row behind a part's first unit, with as many units as any repeats ask for.
 
     ``stage`` is the number of the stage whose repeats decide how many of them there are (None: all
@@ -177,14 +205,14 @@ class _Run(NamedTuple):
     skipped: int
 
 
-class _Plan(NamedTuple):
+class _RepeatPlan(NamedTuple):
     """What stands behind a part's first unit, and how many units of each stage's last row do."""
 
-    runs: tuple[_Run, ...]
+    runs: tuple[_RowRun, ...]
     counts: tuple[tuple[int, ...], ...]
 
 
-def _plan(part: Part) -> _Plan:
+def _plan(part: SpacePart) -> _RepeatPlan:
     own = {path: [row for row in part.rows if row.path == path] for path in part.stages}
     others = [sum(row.repeat for row in own[path][:-1]) for path in part.stages]
     counts = tuple(
@@ -199,8 +227,8 @@ def _plan(part: Part) -> _Plan:
             stage = None
         length = row.repeat if stage is None else max((c[stage] for c in counts), default=0)
         if length > skipped:
-            runs.append(_Run(row.with_repeat(length - skipped), stage, skipped))
-    return _Plan(tuple(runs), counts)
+            runs.append(_RowRun(row.with_repeat(length - skipped), stage, skipped))
+    return _RepeatPlan(tuple(runs), counts)
 
 
 class Rest(NamedTuple):
@@ -211,7 +239,7 @@ class Rest(NamedTuple):
     after: Shape
 
 
-def rest(frame: Frame, part: Part, after: Shape, names: Names) -> Rest:
+def rest(frame: Frame, part: SpacePart, after: Shape, names: Names) -> Rest:
     """Fold the units behind the first of a part, for all its widths and repeats.
 
     Raises QuantityError where repeats vary of units that change the size of the image.
@@ -220,7 +248,7 @@ def rest(frame: Frame, part: Part, after: Shape, names: Names) -> Rest:
     shape = (part.size, len(part.repeats))
     allowed = np.zeros(shape, np.bool_)
     tables = {name: np.zeros(shape, np.int64) for name in names}
-    channels: Column | int = 0
+    channels: IntArray | int = 0
     last = after
     for group in _alike(frame, part):
         group, folded = _folded(frame, part, plan, after, group, names)
@@ -240,7 +268,7 @@ def rest(frame: Frame, part: Part, after: Shape, names: Names) -> Rest:
     return Rest(allowed, tables, arriving(last, channels) if np.ndim(channels) else last)
 
 
-def _alike(frame: Frame, part: Part) -> Iterator[Column]:
+def _alike(frame: Frame, part: SpacePart) -> Iterator[IntArray]:
     """The candidates of a part in groups of one tree: by which neighbouring widths are equal."""
     columns = dict(zip(part.paths, part.widths, strict=True))
     widths = [
@@ -265,8 +293,8 @@ class _IllegalError(Exception):
 
 
 def _folded(
-    frame: Frame, part: Part, plan: _Plan, after: Shape, group: Column, names: Names
-) -> tuple[Column, _Folded | None]:
+    frame: Frame, part: SpacePart, plan: _RepeatPlan, after: Shape, group: IntArray, names: Names
+) -> tuple[IntArray, _Folded | None]:
     """A group of candidates folded, without those that are illegal anyway; None if all are.
 
     Behind a broken rule widths are not what the rows say, and trees not alike.
@@ -285,7 +313,7 @@ class _Folded:
     """The units behind the first, over one column of candidates; stages by number of units."""
 
     def __init__(
-        self, frame: Frame, plan: _Plan, shape: Shape, widths: Widths, names: Names
+        self, frame: Frame, plan: _RepeatPlan, shape: Shape, widths: WidthColumns, names: Names
     ) -> None:
         self.size = len(next(iter(widths.values())))
         self.plan = plan
@@ -296,8 +324,8 @@ class _Folded:
         for run in plan.runs:
             self._fold(frame, run, widths, names)
 
-    def _fold(self, frame: Frame, run: _Run, widths: Widths, names: Names) -> None:
-        walk = Walk(frame, [run.row], self.shape, widths)
+    def _fold(self, frame: Frame, run: _RowRun, widths: WidthColumns, names: Names) -> None:
+        walk = UnitWalk(frame, [run.row], self.shape, widths)
         held: Any = True
         figures: dict[str, Any] = {}
         last: Placed | None = None
@@ -315,14 +343,14 @@ class _Folded:
                 self._grow(frame, run, number, placed, held, figures)
         self.shape = walk.shape
 
-    def _needed(self, run: _Run, number: int) -> bool:
+    def _needed(self, run: _RowRun, number: int) -> bool:
         """Whether all repeats have this unit."""
         return run.stage is None or number <= min(count[run.stage] for count in self.plan.counts)
 
     def _grow(
         self,
         frame: Frame,
-        run: _Run,
+        run: _RowRun,
         number: int,
         placed: Placed,
         held: Any,
@@ -349,7 +377,7 @@ class _Folded:
                 found[:, r] &= masks[count[stage]]
         return found
 
-    def table(self, name: str) -> Column:
+    def table(self, name: str) -> IntArray:
         """A figure for each (candidate, repeats)."""
         found = np.zeros((self.size, len(self.plan.counts)), np.int64)
         if name not in self.fixed or name == "channels":

@@ -21,10 +21,10 @@ from shufflenet.arch.scaling import NothingLegalError, Rounded, settle
 from shufflenet.arch.spec import Row, SpecError
 from shufflenet.solver.problem import Space
 
-Column: TypeAlias = NDArray[np.int64]
+IntArray: TypeAlias = NDArray[np.int64]
 
 
-class Part(NamedTuple):
+class SpacePart(NamedTuple):
     """Layers whose widths are settled together: their paths, and a column of widths for each.
 
     ``rows`` are all rows from its first layer up to the next part; ``repeats`` the numbers of
@@ -33,13 +33,13 @@ class Part(NamedTuple):
     """
 
     paths: tuple[str, ...]
-    widths: tuple[Column, ...]
+    widths: tuple[IntArray, ...]
     rows: tuple[Row, ...]
     stages: tuple[str, ...]
     repeats: tuple[tuple[int, ...], ...]
     scales: tuple[tuple[Decimal, tuple[Rounded, ...]], ...] = ()
 
-    def kept(self, mask: NDArray[np.bool_]) -> Part:
+    def kept(self, mask: NDArray[np.bool_]) -> SpacePart:
         """The part with those of its widths for which the mask holds."""
         return self._replace(
             widths=tuple(column[mask] for column in self.widths),
@@ -52,12 +52,12 @@ class Part(NamedTuple):
         return len(self.widths[0])
 
 
-class Cut(NamedTuple):
+class SplitFrame(NamedTuple):
     """One frame of a space, cut: the rows before the first part, and the parts."""
 
     frame: Frame
     before: tuple[Row, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[SpacePart, ...]
 
 
 def frames(space: Space) -> Iterator[Frame]:
@@ -72,7 +72,7 @@ def frames(space: Space) -> Iterator[Frame]:
         yield Frame(spec, groups, size, unit, space.cardinality, space.units_from, over)
 
 
-def cut(space: Space, frame: Frame) -> Cut:
+def split_frame(space: Space, frame: Frame) -> SplitFrame:
     """The parts of one frame. Raises QuantityError where repeats are asked of what has none."""
     scales: tuple[tuple[Decimal, tuple[Rounded, ...]], ...] = ()
     if space.scales:
@@ -84,26 +84,26 @@ def cut(space: Space, frame: Frame) -> Cut:
     starts = [_first(rows, paths[0]) for paths, _ in settled]
     ends = [*starts[1:], len(rows)]
     parts = tuple(
-        Part(paths, columns, rows[start:end], *_repeats(space, paths), scales)
+        SpacePart(paths, columns, rows[start:end], *_repeats(space, paths), scales)
         for (paths, columns), start, end in zip(settled, starts, ends, strict=True)
     )
-    return Cut(frame, rows[: starts[0]], parts)
+    return SplitFrame(frame, rows[: starts[0]], parts)
 
 
 def _first(rows: Sequence[Row], path: str) -> int:
     return next(index for index, row in enumerate(rows) if row.path == path)
 
 
-_Settled: TypeAlias = tuple[tuple[str, ...], tuple[Column, ...]]
+_PathWidths: TypeAlias = tuple[tuple[str, ...], tuple[IntArray, ...]]
 
 
-def _column(widths: Sequence[int] | Column, align: int) -> Column:
-    column: Column = np.array(widths, np.int64)
-    kept: Column = column[column % align == 0]
+def _column(widths: Sequence[int] | IntArray, align: int) -> IntArray:
+    column: IntArray = np.array(widths, np.int64)
+    kept: IntArray = column[column % align == 0]
     return kept
 
 
-def _stem(space: Space, frame: Frame) -> list[_Settled]:
+def _stem(space: Space, frame: Frame) -> list[_PathWidths]:
     row = stem_row(space.spec)
     if row is None:
         return []
@@ -111,7 +111,7 @@ def _stem(space: Space, frame: Frame) -> list[_Settled]:
     return [((row.path,), (_column(stems, space.align),))]
 
 
-def _stages(space: Space, frame: Frame) -> list[_Settled]:
+def _stages(space: Space, frame: Frame) -> list[_PathWidths]:
     rows = stage_rows(space.spec)
     allowed = [np.array(sorted(widths), np.int64) for widths in space.widths]
     most = [min(space.widest * frame.own(row), MAX_WIDTH) for row in rows]
@@ -135,7 +135,7 @@ def _stages(space: Space, frame: Frame) -> list[_Settled]:
 
 def _scaled(
     space: Space, frame: Frame
-) -> tuple[tuple[Column, ...], tuple[tuple[Decimal, tuple[Rounded, ...]], ...]]:
+) -> tuple[tuple[IntArray, ...], tuple[tuple[Decimal, tuple[Rounded, ...]], ...]]:
     """The widths of every layer at each scale that has some, and those scales."""
     found: list[list[int]] = []
     scales = []

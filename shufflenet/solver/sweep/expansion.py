@@ -12,30 +12,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.solver.engine.bounds import Block, Search, Windows
+from shufflenet.solver.engine.bounds import Block, ChainSearch, Windows
 from shufflenet.solver.engine.enumeration import extend, networks, prefixes
-from shufflenet.solver.engine.variables import Column
-
-# Entries of the last part that are laid out at most.
-_MOST_LAID_OUT = 4_000_000
-# Of a window that leaves less of a term than one in so many, sorted tables are faster.
-_TIGHT = 16
+from shufflenet.solver.engine.variables import IntArray
 
 
-class Settled(NamedTuple):
+class ChoiceColumn(NamedTuple):
     """A column that says how a part is settled: its widths, or its repeats, by entry."""
 
     part: int
     repeats: bool
-    values: Column
+    values: IntArray
 
 
 class Expanded(NamedTuple):
-    """Networks as columns: those of `Settled`, their terms (terms, n), and their memory [B]."""
+    """Networks as columns: those of `ChoiceColumn`, terms (terms, n), and memory [B]."""
 
-    settled: tuple[Column, ...]
-    values: Sequence[Column]
-    memory: Column
+    settled: tuple[IntArray, ...]
+    values: Sequence[IntArray]
+    memory: IntArray
 
     @property
     def size(self) -> int:
@@ -51,7 +46,7 @@ class Expanded(NamedTuple):
         )
 
 
-def begun(search: Search, widths: NDArray[np.int32], repeats: NDArray[np.int32]) -> Block:
+def begun(search: ChainSearch, widths: NDArray[np.int32], repeats: NDArray[np.int32]) -> Block:
     """The prefixes with these entries of their first parts, (n, parts), summed up."""
     count = len(widths)
     root = prefixes(search)
@@ -72,7 +67,9 @@ def begun(search: Search, widths: NDArray[np.int32], repeats: NDArray[np.int32])
 class Expansion:
     """A search made ready to expand prefixes within windows, into the columns asked for."""
 
-    def __init__(self, search: Search, windows: Windows, asked: Sequence[Settled]) -> None:
+    def __init__(
+        self, search: ChainSearch, windows: Windows, asked: Sequence[ChoiceColumn]
+    ) -> None:
         self.search = search
         self.windows = windows
         self.asked = tuple(asked)
@@ -85,7 +82,7 @@ class Expansion:
         ]
         self.narrow = tuple(narrow)
         before, own = search.legal[-1].shape
-        laid_out = before * own * search.allowed[-1].shape[1] <= _MOST_LAID_OUT
+        laid_out = before * own * search.allowed[-1].shape[1] <= search.limits.laid_out_entries
         self.laid_out = None
         if laid_out and not any(self._tight(t) for t in narrow):
             self.laid_out = _LaidOut(search, self.asked)
@@ -93,7 +90,9 @@ class Expansion:
     def _tight(self, t: int) -> bool:
         least = max(self.windows.least[t], self.search.least[t])
         most = min(self.windows.most[t], self.search.most[t])
-        return (most - least) * _TIGHT < self.search.most[t] - self.search.least[t]
+        return (most - least) * self.search.limits.tight_window < self.search.most[
+            t
+        ] - self.search.least[t]
 
     def networks(self, block: Block) -> Iterator[Expanded]:
         """Every network within the windows that begins with one of the prefixes, in order."""
@@ -108,7 +107,7 @@ class Expansion:
             for piece in extend(self.search, self.windows, block, depth):
                 yield from self.networks(piece)
 
-    def _settled(self, block: Block) -> list[Column | None]:
+    def _settled(self, block: Block) -> list[IntArray | None]:
         """The columns of the parts that prefixes have settled; None of the others."""
         depth = block.widths.shape[1]
         return [
@@ -138,7 +137,7 @@ class Expansion:
 class _LaidOut:
     """The legal entries of the last part in order, one stretch for each width before it."""
 
-    def __init__(self, search: Search, asked: Sequence[Settled]) -> None:
+    def __init__(self, search: ChainSearch, asked: Sequence[ChoiceColumn]) -> None:
         legal = search.legal[-1][:, :, None] & search.allowed[-1][None, :, :]
         node, j, r = np.nonzero(legal)
         self.count = np.bincount(node, minlength=len(legal)).astype(np.int64)
@@ -154,7 +153,7 @@ class _LaidOut:
             link = search.chain.links[-1]
             self.memory = np.maximum(link.pair["memory"][node, j], link.own["memory"][j, r])
 
-    def behind(self, block: Block, settled: Sequence[Column | None]) -> Expanded:
+    def behind(self, block: Block, settled: Sequence[IntArray | None]) -> Expanded:
         """The networks behind prefixes that lack only the last part."""
         node = block.widths[:, -1] if block.widths.shape[1] else np.zeros(block.size, np.int64)
         count = self.count[node]

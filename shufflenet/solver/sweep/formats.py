@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.solver.engine.variables import Column
+from shufflenet.solver.engine.variables import IntArray
 from shufflenet.solver.sweep.space_table import Rows
 from shufflenet.system.user_code import RefusedError
 
@@ -67,13 +67,13 @@ def csv_rows(rows: Rows) -> bytes:
 class _Digits:
     """A column of integers from 0 on, written in groups of four digits looked up in a table."""
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: IntArray) -> None:
         most = int(column.max()) if len(column) else 0
         assert not len(column) or int(column.min()) >= 0
         self.groups = max(1, -(-len(str(most)) // _DIGITS))
         self.width = _DIGITS * self.groups
 
-    def write(self, values: Column, into: NDArray[np.uint8]) -> None:
+    def write(self, values: IntArray, into: NDArray[np.uint8]) -> None:
         """Write values into so many bytes for each; those that are not needed are NUL."""
         table = _table()
         alone = _ALONE

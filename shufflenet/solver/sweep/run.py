@@ -13,10 +13,10 @@ from typing import NamedTuple, TypeAlias
 from shufflenet.solver.sweep.executors import in_order
 from shufflenet.solver.sweep.files import SweepFile
 from shufflenet.solver.sweep.formats import Form, check_form, csv_header, rendered
-from shufflenet.solver.sweep.space_table import Piece, Priced, Sweep, no_rows
+from shufflenet.solver.sweep.space_table import Piece, PricedSweep, Sweep, no_rows
 
 # Pieces handed out to an executor whose number of workers is not known.
-AHEAD = 16
+PIECES_AHEAD = 16
 
 
 class Progress(NamedTuple):
@@ -26,7 +26,7 @@ class Progress(NamedTuple):
     share: float
 
 
-class Task(NamedTuple):
+class PieceTask(NamedTuple):
     """A piece to price and put in a format; the sweep as bytes, made anew once in a process."""
 
     sweep: bytes
@@ -34,7 +34,7 @@ class Task(NamedTuple):
     piece: Piece
 
 
-class Result(NamedTuple):
+class PieceResult(NamedTuple):
     """A piece done."""
 
     piece: Piece
@@ -47,30 +47,30 @@ Told: TypeAlias = Callable[[Progress], None]
 
 
 @lru_cache(maxsize=2)
-def _priced(sweep: bytes) -> Priced:
+def _priced(sweep: bytes) -> PricedSweep:
     found: Sweep = pickle.loads(sweep)
-    return Priced(found)
+    return PricedSweep(found)
 
 
-def done(task: Task) -> Result:
+def done(task: PieceTask) -> PieceResult:
     """A piece's rows in their format, wherever this runs."""
     return _result(_priced(task.sweep), task.form, task.piece)
 
 
-def _result(priced: Priced, form: Form, piece: Piece) -> Result:
+def _result(priced: PricedSweep, form: Form, piece: Piece) -> PieceResult:
     rows = priced.rows(piece)
     data = rendered(rows, form) if rows.size else b""
-    return Result(piece._replace(prefixes=()), rows.size, data)
+    return PieceResult(piece._replace(prefixes=()), rows.size, data)
 
 
 def results(
-    priced: Priced,
+    priced: PricedSweep,
     form: Form,
     executor: Executor | None = None,
     *,
     skip: int = 0,
-    ahead: int = AHEAD,
-) -> Generator[Result, None, None]:
+    ahead: int = PIECES_AHEAD,
+) -> Generator[PieceResult, None, None]:
     """The pieces of a sweep done, in their order, but for those to skip.
 
     At most ``ahead`` are in the executor's hands at once. Raises WorkerError where its workers are
@@ -81,17 +81,17 @@ def results(
         yield from (_result(priced, form, piece) for piece in pieces)
         return
     sweep = pickle.dumps(priced.sweep)
-    tasks = (Task(sweep, form, piece) for piece in pieces)
+    tasks = (PieceTask(sweep, form, piece) for piece in pieces)
     with closing(in_order(executor, done, tasks, ahead)) as found:
         yield from found
 
 
 def stream(
-    priced: Priced,
+    priced: PricedSweep,
     write: Callable[[bytes], object],
     executor: Executor | None = None,
     *,
-    ahead: int = AHEAD,
+    ahead: int = PIECES_AHEAD,
     told: Told | None = None,
 ) -> int:
     """Write a sweep as CSV to wherever ``write`` does; the number of rows.
@@ -117,7 +117,7 @@ def write_sweep(
     executor: Executor | None = None,
     *,
     restart: bool = False,
-    ahead: int = AHEAD,
+    ahead: int = PIECES_AHEAD,
     told: Told | None = None,
     begun: Callable[[int], None] | None = None,
 ) -> int:
@@ -129,7 +129,7 @@ def write_sweep(
     where the space holds no network; MissingParquetError without pyarrow; and what pricing raises.
     """
     check_form(form)
-    priced = Priced(sweep)
+    priced = PricedSweep(sweep)
     priced.check_legal()
     with closing(SweepFile(path, form, sweep.fingerprint, restart)) as file:
         if file.begun and begun is not None:
@@ -141,7 +141,7 @@ def write_sweep(
 
 
 def _fill(
-    priced: Priced,
+    priced: PricedSweep,
     file: SweepFile,
     form: Form,
     executor: Executor | None,

@@ -17,25 +17,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flopcount.conventions import Convention, price
+from flopcount.conventions import Convention
 from shufflenet._version import __version__
 from shufflenet.arch.layout import Frame, stage_rows, stem_row
 from shufflenet.arch.network import assemble
 from shufflenet.arch.quantities import QuantityError
 from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
-from shufflenet.solver.engine.best_first import MEMORY, Field
-from shufflenet.solver.engine.bounds import Block, Search
+from shufflenet.solver.engine.best_first import MEMORY_TERM, CandidateSet
+from shufflenet.solver.engine.bounds import Block, ChainSearch
 from shufflenet.solver.engine.enumeration import extend, prefixes
-from shufflenet.solver.engine.objectives import Asked
-from shufflenet.solver.engine.stage_tables import Chain, chain
-from shufflenet.solver.engine.variables import Column, cut, frames, repeated
-from shufflenet.solver.problem import USUAL, Bound, Figure, Goal, Problem, Space
-from shufflenet.solver.sweep.expansion import Expanded, Expansion, Settled, begun
+from shufflenet.solver.engine.objectives import Objectives
+from shufflenet.solver.engine.search_limits import LIMITS, SearchLimits, WorkMeter
+from shufflenet.solver.engine.stage_tables import CostChain, chain
+from shufflenet.solver.engine.unit_costs import network_figures
+from shufflenet.solver.engine.variables import IntArray, frames, repeated, split_frame
+from shufflenet.solver.problem import ALWAYS_SHOWN, USUAL, Bound, Figure, Goal, Problem, Space
+from shufflenet.solver.sweep.expansion import ChoiceColumn, Expanded, Expansion, begun
 
-#: What every sweep says of a network, and the names of all figures in its table.
-ALWAYS: tuple[Figure, ...] = ("macs", "params", "memory")
-HEADERS: Mapping[Figure, str] = {
+#: The names of all figures in the table of a sweep.
+COLUMN_NAMES: Mapping[Figure, str] = {
     "macs": "macs",
     "params": "params",
     "memory": "peak_activation_bytes",
@@ -47,7 +48,7 @@ HEADERS: Mapping[Figure, str] = {
 PIECE = 250_000
 _MOST_PIECE = 5_000_000
 # More completions than any piece has; counts end here, so that none can wrap.
-_MANY = 2**31
+_COUNT_CAP = 2**31
 
 
 class Piece(NamedTuple):
@@ -68,7 +69,7 @@ class Rows(NamedTuple):
 
     size: int
     same: Mapping[str, str | int | None]
-    columns: Mapping[str, Column]
+    columns: Mapping[str, IntArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ class Sweep:
 
     def __post_init__(self) -> None:
         for figure in self.figures:
-            if figure not in HEADERS:
-                raise QuantityError(f"figure {figure!r} is not one of {', '.join(HEADERS)}")
+            if figure not in COLUMN_NAMES:
+                raise QuantityError(f"figure {figure!r} is not one of {', '.join(COLUMN_NAMES)}")
         if not 1 <= self.piece <= _MOST_PIECE:
             raise QuantityError(f"piece {self.piece} is not between 1 and {_MOST_PIECE}")
         _ = self.problem
@@ -96,7 +97,7 @@ class Sweep:
     @property
     def wanted(self) -> tuple[Figure, ...]:
         """The figures of the table, in its order."""
-        return tuple(f for f in HEADERS if f in (*ALWAYS, *self.figures))
+        return tuple(f for f in COLUMN_NAMES if f in (*ALWAYS_SHOWN, *self.figures))
 
     @property
     def problem(self) -> Problem:
@@ -107,7 +108,7 @@ class Sweep:
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the table's columns."""
-        return (*_SAME, *self.settled, *(HEADERS[figure] for figure in self.wanted))
+        return (*_FRAME_COLUMNS, *self.settled, *(COLUMN_NAMES[figure] for figure in self.wanted))
 
     @property
     def settled(self) -> tuple[str, ...]:
@@ -124,7 +125,7 @@ class Sweep:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-_SAME = ("unit", "height", "width", "bottleneck", "groups")
+_FRAME_COLUMNS = ("unit", "height", "width", "bottleneck", "groups")
 
 
 def _plain(value: Any) -> Any:
@@ -144,22 +145,23 @@ def _plain(value: Any) -> Any:
 def no_rows(sweep: Sweep) -> Rows:
     """The table of a sweep without any rows."""
     names = sweep.columns
-    same: dict[str, str | int | None] = dict.fromkeys(names[: len(_SAME)])
-    return Rows(0, same, {name: np.zeros(0, np.int64) for name in names[len(_SAME) :]})
+    same: dict[str, str | int | None] = dict.fromkeys(names[: len(_FRAME_COLUMNS)])
+    return Rows(0, same, {name: np.zeros(0, np.int64) for name in names[len(_FRAME_COLUMNS) :]})
 
 
-class Priced:
+class PricedSweep:
     """A sweep with its frames priced, each when it is first asked for."""
 
-    def __init__(self, sweep: Sweep, kept: int = 2) -> None:
+    def __init__(self, sweep: Sweep, kept: int = 2, limits: SearchLimits = LIMITS) -> None:
         self.sweep = sweep
+        self.limits = limits
         self.frames = tuple(frames(sweep.space))
-        self.asked = Asked.of(sweep.problem)
+        self.asked = Objectives.of(sweep.problem)
         # Tables of a frame can be large, and pieces come frame by frame.
         self.frame = lru_cache(maxsize=kept)(self._frame)
 
     def _frame(self, number: int) -> _PricedFrame:
-        return _PricedFrame(self.sweep, self.asked, self.frames[number])
+        return _PricedFrame(self.sweep, self.asked, self.frames[number], self.limits)
 
     def candidates(self) -> int:
         """How many legal networks the space holds, exactly; bounds leave out some of them."""
@@ -194,14 +196,14 @@ class Priced:
 class _PricedFrame:
     """One frame's chain, made ready for the bounds."""
 
-    def __init__(self, sweep: Sweep, asked: Asked, frame: Frame) -> None:
+    def __init__(self, sweep: Sweep, asked: Objectives, frame: Frame, limits: SearchLimits) -> None:
         self.sweep = sweep
         self.asked = asked
         self.frame = frame
-        self.chain: Chain = chain(cut(sweep.space, frame), asked.names)
-        field = Field([self.chain], asked.terms)
-        self.windows = field.windows(asked.limits)
-        self.search: Search = field.search(0, asked.limits.most[MEMORY])
+        self.chain: CostChain = chain(split_frame(sweep.space, frame), asked.names, limits)
+        pool = CandidateSet([self.chain], asked.terms, WorkMeter(limits))
+        self.windows = pool.windows(asked.ranges)
+        self.search: ChainSearch = pool.search(0, asked.ranges.most[MEMORY_TERM])
         self.possible = self.search.possible and not self.search.misses(self.windows)
 
     @cached_property
@@ -209,33 +211,33 @@ class _PricedFrame:
         """How prefixes become networks."""
         return Expansion(self.search, self.windows, self._settled())
 
-    def _settled(self) -> list[Settled]:
+    def _settled(self) -> list[ChoiceColumn]:
         """The columns of widths and repeats, in the order of the table."""
         rows = self.frame.spec.rows
         widths, repeats = {}, {}
         for p, link in enumerate(self.chain.links):
             part = link.part
             for path, column in zip(part.paths, part.widths, strict=True):
-                widths[path] = Settled(p, False, column)
+                widths[path] = ChoiceColumn(p, False, column)
                 own = sum(row.repeat for row in rows if row.path == path)
                 counts = np.full(len(part.repeats), own)
                 if path in part.stages:
                     counts[:] = [counts[part.stages.index(path)] for counts in part.repeats]
-                repeats[path] = Settled(p, True, counts)
+                repeats[path] = ChoiceColumn(p, True, counts)
         stem = stem_row(self.frame.spec)
         stages = [row.path for row in stage_rows(self.frame.spec)]
         first = [] if stem is None else [stem.path]
         return [*(widths[path] for path in (*first, *stages)), *(repeats[path] for path in stages)]
 
     @cached_property
-    def completions(self) -> list[Column]:
+    def completions(self) -> list[IntArray]:
         """For each depth: how many ways each width before it can go on, as far as they matter."""
         search = self.search
         behind = np.ones(search.legal[-1].shape[1], np.int64)
         found = [behind]
         for legal, allowed in zip(reversed(search.legal), reversed(search.allowed), strict=True):
             ways = legal @ (allowed.sum(axis=1, dtype=np.int64) * behind)
-            behind = np.minimum(ways, _MANY)
+            behind = np.minimum(ways, _COUNT_CAP)
             found.append(behind)
         return found[::-1]
 
@@ -260,7 +262,7 @@ class _PricedFrame:
         if taken:
             yield taken
 
-    def _fine(self, block: Block, size: int) -> Iterator[tuple[Block, Column]]:
+    def _fine(self, block: Block, size: int) -> Iterator[tuple[Block, IntArray]]:
         """Prefixes in order, and the completions of each: none has more than so many."""
         depth = block.widths.shape[1]
         node = block.widths[:, -1] if depth else np.zeros(block.size, np.int64)
@@ -306,7 +308,7 @@ class _PricedFrame:
         ]
         if not found:
             return no_rows(self.sweep)
-        names = self.sweep.columns[len(_SAME) :]
+        names = self.sweep.columns[len(_FRAME_COLUMNS) :]
         parts = [self._columns(networks) for networks in found]
         columns = (
             parts[0] if len(parts) == 1 else [np.concatenate(c) for c in zip(*parts, strict=True)]
@@ -315,17 +317,17 @@ class _PricedFrame:
         self._check(rows)
         return rows
 
-    def _columns(self, networks: Expanded) -> list[Column]:
+    def _columns(self, networks: Expanded) -> list[IntArray]:
         places = [key.term for key in self.asked.goals]
         figures = [
-            networks.memory if place == MEMORY else networks.values[place] for place in places
+            networks.memory if place == MEMORY_TERM else networks.values[place] for place in places
         ]
         return [*networks.settled, *figures]
 
     def _same(self) -> dict[str, str | int | None]:
         frame = self.frame
         values = (frame.unit, *frame.size, frame.bottleneck, frame.groups)
-        return dict(zip(_SAME, values, strict=True))
+        return dict(zip(_FRAME_COLUMNS, values, strict=True))
 
     def _check(self, rows: Rows) -> None:
         """Check the first row against the network that it names, counted as a whole."""
@@ -341,16 +343,9 @@ class _PricedFrame:
         if new != spec.rows:
             spec = replace(spec, rows=new)
         made = assemble(replace(self.frame, spec=spec), widths)
-        tally = made.tally()
-        whole: dict[Figure, int | None] = {
-            "macs": price(tally, self.sweep.convention),
-            "params": tally.params,
-            "memory": tally.peak_memory,
-            "moved": tally.bytes_moved,
-            "layers": made.depth,
-            "channels": sum(made.stage_widths),
-        }
-        if any(first[HEADERS[figure]] != whole[figure] for figure in self.sweep.wanted):
+        whole = network_figures(made, self.asked.names)
+        whole["macs"] = whole[self.asked.terms[self.asked.cost.term][0][0]]
+        if any(first[COLUMN_NAMES[figure]] != whole[figure] for figure in self.sweep.wanted):
             raise SpecError(
                 f"{spec.where}: its units depend on more than their neighbours, which a sweep does"
                 " not follow"

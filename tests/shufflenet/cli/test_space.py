@@ -144,14 +144,6 @@ def test_a_bound_holds_to_the_unit():
     assert str(least) in line.replace(",", "")
 
 
-def test_intensity_is_bounded_exactly():
-    found = solved(*SMALL, "--objective", "most-macs", "--max-intensity", "1.75")
-    (bound,) = found["bounds"]
-    assert bound == {"figure": "intensity", "at_least": None, "at_most": "7/4", "convention": None}
-    (only,) = found["solutions"]
-    assert 4 * only["macs"] <= 7 * only["bytes_moved"]
-
-
 def test_a_budget_is_the_target_of_the_nearest_and_else_a_bound():
     nearest = solved(*SMALL, "--budget", "9M")
     assert nearest["goals"] == [
@@ -518,12 +510,12 @@ USAGE = {
     "an unknown objective": (("--objective", "fun"), ("'--objective'", "'fun'", "channels")),
     "a front of one": (("--pareto", "macs"), ("'--pareto'", "'macs'", "two or more")),
     "a goal twice": (("--pareto", "macs,least-macs"), ("'--pareto'", "twice")),
-    "intensity": (("--objective", "most-intensity"), ("intensity", "no goal")),
+    "intensity": (("--objective", "most-intensity"), ("'most-intensity'", "one of macs")),
     "no target": (("--objective", "nearest-params"), ("'nearest-params'", "target")),
     "a bound": (("--max-params", "1m"), ("'--max-params'", "'1m'")),
     "memory": (("--max-memory", "2MB?"), ("'--max-memory'", "'2MB?'")),
     "layers": (("--min-layers", "few"), ("'--min-layers'", "'few'")),
-    "intensity of words": (("--max-intensity", "much"), ("'--max-intensity'", "'much'")),
+    "a bound of a ratio": (("--max-intensity", "2"), ("'--max-intensity'", "No such option")),
     "bounds that cross": (
         ("--objective", "macs", "--min-params", "9", "--max-params", "8"),
         ("params", "9", "8"),
@@ -560,10 +552,6 @@ USAGE = {
     "a range of bottlenecks": (("--bottleneck", "1:4-1:2"), ("'1:4-1:2'", "holds nothing")),
     "a range of groups": (("--groups", "1-"), ("'--groups'", "'1-'")),
     "at most among others": (("--pareto", "at-most,macs"), ("'--pareto'", "'at-most' stands")),
-    "intensity of many digits": (
-        ("--min-intensity", "12.3456789"),
-        ("'--min-intensity'", "'12.3456789'", "2**24"),
-    ),
     "near nothing": (("--near-macs", "140M"), ("'--near-macs'", "'140M'", "150M:5%")),
     "a convention of params": (("--max-params", "torch:1M"), ("'--max-params'", "no convention")),
     "an unknown convention": (("--max-macs", "nope:1M"), ("'--max-macs'", "'nope'", "torch")),
@@ -636,7 +624,7 @@ def test_every_key_of_the_json_is_documented():
 def test_the_help_shows_both_bounds_of_a_figure_on_a_line():
     said = ran("solve-widths", "--help").out
     bounds = said.partition("\nBounds:\n")[2].partition("\n\n")[0]
-    for figure in ("macs", "params", "memory", "moved", "intensity", "layers", "channels"):
+    for figure in ("macs", "params", "memory", "moved", "layers", "channels"):
         assert f"--max-{figure}, --min-{figure}" in bounds
     assert "--near-FIGURE" in bounds
     assert "torch:150M" in bounds

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from fractions import Fraction
 from functools import reduce
 from itertools import product
 from math import gcd
@@ -262,25 +261,18 @@ def _scaled(space: Space, frame: Frame, repeats: tuple[int, ...]) -> Iterator[Se
         yield (at, *repeats), scale, None if stem is None else settled[stem.path], widths
 
 
-def figure(point: Point, name: str, convention: str) -> int | Fraction | None:
-    """A figure of a point under a convention; None for the intensity where nothing moves."""
-    facts = point.facts
-    match name:
-        case "macs":
-            return facts.macs(convention)
-        case "intensity":
-            return Fraction(facts.macs(convention), facts.moved) if facts.moved else None
-        case _:
-            value: int = getattr(facts, name)
-            return value
+def figure(point: Point, name: str, convention: str) -> int:
+    """A figure of a point under a convention."""
+    if name == "macs":
+        return point.facts.macs(convention)
+    value: int = getattr(point.facts, name)
+    return value
 
 
 def inside(point: Point, bounds: Sequence[Bound], convention: str) -> bool:
     """Whether a point is inside all bounds."""
     for bound in bounds:
         value = figure(point, bound.figure, bound.convention or convention)
-        if value is None:
-            return False
         if bound.least is not None and value < bound.least:
             return False
         if bound.most is not None and value > bound.most:
@@ -291,7 +283,6 @@ def inside(point: Point, bounds: Sequence[Bound], convention: str) -> bool:
 def badness(point: Point, goal: Goal, convention: str) -> int:
     """How far a point is from a goal: the less the better."""
     value = figure(point, goal.figure, goal.convention or convention)
-    assert isinstance(value, int)
     if goal.sense == "nearest":
         assert goal.target is not None
         return abs(value - goal.target)
@@ -326,10 +317,5 @@ def asked(problem: Problem, point: Point) -> Mapping[str, int]:
     name = problem.convention
     assert isinstance(name, str)
     parts = [*problem.goals, *problem.bounds]
-    wanted = {part.figure for part in parts if part.figure != "intensity"} | {"macs"}
-    found = {}
-    for each in sorted(wanted):
-        value = figure(point, each, name)
-        assert isinstance(value, int)
-        found[each] = value
-    return found
+    wanted = {part.figure for part in parts} | {"macs"}
+    return {each: figure(point, each, name) for each in sorted(wanted)}

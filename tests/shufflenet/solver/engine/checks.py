@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from shufflenet.arch.scaling import NothingLegalError
+from shufflenet.solver.engine.search_limits import LIMITS, SearchLimits
 from shufflenet.solver.problem import Outcome, Problem
 from tests.shufflenet.solver.engine.brute_force import (
     ONE,
@@ -24,11 +25,11 @@ from tests.shufflenet.solver.engine.brute_force import (
 MADE = 10
 
 
-def optimum(problem: Problem) -> Outcome:
+def optimum(problem: Problem, limits: SearchLimits = LIMITS) -> Outcome:
     """What the solver under test answers."""
     from shufflenet.solver.engine.optimise import optimise
 
-    return optimise(problem)
+    return optimise(problem, limits=limits)
 
 
 def stated(name: Named, figures: Mapping[str, int], unique: bool) -> dict[str, Any]:
@@ -42,14 +43,14 @@ def examples(most: int) -> settings:
     return settings(max_examples=most, deadline=None, suppress_health_check=slow)
 
 
-def check(problem: Problem, points: list[Point]) -> None:
+def check(problem: Problem, points: list[Point], limits: SearchLimits = LIMITS) -> None:
     """Check the solver against the networks of the space, one by one."""
     expected = answer(problem, points)
     if not expected:
         with pytest.raises(NothingLegalError):
-            optimum(problem)
+            optimum(problem, limits)
         return
-    outcome = optimum(problem)
+    outcome = optimum(problem, limits)
     assert outcome.candidates == len(points)
     wanted = asked(problem, points[0])
     got = [

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from unittest.mock import patch
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shufflenet.solver.engine import dominance
 from shufflenet.solver.engine.dominance import Criteria, first_points, undominated
-from shufflenet.solver.engine.enumeration import Work
+from shufflenet.solver.engine.search_limits import SearchLimits, WorkMeter
 
 Rows = list[tuple[int, ...]]
 
@@ -47,8 +44,8 @@ def test_what_is_kept_is_what_no_other_row_of_its_group_makes_superfluous(
     ]
     columns = np.array(rows, np.int64).reshape(len(rows), len(decides))
     criteria = Criteria(columns, np.array(decides, np.bool_))
-    with patch.object(dominance, "_ROWS", rows_at_once):
-        kept = undominated(criteria, np.array(groups, np.int64), Work())
+    meter = WorkMeter(SearchLimits(compared_rows=rows_at_once))
+    kept = undominated(criteria, np.array(groups, np.int64), meter)
     assert kept.tolist() == expected
 
 
@@ -69,7 +66,7 @@ def test_a_front_has_each_point_once_by_its_cheapest_and_then_first_row(
     ]
     width = len(rows[0]) if rows else 2
     goals = np.array(rows, np.int64).reshape(len(rows), width)
-    found = first_points(goals, np.array(costs, np.int64), Work())
+    found = first_points(goals, np.array(costs, np.int64), WorkMeter())
     assert found.tolist() == expected
-    unordered = first_points(goals, np.array(costs, np.int64), Work(), ordered=False)
+    unordered = first_points(goals, np.array(costs, np.int64), WorkMeter(), ordered=False)
     assert unordered.tolist() == sorted(expected)

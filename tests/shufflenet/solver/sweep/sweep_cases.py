@@ -8,7 +8,7 @@ from typing import Any
 from shufflenet.arch.spec_reader import load
 from shufflenet.solver.problem import Space
 from shufflenet.solver.sweep.run import stream
-from shufflenet.solver.sweep.space_table import Priced, Sweep
+from shufflenet.solver.sweep.space_table import PricedSweep, Sweep
 
 SPEC = load("shufflenet")
 SMALL = Space(
@@ -24,7 +24,7 @@ SMALL = Space(
 
 def rows_of(sweep: Sweep) -> list[tuple[Any, ...]]:
     """Every row of a sweep, in Python's integers."""
-    priced = Priced(sweep)
+    priced = PricedSweep(sweep)
     found: list[tuple[Any, ...]] = []
     for piece in priced.pieces():
         rows = priced.rows(piece)
@@ -38,5 +38,5 @@ def rows_of(sweep: Sweep) -> list[tuple[Any, ...]]:
 
 def as_csv(sweep: Sweep, executor: Executor | None = None, **how: Any) -> bytes:
     found: list[bytes] = []
-    stream(Priced(sweep), found.append, executor, **how)
+    stream(PricedSweep(sweep), found.append, executor, **how)
     return b"".join(found)

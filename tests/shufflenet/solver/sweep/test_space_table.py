@@ -25,7 +25,7 @@ from shufflenet.arch.spec_reader import bundled, load
 from shufflenet.solver.problem import Bound, Space
 from shufflenet.solver.sweep.formats import csv_rows
 from shufflenet.solver.sweep.run import stream
-from shufflenet.solver.sweep.space_table import Priced, Rows, Sweep
+from shufflenet.solver.sweep.space_table import PricedSweep, Rows, Sweep
 from tests.shufflenet.solver.sweep.sweep_cases import SMALL, SPEC, rows_of
 
 
@@ -151,7 +151,7 @@ def test_the_rows_are_those_of_brute_force_in_the_space_s_order(
     figures = ("moved", "layers", "channels")
     sweep = Sweep(space, (), convention, figures, piece)
     assert rows_of(sweep) == wanted
-    assert Priced(sweep).candidates() == len(wanted)
+    assert PricedSweep(sweep).candidates() == len(wanted)
     assume(wanted)
     at = len(sweep.columns) - 6
     bounds, kept = [], wanted
@@ -200,7 +200,7 @@ def test_a_narrow_window_finds_the_rows_that_a_filter_does():
 
 
 def test_what_is_done_grows_from_piece_to_piece():
-    shares = [piece.done for piece in Priced(Sweep(SMALL, piece=20)).pieces()]
+    shares = [piece.done for piece in PricedSweep(Sweep(SMALL, piece=20)).pieces()]
     assert shares == sorted(shares)
     assert len(set(shares)) == len(shares) > 10
     assert shares[0] == 0
@@ -210,7 +210,7 @@ def test_what_is_done_grows_from_piece_to_piece():
 def test_a_space_without_a_legal_network_is_told():
     space = replace(SMALL, groups=(8,), widths=((17,), (34,), (68,)))
     with pytest.raises(NothingLegalError):
-        stream(Priced(Sweep(space)), lambda data: None)
+        stream(PricedSweep(Sweep(space)), lambda data: None)
 
 
 def test_a_figure_without_a_column_and_a_piece_out_of_range_are_refused():
