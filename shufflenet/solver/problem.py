@@ -18,6 +18,7 @@ from flopcount.integers import MAX
 from shufflenet.arch.layout import CARDINALITY, stage_rows, stem_row
 from shufflenet.arch.network import Network
 from shufflenet.arch.quantities import (
+    MAX_WIDTH,
     QuantityError,
     check_groups,
     check_scale,
@@ -47,7 +48,7 @@ USUAL: Mapping[Figure, Sense] = {
     "channels": "most",
     "latency": "least",
 }
-_MOST_VALUES = 1_000_000
+_MOST_VALUES = MAX_WIDTH
 
 
 class SpaceTooLargeError(ValueError):

@@ -17,6 +17,7 @@ from flopcount.conventions import Convention, price
 from flopcount.entries import Shape
 from flopcount.integers import FigureTooLargeError, MixedWidthsError, lift
 from flopcount.layers import cost, depth
+from flopcount.layers.rules import LayerRule
 from shufflenet.arch.layout import Frame, Placed, distinct, follow, stage_rows
 from shufflenet.arch.network import Network
 from shufflenet.arch.quantities import QuantityError
@@ -95,6 +96,14 @@ class UnitWalk:
         self.shape = yield from self._units
 
 
+def rules_of(placed: Placed) -> Iterator[LayerRule]:
+    """The rules of a unit, up to a broken one without a width in it: no layer is behind that."""
+    for _, rule in placed.rules():
+        yield rule
+        if rule.holds() is False:
+            return
+
+
 def arriving(shape: Shape, widths: object) -> Shape:
     """The shape ``(n, c, h, w)`` with other widths."""
     return Shape(shape[0], lift(widths), *shape[2:])
@@ -110,7 +119,7 @@ def own_rules(frame: Frame, part: SpacePart, before: Shape) -> Mask:
     apart = np.ones(part.size, np.bool_)
     walk = UnitWalk(frame, [first], arriving(before, _NOBODYS), {first.path: own[None, :]})
     for placed in walk:
-        for _, rule in placed.rules():
+        for rule in rules_of(placed):
             held = np.asarray(rule.holds())
             if held.ndim < 2 or held.shape[0] == 1:
                 apart &= held.reshape(-1)
@@ -159,8 +168,10 @@ def _crossed(
     tables = {name: np.zeros(shape, np.int64) for name in names}
     walk = UnitWalk(frame, [row], arriving(before, ahead), {row.path: part.widths[0][None, :]})
     for placed in walk:
-        for _, rule in placed.rules():
+        for rule in rules_of(placed):
             legal &= rule.holds()
+        if not legal.any():
+            return FirstUnitTables(legal, tables, before)
         for name, value in figured(placed, names).items():
             tables[name][:] = value
     return FirstUnitTables(legal, tables, walk.shape)
@@ -331,8 +342,8 @@ class _Folded:
         last: Placed | None = None
         for number, placed in enumerate(walk, run.skipped + 1):
             if last is None or placed.layer is not last.layer:
-                rules = [rule for _, rule in placed.rules()]
-                held = np.logical_and.reduce([np.broadcast_to(r.holds(), self.size) for r in rules])
+                rules = [np.broadcast_to(r.holds(), self.size) for r in rules_of(placed)]
+                held = np.logical_and.reduce(rules)
                 if not held.all() and self._needed(run, number):
                     raise _IllegalError(held)
                 figures = figured(placed, names)

@@ -241,9 +241,20 @@ def doubles(place: Place) -> Layer:
 DOUBLED = Unit("doubled", doubles, "twice its input", stage=False, widens=False)
 
 
-def test_a_unit_with_a_width_of_its_own_is_not_solved_behind_its_back() -> None:
+@pytest.mark.parametrize("stages", [(32,), (32, 64)])
+def test_a_unit_with_a_width_of_its_own_is_solved_as_trying_every_width(
+    stages: tuple[int, ...],
+) -> None:
     double = Row("D", f"{__name__}:DOUBLED")
-    spec = own(double, Row("S1", "resnet", channels=(32,)))
-    assert network(spec, units_from=[__name__]).stage_widths == (32,)
-    with pytest.raises(SpecError, match="a width of its own"):
-        solve(spec, 10_000_000, units_from=[__name__])
+    first, *others = (Row(f"S{c}", "resnet", channels=(c,)) for c in stages)
+    spec = own(first, double, *others)
+    every = []
+    for c in range(4, 200, 4):
+        widths = [c * width // stages[0] for width in stages]
+        net = network(spec, widths=widths, units_from=[__name__])
+        cost = price(net.tally(memory=False), "shufflenet-paper")
+        every.append((abs(cost - 10_000_000), cost, net.stage_widths))
+    found = solve(spec, 10_000_000, units_from=[__name__], top=3).solutions
+    assert [(one.cost, one.network.stage_widths) for one in found] == [
+        (cost, widths) for _, cost, widths in sorted(every)[:3]
+    ]
