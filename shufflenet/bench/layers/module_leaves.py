@@ -21,13 +21,12 @@ from shufflenet.bench.layers.calls import Step, in_turn, shuffles
 from shufflenet.bench.layers.follow import Found, followed, is_torchs
 from shufflenet.bench.layers.leaves import Check, Cost, Leaf, Leaves, Totals
 from shufflenet.bench.rounds import Call
+from shufflenet.cost.breakdown import WHOLE
 from shufflenet.cost.leaf_kinds import kernel_name, named
 from shufflenet.nn.fast_inference import unwatched
 from shufflenet.system.user_code import OwnCodeError, own_code, reason
 from shufflenet.targets.resolve import TargetError
 
-#: The path of what a module does between those within it.
-WHOLE = "(itself)"
 _SHUFFLE = "channel shuffle"
 
 
