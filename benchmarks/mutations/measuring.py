@@ -42,7 +42,7 @@ _TIMES = (
     ),
     Mutation(
         "cell_recorded_twice",
-        "_record",
+        "load_record",
         "len(record.by_key) != len(cells)",
         "False",
         ("shufflenet/bench/test_record",),

@@ -19,8 +19,8 @@ from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
 from shufflenet.cli import options
 from shufflenet.cli.output import OutputError, say
-from shufflenet.cost.json_fields import FieldError
 from shufflenet.cost.latency_model import LatencyError
+from shufflenet.cost.machine import FieldError
 from shufflenet.units import UnitError
 
 BAD_INPUT = (

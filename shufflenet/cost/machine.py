@@ -9,6 +9,10 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 
+class FieldError(ValueError):
+    """A file of times on a machine that cannot be read, or does not hold what it should."""
+
+
 class Machine(NamedTuple):
     """What times depend on: the processor, the system, Python, and the versions of libraries."""
 
