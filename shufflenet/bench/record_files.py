@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -15,8 +15,8 @@ from shufflenet.bench.json_fields import before_json
 from shufflenet.bench.record import Cell, Record, against, conditions, speedup
 from shufflenet.bench.table8 import Printed
 from shufflenet.bench.timings import Warmth
-from shufflenet.cost.json_fields import MachineFields, Natural, Positive, loaded
-from shufflenet.cost.machine import FieldError
+from shufflenet.cost.json_fields import Natural, Positive, loaded
+from shufflenet.cost.machine import FieldError, Machine
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1
@@ -44,7 +44,7 @@ def record_json(record: Record, beside: Beside = ALONE) -> dict[str, Any]:
     return {
         "bench": VERSION,
         "date": record.date,
-        "machine": record.machine._asdict(),
+        "machine": asdict(record.machine),
         "load": record.load,
         "threads": record.threads,
         "rounds": record.rounds,
@@ -115,7 +115,7 @@ class _Cell(msgspec.Struct):
 
 class _Record(msgspec.Struct):
     # In the order of `Record`.
-    machine: MachineFields
+    machine: Machine
     date: str
     load: float | None
     threads: int
@@ -134,9 +134,8 @@ def load_record(path: str) -> Record:
     """
     what = "record of `shufflecost bench --format json`"
     found = loaded(path, _Record, "bench", VERSION, what)
-    cells = tuple(map(_cell, found.cells))
-    record = replace(Record(*astuple(found)), machine=found.machine.machine(), cells=cells)
-    if len(record.by_key) != len(cells):
+    record = replace(Record(*astuple(found)), cells=tuple(map(_cell, found.cells)))
+    if len(record.by_key) != len(record.cells):
         raise FieldError(f"{path}: 'cells' holds one network, runtime and size twice")
     return record
 

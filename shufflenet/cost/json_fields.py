@@ -10,27 +10,13 @@ import msgspec
 
 from flopcount.integers import MAX
 from flopcount.toml_reader import shown
-from shufflenet.cost.machine import FieldError, Machine
+from shufflenet.cost.machine import FieldError
 
 #: Whole numbers as files hold them: from 0 or 1 to 2^63-1.
 Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX)]
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX)]
 
 _Fields = TypeVar("_Fields", bound=msgspec.Struct)
-
-
-class MachineFields(msgspec.Struct):
-    """A machine as a file holds it."""
-
-    cpu: str
-    cores: Natural
-    system: str
-    python: str
-    versions: dict[str, str]
-
-    def machine(self) -> Machine:
-        """The machine."""
-        return Machine(*msgspec.structs.astuple(self))
 
 
 def loaded(path: str, fields: type[_Fields], key: str, version: int, what: str) -> _Fields:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
 from flopcount.toml_reader import shown
 from shufflenet.arch.quantities import ratio_json
-from shufflenet.cost.json_fields import MachineFields, Natural, Positive, loaded
+from shufflenet.cost.json_fields import Natural, Positive, loaded
 from shufflenet.cost.latency_model import KINDS, Check, Model, features
-from shufflenet.cost.machine import FieldError
+from shufflenet.cost.machine import FieldError, Machine
 
 #: The version of a model's file; one of another version is refused.
 VERSION = 1
@@ -22,7 +23,7 @@ def model_json(model: Model) -> dict[str, Any]:
     return {
         "latency": VERSION,
         "date": model.date,
-        "machine": model.machine._asdict(),
+        "machine": asdict(model.machine),
         "runtime": model.runtime,
         "threads": model.threads,
         "median_error": ratio_json(model.median_error) if errors else None,
@@ -52,7 +53,7 @@ class _Check(msgspec.Struct):
 
 class _Model(msgspec.Struct):
     date: str
-    machine: MachineFields
+    machine: Machine
     runtime: str
     threads: Positive
     checks: list[_Check]
@@ -70,8 +71,9 @@ def load_model(path: str) -> Model:
         for name in costs:
             _check_name(path, f"costs of {kind}", name, features(kind))
     checks = tuple(Check(*msgspec.structs.astuple(check)) for check in found.checks)
-    machine = found.machine.machine()
-    return Model(machine, found.date, found.runtime, found.threads, found.costs_fs, checks, path)
+    return Model(
+        found.machine, found.date, found.runtime, found.threads, found.costs_fs, checks, path
+    )
 
 
 def _check_name(path: str, where: str, name: str, known: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ integer arithmetic, so that a column of candidate widths and each of them alone 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple, cast, get_args
 
@@ -160,7 +160,7 @@ class Model:
     file: str = ""
 
     def __hash__(self) -> int:
-        return hash((self.machine[:4], self.date, self.file))
+        return hash((self.machine.cpu, self.date, self.file))
 
     @property
     def errors(self) -> list[Fraction]:
@@ -234,5 +234,5 @@ def quality_json(model: Model) -> dict[str, Any]:
         "checked_networks": len(model.checks),
         "runtime": model.runtime,
         "threads": model.threads,
-        "machine": model.machine._asdict(),
+        "machine": asdict(model.machine),
     }

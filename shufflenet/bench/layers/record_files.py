@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
@@ -14,7 +15,8 @@ from shufflenet.bench.layers.leaves import Check, Cost, Totals
 from shufflenet.bench.layers.record import KindTime, LayerRecord, LayerTime, by_kind, verdict
 from shufflenet.bench.layers.roofline import Copied, Dense, Roof
 from shufflenet.bench.rounds import Effort
-from shufflenet.cost.json_fields import MachineFields, Natural, Positive, loaded
+from shufflenet.cost.json_fields import Natural, Positive, loaded
+from shufflenet.cost.machine import Machine
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1
@@ -29,7 +31,7 @@ def layers_json(record: LayerRecord, beside: Since | None = None) -> dict[str, A
     return {
         "layer_times": VERSION,
         "date": record.date,
-        "machine": record.machine._asdict(),
+        "machine": asdict(record.machine),
         "threads": record.effort.threads,
         "rounds": record.effort.rounds,
         "seed": record.effort.seed,
@@ -175,7 +177,7 @@ class _Layer(Times):
 
 class _Record(msgspec.Struct):
     date: str
-    machine: MachineFields
+    machine: Machine
     threads: Positive
     rounds: Positive
     seed: Natural
@@ -197,7 +199,7 @@ def load_layers(path: str) -> LayerRecord:
     what = "record of `shufflecost bench --layers`"
     found = loaded(path, _Record, "layer_times", VERSION, what)
     return LayerRecord(
-        found.machine.machine(),
+        found.machine,
         found.date,
         Effort(found.threads, found.rounds, found.seed),
         found.network,

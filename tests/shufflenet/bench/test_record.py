@@ -126,7 +126,7 @@ def test_a_runtime_that_works_on_more_threads_than_asked_is_told():
 
 def test_another_machine_and_other_versions_are_said():
     old = record(FAST)
-    there = HERE._replace(cpu="another", versions={"torch": "2.8", "onnx": "1.2"})
+    there = replace(HERE, cpu="another", versions={"torch": "2.8", "onnx": "1.2"})
     new = record(replace(FAST, macs=2000), machine=there, threads=2, seed=1, rounds=9, seconds=0.5)
     assert conditions(old, old) == []
     assert conditions(new, old) == [
@@ -220,6 +220,7 @@ def test_the_figures_for_json_are_whole_numbers_but_for_ratios():
     }
 
 
+MACHINE = record_json(record())["machine"]
 CELL: dict[str, Any] = record_json(record(FAST))["cells"][0]
 BROKEN: dict[str, tuple[Any, str]] = {
     "another command's": ({"schema": 1, "columns": []}, "is no record"),
@@ -239,10 +240,12 @@ BROKEN: dict[str, tuple[Any, str]] = {
     ),
     "one side": ({"cells": [CELL | {"size": [3]}]}, "cells[0].size: [3]: Expected"),
     "a cell twice": ({"cells": [CELL, CELL]}, "twice"),
-    "versions": (
-        {"machine": record_json(record())["machine"] | {"versions": {"a": 1}}},
-        "machine.versions['a']: 1",
+    "versions, and a seed": (
+        {"machine": MACHINE | {"versions": {"torch": "2", "a": 1}}, "seed": "x"},
+        "machine.versions['a']: 1: Expected `str`",
     ),
+    "fewer cores than none": ({"machine": MACHINE | {"cores": -1}}, "cores -1 is below 0"),
+    "a key that is no text": ({"\ud800": 1}, "a key is not Unicode"),
 }
 
 

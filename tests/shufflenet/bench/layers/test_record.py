@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -159,7 +160,7 @@ def test_a_leaf_is_set_beside_that_of_its_path_and_kind_and_place_among_these():
 
 def test_all_that_two_records_were_not_made_alike_in_is_told():
     old = made_record(*LAYERS)
-    machine = old.machine._replace(cpu="another", versions={"torch": "2.1"})
+    machine = replace(old.machine, cpu="another", versions={"torch": "2.1"})
     new = old._replace(
         machine=machine, effort=Effort(2, 20, 1), network="other", shape=(1, 3, 32, 48)
     )
