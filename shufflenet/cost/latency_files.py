@@ -28,16 +28,7 @@ def model_json(model: Model) -> dict[str, Any]:
         "threads": model.threads,
         "median_error": ratio_json(model.median_error) if errors else None,
         "largest_error": ratio_json(errors[-1]) if errors else None,
-        "checks": [
-            {
-                "network": check.network,
-                "measured_ns": check.measured,
-                "low_ns": check.low,
-                "high_ns": check.high,
-                "predicted_ns": check.predicted,
-            }
-            for check in model.checks
-        ],
+        "checks": [msgspec.structs.asdict(_Check(*check)) for check in model.checks],
         "costs_fs": {kind: dict(costs) for kind, costs in sorted(model.costs.items())},
     }
 

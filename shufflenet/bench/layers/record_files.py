@@ -6,27 +6,29 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import structs
 
 from flopcount.entries import Shape
 from shufflenet.arch.quantities import ratio_json
 from shufflenet.bench.json_fields import Times, before_json, times_json
-from shufflenet.bench.layers.compare import Key, Since
+from shufflenet.bench.layers.compare import Since
 from shufflenet.bench.layers.leaves import Check, Cost, Totals
 from shufflenet.bench.layers.record import KindTime, LayerRecord, LayerTime, by_kind, verdict
 from shufflenet.bench.layers.roofline import Copied, Dense, Roof
 from shufflenet.bench.rounds import Effort
+from shufflenet.bench.timings import Summary
 from shufflenet.cost.json_fields import Natural, Positive, loaded
 from shufflenet.cost.machine import Machine
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1
-# The leaves that a comparison tells apart.
-_APART = ("added", "gone", "altered")
+# What a comparison knows a leaf by.
+_KEY = ("path", "kind", "number")
 
 
 def layers_json(record: LayerRecord, beside: Since | None = None) -> dict[str, Any]:
     """The record as the object for JSON, beside an earlier one where there is one."""
-    roof = record.roof
+    roof, check = record.roof, record.check
     before = [None] * len(record.layers) if beside is None else beside.leaves
     return {
         "layer_times": VERSION,
@@ -38,7 +40,8 @@ def layers_json(record: LayerRecord, beside: Since | None = None) -> dict[str, A
         "network": record.network,
         "input": list(record.shape),
         "macs": record.macs,
-        "check": record.check and _check_json(record.check),
+        "check": check
+        and structs.asdict(_Check(check.leaves.params, *check.whole, dict(check.uncounted))),
         "against": beside and _since_json(beside),
         "whole": times_json(record.whole),
         "summed_ns": record.summed,
@@ -69,28 +72,17 @@ def layers_json(record: LayerRecord, beside: Since | None = None) -> dict[str, A
     }
 
 
-def _check_json(check: Check) -> dict[str, Any]:
-    return {
-        "params": check.leaves.params,
-        "counted_macs": check.whole.macs,
-        "counted_params": check.whole.params,
-        "uncounted": dict(check.uncounted),
-    }
-
-
 def _since_json(beside: Since) -> dict[str, Any]:
     return {
         "file": beside.where,
         "date": beside.date,
         "differences": list(beside.differences),
         "whole": before_json(beside.whole),
-        **{name: list(map(_key_json, getattr(beside, name))) for name in _APART},
+        **{
+            name: [dict(zip(_KEY, key, strict=True)) for key in getattr(beside, name)]
+            for name in ("added", "gone", "altered")
+        },
     }
-
-
-def _key_json(key: Key) -> dict[str, Any]:
-    path, kind, number = key
-    return {"path": path, "kind": kind, "number": number}
 
 
 def _kind_json(kind: KindTime) -> dict[str, Any]:
@@ -107,16 +99,9 @@ def _kind_json(kind: KindTime) -> dict[str, Any]:
 
 
 def _layer_json(layer: LayerTime, roof: Roof) -> dict[str, Any]:
-    cost, found = layer.cost, verdict(layer, roof)
+    found = verdict(layer, roof)
     return {
-        "path": cost.path,
-        "kind": cost.kind,
-        "inputs": [list(shape) for shape in cost.inputs],
-        "outputs": [list(shape) for shape in cost.outputs],
-        "macs": cost.macs,
-        "params": cost.params,
-        "bytes_moved": cost.moved,
-        **times_json(layer.times),
+        **structs.asdict(_Layer(*layer.cost, *layer.times)),
         "macs_per_second": found.speed,
         "intensity": ratio_json(found.intensity),
         "roof_ns": found.least_ns,
@@ -158,21 +143,29 @@ class _Roof(msgspec.Struct):
         )
 
 
-class _Layer(Times):
+class _Layer(msgspec.Struct):
+    # In the order of `Cost`, and then of `Summary`.
     path: str
     kind: str
-    inputs: list[list[Natural]]
-    outputs: list[list[Natural]]
+    inputs: tuple[tuple[Natural, ...], ...]
+    outputs: tuple[tuple[Natural, ...], ...]
     macs: Natural
     params: Natural
     bytes_moved: Natural
+    median_ns: Natural
+    low_ns: Natural
+    high_ns: Natural
+    least_ns: Natural
+    runs: Positive
 
     def layer(self) -> LayerTime:
-        inputs, outputs = (
-            tuple(Shape(*shape) for shape in shapes) for shapes in (self.inputs, self.outputs)
-        )
-        cost = Cost(self.path, self.kind, inputs, outputs, self.macs, self.params, self.bytes_moved)
-        return LayerTime(cost, self.summary())
+        path, kind, inputs, outputs, macs, params, moved, *times = structs.astuple(self)
+        cost = Cost(path, kind, _shapes(inputs), _shapes(outputs), macs, params, moved)
+        return LayerTime(cost, Summary(*times))
+
+
+def _shapes(found: tuple[tuple[int, ...], ...]) -> tuple[Shape, ...]:
+    return tuple(Shape(*sizes) for sizes in found)
 
 
 class _Record(msgspec.Struct):
