@@ -214,7 +214,17 @@ def test_no_room_of_flopcount_names_one_of_shufflenet():
     assert [text for text in texts if fnmatch(text[1], "shufflenet.*") and " " not in text[1]] == []
 
 
-COSTLY = ["torch", "torchvision", "onnx", "numpy", "sympy", "rich", "tabulate", "matplotlib"]
+COSTLY = [
+    "torch",
+    "torchvision",
+    "onnx",
+    "numpy",
+    "msgspec",
+    "sympy",
+    "rich",
+    "tabulate",
+    "matplotlib",
+]
 _LOADED = f"""
 import atexit, json, sys
 def report():

@@ -42,10 +42,24 @@ _TIMES = (
     ),
     Mutation(
         "cell_recorded_twice",
-        "_record",
-        "len(record.by_key) != len(cells)",
+        "load_record",
+        "len(record.by_key) != len(record.cells)",
         "False",
         ("shufflenet/bench/test_record",),
+    ),
+    Mutation(
+        "another_key_blamed",
+        "_culprit",
+        "str(error) == complaint",
+        "True",
+        ("shufflenet/bench/test_record",),
+    ),
+    Mutation(
+        "version_of_a_truth_value",
+        "loaded",
+        "type(found) is not int",
+        "not isinstance(found, int)",
+        ("shufflenet/bench/layers/test_record",),
     ),
     Mutation(
         "library_only_there_forgotten",

@@ -295,6 +295,11 @@ def rounded_half_up(part: int, whole: int, digits: int) -> float:
     return ((2 * part * unit + whole) // (2 * whole)) / unit
 
 
+def ratio_json(ratio: Fraction | None) -> float | None:
+    """An exact ratio as a number of four digits; None stays what it is."""
+    return None if ratio is None else rounded_half_up(ratio.numerator, ratio.denominator, 4)
+
+
 def as_printed(figure: int, *, tenths: bool = False) -> str:
     """A complexity as the paper prints it, in millions and rounded half up: ``143M``.
 

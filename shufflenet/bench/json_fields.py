@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from shufflenet.arch.quantities import ratio_json
 from shufflenet.bench.compare import Against
 from shufflenet.bench.timings import Summary
-from shufflenet.cost.json_fields import ratio_json, whole
+from shufflenet.cost.json_fields import Natural, Positive
+
+
+class Times(msgspec.Struct):
+    """Times as a file holds them [ns]."""
+
+    median_ns: Natural
+    low_ns: Natural
+    high_ns: Natural
+    least_ns: Natural
+    runs: Positive
+
+    def summary(self) -> Summary:
+        """The times."""
+        return Summary(self.median_ns, self.low_ns, self.high_ns, self.least_ns, self.runs)
 
 
 def times_json(times: Summary) -> dict[str, int]:
     """Times as figures [ns]."""
-    return {
-        "median_ns": times.median,
-        "low_ns": times.low,
-        "high_ns": times.high,
-        "least_ns": times.least,
-        "runs": times.runs,
-    }
-
-
-def read_times(table: dict[str, Any]) -> Summary:
-    """Times from figures. Raises FieldError as `whole` does."""
-    median, low, high, least = (
-        whole(table, f"{name}_ns") for name in ("median", "low", "high", "least")
-    )
-    return Summary(median, low, high, least, whole(table, "runs", 1))
+    return msgspec.structs.asdict(Times(*times))
 
 
 def before_json(earlier: Against | None) -> dict[str, Any] | None:

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import msgspec
+from msgspec.structs import astuple
+
+from shufflenet.arch.quantities import ratio_json
 from shufflenet.bench.json_fields import before_json
 from shufflenet.bench.record import Cell, Record, against, conditions, speedup
 from shufflenet.bench.table8 import Printed
 from shufflenet.bench.timings import Warmth
-from shufflenet.cost.json_fields import (
-    FieldError,
-    check_version,
-    machine_json,
-    parsed,
-    ratio_json,
-    read_machine,
-    take,
-    whole,
-    wholes,
-)
+from shufflenet.cost.json_fields import Natural, Positive, loaded
+from shufflenet.cost.machine import FieldError, Machine
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1
-
-
-class RecordError(FieldError):
-    """A file that holds no record of a run."""
 
 
 class Beside(NamedTuple):
@@ -49,11 +41,10 @@ ALONE = Beside()
 def record_json(record: Record, beside: Beside = ALONE) -> dict[str, Any]:
     """The record as the object for JSON, beside what there is."""
     old = beside.old
-    machine = record.machine
     return {
         "bench": VERSION,
         "date": record.date,
-        "machine": machine_json(machine),
+        "machine": asdict(record.machine),
         "load": record.load,
         "threads": record.threads,
         "rounds": record.rounds,
@@ -101,74 +92,54 @@ def _cell_json(record: Record, cell: Cell, beside: Beside) -> dict[str, Any]:
     }
 
 
+class _Warmth(msgspec.Struct):
+    runs: Positive
+    settled: bool
+    median: Natural
+
+
+class _Cell(msgspec.Struct):
+    # In the order of `Cell`.
+    network: str
+    runtime: str
+    size: tuple[Positive, Positive]
+    macs: Natural
+    batch: Positive
+    ns: tuple[Natural, ...]
+    cpu_ns: int | None
+    warm_up: _Warmth | None
+    difference: float | None
+    tolerance: float | None
+    failed: str | None
+
+
+class _Record(msgspec.Struct):
+    # In the order of `Record`.
+    machine: Machine
+    date: str
+    load: float | None
+    threads: int
+    rounds: int
+    seconds: float
+    seed: int
+    baseline: str
+    absent: dict[str, str]
+    cells: list[_Cell]
+
+
 def load_record(path: str) -> Record:
     """The record in a JSON file.
 
-    Raises RecordError where the file cannot be read, or holds none of this version.
+    Raises FieldError where the file cannot be read, or holds none of this version.
     """
-    try:
-        table = parsed(path)
-    except FieldError as error:
-        raise RecordError(str(error)) from error
-    try:
-        return _record(table)
-    except FieldError as error:
-        raise RecordError(f"{path}: {error}") from error
-
-
-def _record(table: Any) -> Record:
-    check_version(table, "bench", VERSION, "record of `shufflecost bench --format json`")
-    machine = read_machine(table)
-    cells = tuple(_cell(cell, index) for index, cell in enumerate(take(table, "cells", list)))
-    record = Record(
-        machine,
-        take(table, "date", str),
-        take(table, "load", (int, float, type(None))),
-        take(table, "threads", int),
-        take(table, "rounds", int),
-        float(take(table, "seconds", (int, float))),
-        take(table, "seed", int),
-        take(table, "baseline", str),
-        _texts(table, "absent"),
-        cells,
-    )
-    if len(record.by_key) != len(cells):
-        raise RecordError("'cells' holds one network, runtime and size twice")
+    what = "record of `shufflecost bench --format json`"
+    found = loaded(path, _Record, "bench", VERSION, what)
+    record = replace(Record(*astuple(found)), cells=tuple(map(_cell, found.cells)))
+    if len(record.by_key) != len(record.cells):
+        raise FieldError(f"{path}: 'cells' holds one network, runtime and size twice")
     return record
 
 
-def _cell(table: Any, index: int) -> Cell:
-    try:
-        if not isinstance(table, dict):
-            raise RecordError("is no object")
-        warmth = take(table, "warm_up", (dict, type(None)))
-        return Cell(
-            take(table, "network", str),
-            take(table, "runtime", str),
-            _size(wholes(table, "size", 1)),
-            whole(table, "macs", 0),
-            whole(table, "batch", 1),
-            wholes(table, "ns", 0),
-            take(table, "cpu_ns", (int, type(None))),
-            warmth and _warmth(warmth),
-            take(table, "difference", (int, float, type(None))),
-            take(table, "tolerance", (int, float, type(None))),
-            take(table, "failed", (str, type(None))) or "",
-        )
-    except FieldError as error:
-        raise RecordError(f"cells[{index}]: {error}") from error
-
-
-def _warmth(table: dict[str, Any]) -> Warmth:
-    return Warmth(whole(table, "runs", 1), take(table, "settled", bool), whole(table, "median", 0))
-
-
-def _size(sides: tuple[int, ...]) -> tuple[int, int]:
-    if len(sides) != 2:
-        raise RecordError(f"'size': {list(sides)} is not a height and a width")
-    return sides[0], sides[1]
-
-
-def _texts(table: dict[str, Any], key: str) -> dict[str, str]:
-    values = take(table, key, dict)
-    return {name: take(values, name, str) for name in values}
+def _cell(found: _Cell) -> Cell:
+    warmth = None if found.warm_up is None else Warmth(*astuple(found.warm_up))
+    return replace(Cell(*astuple(found)), warmth=warmth, failed=found.failed or "")

@@ -13,7 +13,7 @@ from shufflenet.arch.quantities import QuantityError, read_fraction
 from shufflenet.bench.plan import Plan, plan, subjects
 from shufflenet.bench.process import Process
 from shufflenet.bench.record import Record
-from shufflenet.bench.record_files import Beside, RecordError, load_record, record_json
+from shufflenet.bench.record_files import Beside, load_record, record_json
 from shufflenet.bench.rounds import Effort as Rounds
 from shufflenet.bench.run import Effort, batches
 from shufflenet.bench.run import bench as timed
@@ -23,7 +23,7 @@ from shufflenet.bench.trial import Job
 from shufflenet.cli import options, param_types
 from shufflenet.cli.bench_layers import show_layers
 from shufflenet.cli.output import Form, emit, say
-from shufflenet.cost.machine import free_memory, load, this_machine, usable_cores
+from shufflenet.cost.machine import FieldError, free_memory, load, this_machine, usable_cores
 from shufflenet.runtimes import RUNTIMES
 from shufflenet.runtimes.lookup import Installed, installed, versions
 from shufflenet.system.atomic_files import check_writable
@@ -250,6 +250,6 @@ def _asked(
             if not found.names:
                 raise click.ClickException("; ".join(found.absent.values()))
             made = plan(subjects(networks, baseline), found.names, sizes)
-    except RecordError as error:
+    except FieldError as error:
         raise click.ClickException(str(error)) from error
     return _Asked(made, found), old

@@ -21,8 +21,8 @@ from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec import SpecError
 from shufflenet.cli import options
 from shufflenet.cli.output import say
-from shufflenet.cost.json_fields import FieldError
 from shufflenet.cost.latency_model import LatencyError
+from shufflenet.cost.machine import FieldError
 from shufflenet.system.atomic_files import OutputError
 from shufflenet.system.user_code import OwnCodeError, RefusedError
 from shufflenet.units import UnitError

@@ -16,8 +16,7 @@ from shufflenet.bench.latency.tables import prediction_text
 from shufflenet.cli import options, target_options
 from shufflenet.cli.confirming import confirmed, verdict
 from shufflenet.cli.output import Form, emit
-from shufflenet.cost.latency_files import load_model, prediction_json
-from shufflenet.cost.latency_model import Model
+from shufflenet.cost.latency_model import Model, prediction_json
 from shufflenet.cost.priced import Priced, column_json, input_json, priced
 
 
@@ -77,6 +76,8 @@ class _Predicted(NamedTuple):
 
 
 def _predicted(item: Priced, path: str) -> _Predicted:
+    from shufflenet.cost.latency_files import load_model
+
     model = load_model(path)
     return _Predicted(model.network(item.network.tree, item.tally), model)
 

@@ -1,91 +1,78 @@
-"""The fields of JSON files that are read again, each taken with its type checked."""
+"""JSON files that are read again: one is decoded into a struct that describes its fields."""
 
 from __future__ import annotations
 
 import json
-from fractions import Fraction
-from typing import Any
+import re
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+import msgspec
 
 from flopcount.integers import MAX
-from shufflenet.arch.quantities import rounded_half_up
-from shufflenet.cost.machine import Machine
+from flopcount.toml_reader import shown
+from shufflenet.cost.machine import FieldError
 
-_DIGITS = 4
+#: Whole numbers as files hold them: from 0 or 1 to 2^63-1.
+Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX)]
+Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX)]
+
+_Fields = TypeVar("_Fields", bound=msgspec.Struct)
 
 
-class FieldError(ValueError):
-    """A file that cannot be read, or does not hold what it should; the text says where."""
+def loaded(path: str, fields: type[_Fields], key: str, version: int, what: str) -> _Fields:
+    """The fields of the object in a JSON file that says under a key that it is of a version.
 
-
-def parsed(path: str) -> Any:
-    """What a JSON file holds. Raises FieldError where it cannot be read or is none."""
+    Raises FieldError where the file cannot be read, or does not hold them.
+    """
     try:
         with open(path, encoding="utf-8") as stream:
-            return json.load(stream)
+            table = json.load(stream)
     except OSError as error:
         raise FieldError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise FieldError(f"{path}: is not JSON: {error}") from error
-
-
-def check_version(table: Any, key: str, known: int, what: str) -> None:
-    """Check that a file says under a key that it is of a version. Raises FieldError."""
     if not isinstance(table, dict) or key not in table:
-        raise FieldError(f"is no {what}")
-    if type(table[key]) is not int or table[key] != known:
-        raise FieldError(f"{key} {table[key]!r} is no version that is known; known is {known}")
+        raise FieldError(f"{path}: is no {what}")
+    found = table[key]
+    if type(found) is not int or found != version:
+        raise FieldError(
+            f"{path}: {key} {shown(found)} is no version that is known; known is {version}"
+        )
+    try:
+        return msgspec.convert(table, fields)
+    except msgspec.ValidationError as error:
+        raise FieldError(f"{path}: {_explained(str(error), table, fields)}") from error
+    except UnicodeEncodeError as error:
+        raise FieldError(f"{path}: a key is not Unicode: {error}") from error
 
 
-def take(table: dict[str, Any], key: str, kind: Any) -> Any:
-    """The value of a key. Raises FieldError where it is missing, or of another type."""
-    if key not in table:
-        raise FieldError(f"{key!r} is missing")
-    value = table[key]
-    # A truth value is an int to Python alone.
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise FieldError(f"{key!r}: {str(value)[:60]!r} is of the wrong type")
-    return value
+def _explained(complaint: str, table: dict[str, Any], fields: type[msgspec.Struct]) -> str:
+    """What msgspec complains of, with the place and the value there."""
+    rule, _, steps = complaint.partition(" - at `$")
+    place, value = "", table
+    for step in re.findall(r"\w+|\.\.\.", steps):
+        if step == "...":
+            name = _culprit(complaint, value, table, fields)
+            place, value = f"{place}[{shown(name)}]", value[name]
+        elif isinstance(value, list):
+            place, value = f"{place}[{step}]", value[int(step)]
+        else:
+            place, value = f"{place}.{step}", value[step]
+    quoted = "" if "missing" in rule else shown(value)
+    return ": ".join(filter(None, (place.removeprefix("."), quoted, rule)))
 
 
-def whole(table: dict[str, Any], key: str, least: int = 0) -> int:
-    """A whole number. Raises FieldError as `take` does, below the least, and past 2^63-1."""
-    value: int = take(table, key, int)
-    if value > MAX:
-        raise FieldError(f"{key!r}: a figure passes 2**63 - 1 = {MAX}")
-    if value < least:
-        raise FieldError(f"{key!r}: {value} is below {least}")
-    return value
-
-
-def wholes(table: dict[str, Any], key: str, least: int = 0) -> tuple[int, ...]:
-    """Whole numbers. Raises FieldError as `whole` does."""
-    return tuple(whole({key: value}, key, least) for value in take(table, key, list))
-
-
-def tables(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """A list of objects. Raises FieldError as `take` does."""
-    return [take({key: item}, key, dict) for item in take(table, key, list)]
-
-
-def machine_json(machine: Machine) -> dict[str, Any]:
-    """A machine as an object."""
-    named = {name: getattr(machine, name) for name in ("cpu", "cores", "system", "python")}
-    return {**named, "versions": dict(machine.versions)}
-
-
-def read_machine(table: dict[str, Any], key: str = "machine") -> Machine:
-    """The machine under a key. Raises FieldError as `take` does."""
-    found = take(table, key, dict)
-    versions = take(found, "versions", dict)
-    return Machine(
-        take(found, "cpu", str),
-        whole(found, "cores", 0),
-        take(found, "system", str),
-        take(found, "python", str),
-        {name: take(versions, name, str) for name in versions},
-    )
-
-
-def ratio_json(ratio: Fraction | None) -> float | None:
-    """An exact ratio as a number of four digits; None stays what it is."""
-    return None if ratio is None else rounded_half_up(ratio.numerator, ratio.denominator, _DIGITS)
+def _culprit(
+    complaint: str, values: dict[str, Any], table: dict[str, Any], fields: type[msgspec.Struct]
+) -> str:
+    """The key that a complaint is about, which does not name it; its value alone is left."""
+    items = dict(values)
+    for name, value in items.items():
+        values.clear()
+        values[name] = value
+        try:
+            msgspec.convert(table, fields)
+        except msgspec.ValidationError as error:
+            if str(error) == complaint:
+                break
+    return name

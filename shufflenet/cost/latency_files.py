@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from shufflenet.cost.json_fields import (
-    FieldError,
-    check_version,
-    machine_json,
-    parsed,
-    ratio_json,
-    read_machine,
-    tables,
-    take,
-    whole,
-)
+import msgspec
+
+from flopcount.toml_reader import shown
+from shufflenet.arch.quantities import ratio_json
+from shufflenet.cost.json_fields import Natural, Positive, loaded
 from shufflenet.cost.latency_model import KINDS, Check, Model, features
+from shufflenet.cost.machine import FieldError, Machine
 
 #: The version of a model's file; one of another version is refused.
 VERSION = 1
@@ -27,40 +23,32 @@ def model_json(model: Model) -> dict[str, Any]:
     return {
         "latency": VERSION,
         "date": model.date,
-        "machine": machine_json(model.machine),
+        "machine": asdict(model.machine),
         "runtime": model.runtime,
         "threads": model.threads,
         "median_error": ratio_json(model.median_error) if errors else None,
         "largest_error": ratio_json(errors[-1]) if errors else None,
-        "checks": [
-            {
-                "network": check.network,
-                "measured_ns": check.measured,
-                "low_ns": check.low,
-                "high_ns": check.high,
-                "predicted_ns": check.predicted,
-            }
-            for check in model.checks
-        ],
+        "checks": [msgspec.structs.asdict(_Check(*check)) for check in model.checks],
         "costs_fs": {kind: dict(costs) for kind, costs in sorted(model.costs.items())},
     }
 
 
-def prediction_json(ns: int, model: Model) -> dict[str, Any]:
-    """A prediction [ns] as figures, with how good the model is. Raises as `median_error` does."""
-    return {"predicted_ns": ns, **quality_json(model)}
+class _Check(msgspec.Struct):
+    # In the order of `Check`.
+    network: str
+    measured_ns: Natural
+    low_ns: Natural
+    high_ns: Natural
+    predicted_ns: Natural
 
 
-def quality_json(model: Model) -> dict[str, Any]:
-    """How good a model is, and where, as figures. Raises as `median_error` does."""
-    return {
-        "median_error": ratio_json(model.median_error),
-        "largest_error": ratio_json(model.errors[-1]),
-        "checked_networks": len(model.checks),
-        "runtime": model.runtime,
-        "threads": model.threads,
-        "machine": machine_json(model.machine),
-    }
+class _Model(msgspec.Struct):
+    date: str
+    machine: Machine
+    runtime: str
+    threads: Positive
+    checks: list[_Check]
+    costs_fs: dict[str, dict[str, Natural]]
 
 
 def load_model(path: str) -> Model:
@@ -68,39 +56,17 @@ def load_model(path: str) -> Model:
 
     Raises FieldError where the file cannot be read, or holds none of this version.
     """
-    table = parsed(path)
-    try:
-        check_version(table, "latency", VERSION, "model of `shufflecost latency fit`")
-        return _model(table, path)
-    except FieldError as error:
-        raise FieldError(f"{path}: {error}") from error
-
-
-def _model(table: dict[str, Any], path: str) -> Model:
-    costs = take(table, "costs_fs", dict)
+    found = loaded(path, _Model, "latency", VERSION, "model of `shufflecost latency fit`")
+    for kind, costs in found.costs_fs.items():
+        _check_name(path, "costs_fs", kind, KINDS)
+        for name in costs:
+            _check_name(path, f"costs of {kind}", name, features(kind))
+    checks = tuple(Check(*msgspec.structs.astuple(check)) for check in found.checks)
     return Model(
-        read_machine(table),
-        take(table, "date", str),
-        take(table, "runtime", str),
-        whole(table, "threads", 1),
-        {kind: _costs(take(costs, kind, dict), kind) for kind in costs},
-        tuple(_check(check) for check in tables(table, "checks")),
-        path,
+        found.machine, found.date, found.runtime, found.threads, found.costs_fs, checks, path
     )
 
 
-def _costs(table: dict[str, Any], kind: str) -> dict[str, int]:
-    if kind not in KINDS:
-        raise FieldError(f"'costs_fs': {kind!r} is not one of {', '.join(KINDS)}")
-    known = features(kind)
-    for name in table:
-        if name not in known:
-            raise FieldError(f"costs of {kind}: {name!r} is not one of {', '.join(known)}")
-    return {name: whole(table, name) for name in table}
-
-
-def _check(table: dict[str, Any]) -> Check:
-    measured, low, high, predicted = (
-        whole(table, f"{name}_ns") for name in ("measured", "low", "high", "predicted")
-    )
-    return Check(take(table, "network", str), measured, low, high, predicted)
+def _check_name(path: str, where: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise FieldError(f"{path}: {where}: {shown(name)} is not one of {', '.join(known)}")

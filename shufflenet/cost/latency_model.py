@@ -8,7 +8,7 @@ integer arithmetic, so that a column of candidate widths and each of them alone 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple, cast, get_args
 
@@ -16,6 +16,7 @@ from flopcount.entries import Entry
 from flopcount.integers import Count, exact, is_array, lift, product, smallest, total
 from flopcount.layers import Conv, Function, Layer
 from flopcount.tally import Tally
+from shufflenet.arch.quantities import ratio_json
 from shufflenet.cost.leaf_kinds import Doer, Place, kind_name, places
 from shufflenet.cost.machine import Machine
 
@@ -159,7 +160,7 @@ class Model:
     file: str = ""
 
     def __hash__(self) -> int:
-        return hash((self.machine[:4], self.date, self.file))
+        return hash((self.machine.cpu, self.date, self.file))
 
     @property
     def errors(self) -> list[Fraction]:
@@ -218,3 +219,20 @@ def said(model: Model) -> str:
         f" never saw its median error was {float(model.median_error):.1%}, the largest"
         f" {float(errors[-1]):.1%}"
     )
+
+
+def prediction_json(ns: int, model: Model) -> dict[str, Any]:
+    """A prediction [ns] as figures, with how good the model is. Raises as `median_error` does."""
+    return {"predicted_ns": ns, **quality_json(model)}
+
+
+def quality_json(model: Model) -> dict[str, Any]:
+    """How good a model is, and where, as figures. Raises as `median_error` does."""
+    return {
+        "median_error": ratio_json(model.median_error),
+        "largest_error": ratio_json(model.errors[-1]),
+        "checked_networks": len(model.checks),
+        "runtime": model.runtime,
+        "threads": model.threads,
+        "machine": asdict(model.machine),
+    }

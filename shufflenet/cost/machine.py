@@ -6,10 +6,16 @@ import os
 import platform
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 
-class Machine(NamedTuple):
+class FieldError(ValueError):
+    """A file of times on a machine that cannot be read, or does not hold what it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
     """What times depend on: the processor, the system, Python, and the versions of libraries."""
 
     cpu: str
@@ -17,6 +23,11 @@ class Machine(NamedTuple):
     system: str
     python: str
     versions: dict[str, str]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for fewer cores than none."""
+        if self.cores < 0:
+            raise ValueError(f"cores {self.cores} is below 0")
 
     def differences(self, other: Machine) -> list[str]:
         """What is not as on another one, in words: that one first."""

@@ -10,7 +10,7 @@ from flopcount.conventions import convention as convention_named
 from flopcount.conventions import price
 from shufflenet.arch.layout import stage_rows
 from shufflenet.arch.network import Network
-from shufflenet.cost.latency_files import quality_json
+from shufflenet.cost.latency_model import quality_json
 from shufflenet.cost.priced import Priced, column_json, input_json, priced
 from shufflenet.solver.problem import Bound, Figure, Goal, Outcome, SolvedNetwork
 

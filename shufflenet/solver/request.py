@@ -15,7 +15,6 @@ from shufflenet.arch.quantities import QuantityError, in_proportion
 from shufflenet.arch.ranges import listed
 from shufflenet.arch.spec import Spec, SpecError
 from shufflenet.arch.spec_reader import load
-from shufflenet.cost.latency_files import load_model
 from shufflenet.solver.problem import Bound, Goal, Problem, Space
 from shufflenet.units import UnitError, stage_unit
 
@@ -150,7 +149,11 @@ class Request:
         if twice:
             raise QuantityError(f"goal {twice[0].sense}-{twice[0].figure} is given twice")
         chosen = self.convention or "shufflenet-paper"
-        model = None if self.latency is None else load_model(self.latency)
+        model = None
+        if self.latency is not None:
+            from shufflenet.cost.latency_files import load_model
+
+            model = load_model(self.latency)
         return Problem(space, goals, tuple(_together(bounds)), chosen, self.top or 1, model)
 
     def _check_clashes(self) -> None:

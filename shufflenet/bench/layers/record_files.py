@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import structs
 
 from flopcount.entries import Shape
-from shufflenet.bench.json_fields import before_json, read_times, times_json
-from shufflenet.bench.layers.compare import Key, Since
+from shufflenet.arch.quantities import ratio_json
+from shufflenet.bench.json_fields import Times, before_json, times_json
+from shufflenet.bench.layers.compare import Since
 from shufflenet.bench.layers.leaves import Check, Cost, Totals
 from shufflenet.bench.layers.record import KindTime, LayerRecord, LayerTime, by_kind, verdict
 from shufflenet.bench.layers.roofline import Copied, Dense, Roof
 from shufflenet.bench.rounds import Effort
-from shufflenet.cost.json_fields import (
-    FieldError,
-    check_version,
-    machine_json,
-    parsed,
-    ratio_json,
-    read_machine,
-    tables,
-    take,
-    whole,
-    wholes,
-)
+from shufflenet.bench.timings import Summary
+from shufflenet.cost.json_fields import Natural, Positive, loaded
+from shufflenet.cost.machine import Machine
 
 #: The version of a record. Keys are only ever added within one.
 VERSION = 1
-# The leaves that a comparison tells apart.
-_APART = ("added", "gone", "altered")
+# What a comparison knows a leaf by.
+_KEY = ("path", "kind", "number")
 
 
 def layers_json(record: LayerRecord, beside: Since | None = None) -> dict[str, Any]:
     """The record as the object for JSON, beside an earlier one where there is one."""
-    roof = record.roof
+    roof, check = record.roof, record.check
     before = [None] * len(record.layers) if beside is None else beside.leaves
     return {
         "layer_times": VERSION,
         "date": record.date,
-        "machine": machine_json(record.machine),
+        "machine": asdict(record.machine),
         "threads": record.effort.threads,
         "rounds": record.effort.rounds,
         "seed": record.effort.seed,
         "network": record.network,
         "input": list(record.shape),
         "macs": record.macs,
-        "check": record.check and _check_json(record.check),
+        "check": check
+        and structs.asdict(_Check(check.leaves.params, *check.whole, dict(check.uncounted))),
         "against": beside and _since_json(beside),
         "whole": times_json(record.whole),
         "summed_ns": record.summed,
@@ -75,28 +72,17 @@ def layers_json(record: LayerRecord, beside: Since | None = None) -> dict[str, A
     }
 
 
-def _check_json(check: Check) -> dict[str, Any]:
-    return {
-        "params": check.leaves.params,
-        "counted_macs": check.whole.macs,
-        "counted_params": check.whole.params,
-        "uncounted": dict(check.uncounted),
-    }
-
-
 def _since_json(beside: Since) -> dict[str, Any]:
     return {
         "file": beside.where,
         "date": beside.date,
         "differences": list(beside.differences),
         "whole": before_json(beside.whole),
-        **{name: list(map(_key_json, getattr(beside, name))) for name in _APART},
+        **{
+            name: [dict(zip(_KEY, key, strict=True)) for key in getattr(beside, name)]
+            for name in ("added", "gone", "altered")
+        },
     }
-
-
-def _key_json(key: Key) -> dict[str, Any]:
-    path, kind, number = key
-    return {"path": path, "kind": kind, "number": number}
 
 
 def _kind_json(kind: KindTime) -> dict[str, Any]:
@@ -113,16 +99,9 @@ def _kind_json(kind: KindTime) -> dict[str, Any]:
 
 
 def _layer_json(layer: LayerTime, roof: Roof) -> dict[str, Any]:
-    cost, found = layer.cost, verdict(layer, roof)
+    found = verdict(layer, roof)
     return {
-        "path": cost.path,
-        "kind": cost.kind,
-        "inputs": [list(shape) for shape in cost.inputs],
-        "outputs": [list(shape) for shape in cost.outputs],
-        "macs": cost.macs,
-        "params": cost.params,
-        "bytes_moved": cost.moved,
-        **times_json(layer.times),
+        **structs.asdict(_Layer(*layer.cost, *layer.times)),
         "macs_per_second": found.speed,
         "intensity": ratio_json(found.intensity),
         "roof_ns": found.least_ns,
@@ -131,73 +110,95 @@ def _layer_json(layer: LayerTime, roof: Roof) -> dict[str, Any]:
     }
 
 
+class _Check(msgspec.Struct):
+    params: Natural
+    counted_macs: Natural
+    counted_params: Natural
+    uncounted: dict[str, Natural]
+
+    def check(self, macs: int) -> Check:
+        counted = Totals(self.counted_macs, self.counted_params)
+        return Check(Totals(macs, self.params), counted, self.uncounted)
+
+
+class _Dense(Times):
+    name: str
+    macs: Positive
+
+
+class _Copied(Times):
+    bytes: Positive
+
+
+class _Roof(msgspec.Struct):
+    dense: Annotated[list[_Dense], msgspec.Meta(min_length=1)]
+    copies: Annotated[list[_Copied], msgspec.Meta(min_length=1)]
+    call: Times
+
+    def roof(self) -> Roof:
+        return Roof(
+            tuple(Dense(one.name, one.macs, one.summary()) for one in self.dense),
+            tuple(Copied(one.bytes, one.summary()) for one in self.copies),
+            self.call.summary(),
+        )
+
+
+class _Layer(msgspec.Struct):
+    # In the order of `Cost`, and then of `Summary`.
+    path: str
+    kind: str
+    inputs: tuple[tuple[Natural, ...], ...]
+    outputs: tuple[tuple[Natural, ...], ...]
+    macs: Natural
+    params: Natural
+    bytes_moved: Natural
+    median_ns: Natural
+    low_ns: Natural
+    high_ns: Natural
+    least_ns: Natural
+    runs: Positive
+
+    def layer(self) -> LayerTime:
+        path, kind, inputs, outputs, macs, params, moved, *times = structs.astuple(self)
+        cost = Cost(path, kind, _shapes(inputs), _shapes(outputs), macs, params, moved)
+        return LayerTime(cost, Summary(*times))
+
+
+def _shapes(found: tuple[tuple[int, ...], ...]) -> tuple[Shape, ...]:
+    return tuple(Shape(*sizes) for sizes in found)
+
+
+class _Record(msgspec.Struct):
+    date: str
+    machine: Machine
+    threads: Positive
+    rounds: Positive
+    seed: Natural
+    network: str
+    input: tuple[Positive, ...]
+    macs: Natural
+    whole: Times
+    roof: _Roof
+    layers: list[_Layer]
+    # Records of networks of specs had none at first.
+    check: _Check | None = None
+
+
 def load_layers(path: str) -> LayerRecord:
     """The record in a JSON file.
 
     Raises FieldError where the file cannot be read, or holds none of this version.
     """
-    table = parsed(path)
-    try:
-        check_version(table, "layer_times", VERSION, "record of `shufflecost bench --layers`")
-        return _record(table)
-    except FieldError as error:
-        raise FieldError(f"{path}: {error}") from error
-
-
-def _record(table: dict[str, Any]) -> LayerRecord:
-    effort = Effort(whole(table, "threads", 1), whole(table, "rounds", 1), whole(table, "seed"))
+    what = "record of `shufflecost bench --layers`"
+    found = loaded(path, _Record, "layer_times", VERSION, what)
     return LayerRecord(
-        read_machine(table),
-        take(table, "date", str),
-        effort,
-        take(table, "network", str),
-        wholes(table, "input", 1),
-        tuple(_layer(layer) for layer in tables(table, "layers")),
-        read_times(take(table, "whole", dict)),
-        _roof(take(table, "roof", dict)),
-        _check(table),
+        found.machine,
+        found.date,
+        Effort(found.threads, found.rounds, found.seed),
+        found.network,
+        found.input,
+        tuple(layer.layer() for layer in found.layers),
+        found.whole.summary(),
+        found.roof.roof(),
+        None if found.check is None else found.check.check(found.macs),
     )
-
-
-def _check(table: dict[str, Any]) -> Check | None:
-    # Records of networks of specs had none at first.
-    found = take({"check": None} | table, "check", (dict, type(None)))
-    if found is None:
-        return None
-    lost = take(found, "uncounted", dict)
-    return Check(
-        Totals(whole(table, "macs"), whole(found, "params")),
-        Totals(whole(found, "counted_macs"), whole(found, "counted_params")),
-        {name: whole(lost, name) for name in lost},
-    )
-
-
-def _roof(table: dict[str, Any]) -> Roof:
-    dense = tuple(
-        Dense(take(one, "name", str), whole(one, "macs", 1), read_times(one))
-        for one in tables(table, "dense")
-    )
-    copies = tuple(
-        Copied(whole(one, "bytes", 1), read_times(one)) for one in tables(table, "copies")
-    )
-    for key, found in (("dense", dense), ("copies", copies)):
-        if not found:
-            raise FieldError(f"{key!r}: a list is empty")
-    return Roof(dense, copies, read_times(take(table, "call", dict)))
-
-
-def _layer(table: dict[str, Any]) -> LayerTime:
-    inputs, outputs = (
-        tuple(Shape(*wholes({key: shape}, key)) for shape in take(table, key, list))
-        for key in ("inputs", "outputs")
-    )
-    cost = Cost(
-        take(table, "path", str),
-        take(table, "kind", str),
-        inputs,
-        outputs,
-        whole(table, "macs"),
-        whole(table, "params"),
-        whole(table, "bytes_moved"),
-    )
-    return LayerTime(cost, read_times(table))

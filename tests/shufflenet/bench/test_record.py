@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from shufflenet.bench.record import against, conditions, speedup
-from shufflenet.bench.record_files import Beside, RecordError, load_record, record_json
+from shufflenet.bench.record_files import Beside, load_record, record_json
 from shufflenet.bench.table8 import BASELINE, TABLE_8, printed
 from shufflenet.bench.tables import bench_table
+from shufflenet.cost.machine import FieldError
 from tests.shufflenet.bench.bench_records import HERE, cell, record
 
 BASE = cell("base", 800, 900, 1000, macs=18_000)
@@ -125,7 +126,7 @@ def test_a_runtime_that_works_on_more_threads_than_asked_is_told():
 
 def test_another_machine_and_other_versions_are_said():
     old = record(FAST)
-    there = HERE._replace(cpu="another", versions={"torch": "2.8", "onnx": "1.2"})
+    there = replace(HERE, cpu="another", versions={"torch": "2.8", "onnx": "1.2"})
     new = record(replace(FAST, macs=2000), machine=there, threads=2, seed=1, rounds=9, seconds=0.5)
     assert conditions(old, old) == []
     assert conditions(new, old) == [
@@ -219,20 +220,32 @@ def test_the_figures_for_json_are_whole_numbers_but_for_ratios():
     }
 
 
+MACHINE = record_json(record())["machine"]
 CELL: dict[str, Any] = record_json(record(FAST))["cells"][0]
 BROKEN: dict[str, tuple[Any, str]] = {
     "another command's": ({"schema": 1, "columns": []}, "is no record"),
     "no object": ([], "is no record"),
     "a later version": ({"bench": 2}, "bench 2 is no version"),
-    "nothing in it": ({"bench": 1}, "'machine' is missing"),
-    "no cells": ({"cells": 5}, "'cells': '5' is of the wrong type"),
-    "a cell that is none": ({"cells": [5]}, "cells[0]: is no object"),
-    "a text for times": ({"cells": [CELL | {"ns": ["a"]}]}, "cells[0]: 'ns': 'a'"),
-    "a negative time": ({"cells": [CELL | {"ns": [-1]}]}, "cells[0]: 'ns': -1 is below 0"),
-    "a truth for a cost": ({"cells": [CELL | {"macs": True}]}, "cells[0]: 'macs': 'True'"),
-    "one side": ({"cells": [CELL | {"size": [3]}]}, "cells[0]: 'size': [3]"),
+    "nothing in it": ({"bench": 1}, "Object missing required field `machine`"),
+    "no cells": ({"cells": 5}, "cells: 5: Expected `array`, got `int`"),
+    "a cell that is none": ({"cells": [5]}, "cells[0]: 5: Expected `object`"),
+    "a text for times": ({"cells": [CELL | {"ns": ["a"]}]}, "cells[0].ns[0]: 'a': Expected `int`"),
+    "a negative time": (
+        {"cells": [CELL | {"ns": [-1]}]},
+        "cells[0].ns[0]: -1: Expected `int` >= 0",
+    ),
+    "a truth for a cost": (
+        {"cells": [CELL | {"macs": True}]},
+        "cells[0].macs: True: Expected `int`",
+    ),
+    "one side": ({"cells": [CELL | {"size": [3]}]}, "cells[0].size: [3]: Expected"),
     "a cell twice": ({"cells": [CELL, CELL]}, "twice"),
-    "versions": ({"machine": record_json(record())["machine"] | {"versions": {"a": 1}}}, "'a'"),
+    "versions, and a seed": (
+        {"machine": MACHINE | {"versions": {"torch": "2", "a": 1}}, "seed": "x"},
+        "machine.versions['a']: 1: Expected `str`",
+    ),
+    "fewer cores than none": ({"machine": MACHINE | {"cores": -1}}, "cores -1 is below 0"),
+    "a key that is no text": ({"\ud800": 1}, "a key is not Unicode"),
 }
 
 
@@ -243,15 +256,15 @@ def test_a_file_that_is_no_record_is_refused_with_what_is_wrong(
     whole = not isinstance(changed, dict) or "schema" in changed or "bench" in changed
     figures = changed if whole else record_json(record(FAST)) | changed
     path = written(tmp_path / "old.json", figures)
-    with pytest.raises(RecordError) as caught:
+    with pytest.raises(FieldError) as caught:
         load_record(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert quoted in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path):
-    with pytest.raises(RecordError, match="cannot be read: No such file"):
+    with pytest.raises(FieldError, match="cannot be read: No such file"):
         load_record(str(tmp_path / "missing.json"))
     (tmp_path / "bad.json").write_text("{")
-    with pytest.raises(RecordError, match="is not JSON"):
+    with pytest.raises(FieldError, match="is not JSON"):
         load_record(str(tmp_path / "bad.json"))

@@ -346,10 +346,13 @@ BAD = {
     ),
     "a record of nothing": (
         ("tiny.toml", "--against", "empty.json"),
-        "empty.json: 'layers' is missing",
+        "empty.json: Object missing required field `layers`",
     ),
     "a newer record": (("tiny.toml", "--against", "newer.json"), "layer_times 2 is no version"),
-    "a broken check": (("tiny.toml", "--against", "check.json"), "'params': -1 is below 0"),
+    "a broken check": (
+        ("tiny.toml", "--against", "check.json"),
+        "check.params: -1: Expected `int` >= 0",
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -18,8 +19,8 @@ from shufflenet.bench.layers.roofline import judged, ridge
 from shufflenet.bench.layers.tables import layer_table
 from shufflenet.bench.rounds import Call, Effort, in_rounds
 from shufflenet.bench.timings import Summary
-from shufflenet.cost.json_fields import FieldError
 from shufflenet.cost.leaf_kinds import places
+from shufflenet.cost.machine import FieldError
 from tests.shufflenet.bench.machines import (
     ROOF_CACHED,
     ROOF_MEMORY,
@@ -159,7 +160,7 @@ def test_a_leaf_is_set_beside_that_of_its_path_and_kind_and_place_among_these():
 
 def test_all_that_two_records_were_not_made_alike_in_is_told():
     old = made_record(*LAYERS)
-    machine = old.machine._replace(cpu="another", versions={"torch": "2.1"})
+    machine = replace(old.machine, cpu="another", versions={"torch": "2.1"})
     new = old._replace(
         machine=machine, effort=Effort(2, 20, 1), network="other", shape=(1, 3, 32, 48)
     )
@@ -178,14 +179,20 @@ def test_all_that_two_records_were_not_made_alike_in_is_told():
 @pytest.mark.parametrize(
     ("change", "quoted"),
     [
-        ({"check": 3}, "wrong type"),
+        ({"check": 3}, "check: 3: Expected `object | null`"),
         ({"layer_times": 2}, "layer_times 2 is no version that is known"),
         ({"layer_times": True}, "no version"),
-        ({"layers": [{"path": 1}]}, "'inputs' is missing"),
-        ({"input": [0]}, "below 1"),
-        ({"whole": None}, "wrong type"),
-        ({"whole": {"runs": 1, "median_ns": 2**63}}, "'median_ns': a figure passes 2"),
-        ({"roof": {"dense": [], "copies": [], "call": {}}}, "a list is empty"),
+        ({"layers": [{"path": 1}]}, r"layers\[0\].path: 1: Expected `str`"),
+        ({"input": [0]}, r"input\[0\]: 0: Expected `int` >= 1"),
+        ({"whole": None}, "whole: None: Expected `object`"),
+        (
+            {"whole": {"runs": 1, "median_ns": 2**63}},
+            f"whole.median_ns: {2**63}: Expected `int` <= {2**63 - 1}",
+        ),
+        (
+            {"roof": {"dense": [], "copies": [], "call": {}}},
+            r"roof.dense: \[\]: Expected `array` of length >= 1",
+        ),
     ],
 )
 def test_a_file_that_is_no_such_record_is_refused(
