@@ -1,6 +1,6 @@
 """TOML files as records: one reader of tables, on which specs, problems, claims, conventions rest.
 
-What could hang, never end or take for ever is refused. A `Table` takes each value by its key,
+What could hang, never end or take for ever is refused. A `TomlTable` takes each value by its key,
 through a field: a function that returns what the value means, or raises ValueError with the rule.
 Every key of every table is checked before an error is raised, which has one line for each fault,
 with file, row, key, value and rule.
@@ -38,7 +38,9 @@ class TomlError(ValueError):
         return "\n".join(self.args)
 
 
-def read_file(path: str, read: Callable[[Table], T], error: type[ValueError], name: str = "") -> T:
+def read_file(
+    path: str, read: Callable[[TomlTable], T], error: type[ValueError], name: str = ""
+) -> T:
     """What ``read`` makes of the table in a file, which errors call by its name.
 
     Raises ``error`` where the file cannot be read, is not TOML, or breaks rules: a line for each.
@@ -51,10 +53,10 @@ def read_file(path: str, read: Callable[[Table], T], error: type[ValueError], na
     return read_text(data, read, error, name)
 
 
-def read_text(data: bytes, read: Callable[[Table], T], error: type[ValueError], name: str) -> T:
+def read_text(data: bytes, read: Callable[[TomlTable], T], error: type[ValueError], name: str) -> T:
     """What ``read`` makes of the table in a TOML text. Raises ``error`` as `read_file` does."""
     try:
-        table = Table(_parsed(data))
+        table = TomlTable(_parsed(data))
         found = read(table)
         table.settle()
     except TomlError as fault:
@@ -101,7 +103,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
         raise TomlError(printable(f"not TOML: {error}")) from error
 
 
-class Table:
+class TomlTable:
     """One table of a TOML file, read key by key; ``faults`` are what is wrong, each a text.
 
     After a fault `take` and `below` give the default, or None, so that the other keys are read;
@@ -135,11 +137,13 @@ class Table:
             self.fault(key, error)
         return default[0] if default else cast(T, None)
 
-    def below(self, key: str, read: Callable[[Table], T], *default: D) -> T | D:
+    def below(self, key: str, read: Callable[[TomlTable], T], *default: D) -> T | D:
         """What ``read`` makes of the table of a key."""
         self.take(key, _table, *default)
         values = self.values.get(key)
-        found = self._read(Table(values, self._at(key)), read) if isinstance(values, dict) else []
+        found = (
+            self._read(TomlTable(values, self._at(key)), read) if isinstance(values, dict) else []
+        )
         if found:
             return found[0]
         return default[0] if default else cast(T, None)
@@ -147,7 +151,7 @@ class Table:
     def tables(
         self,
         key: str,
-        read: Callable[[Table], T],
+        read: Callable[[TomlTable], T],
         other: Field[T] | None = None,
         *,
         required: bool = False,
@@ -162,7 +166,7 @@ class Table:
             if isinstance(item, dict):
                 where = f"{key.removesuffix('s')} {number}"
                 where = f"{self.where}: {where}" if self.where else where
-                found += self._read(Table(item, where), read)
+                found += self._read(TomlTable(item, where), read)
             elif other is not None and isinstance(item, str):
                 try:
                     found.append(other(item))
@@ -206,7 +210,7 @@ class Table:
         quoted = repr(key if len(key) <= 40 else f"{key[:40]}...")
         return f"{self.where}: {quoted}" if self.where else quoted
 
-    def _read(self, table: Table, read: Callable[[Table], T]) -> list[T]:
+    def _read(self, table: TomlTable, read: Callable[[TomlTable], T]) -> list[T]:
         """What is made of a table below, whose faults are also ours; nothing where it has any."""
         found = []
         try:

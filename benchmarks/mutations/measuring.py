@@ -116,7 +116,7 @@ _TIMES = (
     ),
     Mutation(
         "pool_of_the_last_step",
-        "Pool.for_steps",
+        "BufferPool.for_steps",
         "max(size, most.get(kind, 0))",
         "size",
         (

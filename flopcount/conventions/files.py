@@ -18,7 +18,7 @@ from flopcount.conventions.pricing import (
     Fact,
     Price,
 )
-from flopcount.toml_reader import Table, list_of, one_of, read_file, shown, text, whole
+from flopcount.toml_reader import TomlTable, list_of, one_of, read_file, shown, text, whole
 
 _UNITS = whole(-1_000_000, 1_000_000)
 _PROSE = text(10_000, lines=True)
@@ -41,7 +41,7 @@ def load_convention(path: str | os.PathLike[str]) -> Convention:
     return read_file(file, partial(_convention, stem=stem), ConventionError)
 
 
-def _convention(table: Table, stem: str) -> Convention:
+def _convention(table: TomlTable, stem: str) -> Convention:
     table.values.setdefault("name", stem)
     none: dict[str, Price] = {}
     prices = table.below("prices", partial(_prices, kinds=ENTRY_KINDS), none)
@@ -62,7 +62,7 @@ def _convention(table: Table, stem: str) -> Convention:
     )
 
 
-def _free(table: Table, prices: Collection[str]) -> frozenset[str]:
+def _free(table: TomlTable, prices: Collection[str]) -> frozenset[str]:
     kinds = table.take("free", list_of(one_of((_REST, *sorted(ENTRY_KINDS))), "kinds"), ())
     for kind in dict.fromkeys(kinds):
         if kinds.count(kind) > 1:
@@ -73,25 +73,25 @@ def _free(table: Table, prices: Collection[str]) -> frozenset[str]:
     return named | (FREE_KINDS - set(prices)) if _REST in kinds else named
 
 
-def _modules(table: Table) -> dict[str, dict[str, Price]]:
+def _modules(table: TomlTable) -> dict[str, dict[str, Price]]:
     read = partial(_prices, kinds=ENTRY_KINDS)
     return {layer: table.below(layer, read) for layer in table.values}
 
 
-def _operators(table: Table) -> dict[str, Price]:
+def _operators(table: TomlTable) -> dict[str, Price]:
     for operator in table.values:
         if not operator.isidentifier():
             table.fault(operator, "not the name of an operator")
     return _prices(table, table.values)
 
 
-def _prices(table: Table, kinds: Collection[str]) -> dict[str, Price]:
+def _prices(table: TomlTable, kinds: Collection[str]) -> dict[str, Price]:
     prices = {key: table.below(key, _price) for key in table.values if key in kinds}
     table.settle(known=kinds)
     return prices
 
 
-def _price(table: Table) -> Price:
+def _price(table: TomlTable) -> Price:
     for fact in FACT_NAMES:
         table.take(fact, _UNITS, 0)
     table.settle()

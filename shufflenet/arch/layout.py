@@ -22,7 +22,7 @@ from shufflenet.units.context import Option
 from shufflenet.units.record import Takes
 
 #: The cardinality of a ResNeXt unit where nothing else is said (Source: Sec. 4.2).
-CARDINALITY = 16
+DEFAULT_CARDINALITY = 16
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Frame:
     groups: int
     size: tuple[int, int]
     unit: str | None = None
-    cardinality: int = CARDINALITY
+    cardinality: int = DEFAULT_CARDINALITY
     units_from: Collection[str] = ()
     bottleneck: int | None = None
     # By the id of a row: the row, which keeps the id its own, and what is resolved of it.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from flopcount.entries import Shape
 from flopcount.layers import Chain, Layer, cost, depth
 from flopcount.tally import Tally
-from shufflenet.arch.layout import CARDINALITY, Frame, Placed, stage_rows, stem_row, walk
+from shufflenet.arch.layout import DEFAULT_CARDINALITY, Frame, Placed, stage_rows, stem_row, walk
 from shufflenet.arch.quantities import (
     QuantityError,
     check_groups,
@@ -97,7 +97,7 @@ def network(
     stem: int | None = None,
     widths: Collection[int] | None = None,
     unit: str | None = None,
-    cardinality: int = CARDINALITY,
+    cardinality: int = DEFAULT_CARDINALITY,
     units_from: Collection[str] = (),
 ) -> Network:
     """The network of a spec: the column of ``groups``, all widths scaled, an image of ``size``.

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from flopcount.conventions import CONVENTIONS
 from flopcount.toml_reader import (
     Field,
-    Table,
+    TomlTable,
     flag,
     list_of,
     one_of,
@@ -72,7 +72,7 @@ def loads(data: bytes, *, name: str, file: str = "") -> Spec:
     return read_text(data, partial(_spec, name=name, file=file), SpecError, file or name)
 
 
-def _spec(table: Table, name: str, file: str) -> Spec:
+def _spec(table: TomlTable, name: str, file: str) -> Spec:
     groups = table.take("groups", _WHOLES, (1,))
     return table.build(
         Spec,
@@ -89,7 +89,7 @@ def _spec(table: Table, name: str, file: str) -> Spec:
     )
 
 
-def _row(table: Table, columns: int) -> Row:
+def _row(table: TomlTable, columns: int) -> Row:
     label = table.values.get("layer")
     if isinstance(label, str) and is_label(label):
         table.label(label)
@@ -109,7 +109,7 @@ def _row(table: Table, columns: int) -> Row:
     )
 
 
-def _hint(table: Table) -> Hint:
+def _hint(table: TomlTable) -> Hint:
     return table.build(
         Hint,
         scale=table.take("scale", parsed_by(_scale, _TEXT)),

@@ -12,7 +12,7 @@ from shufflenet.bench.timings import Summary
 from shufflenet.cost.json_fields import Natural, Positive
 
 
-class Times(msgspec.Struct):
+class TimesJson(msgspec.Struct):
     """Times as a file holds them [ns]."""
 
     median_ns: Natural
@@ -28,7 +28,7 @@ class Times(msgspec.Struct):
 
 def times_json(times: Summary) -> dict[str, int]:
     """Times as figures [ns]."""
-    return msgspec.structs.asdict(Times(*times))
+    return msgspec.structs.asdict(TimesJson(*times))
 
 
 def before_json(earlier: Against | None) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from shufflenet.bench.run import Planned
-from shufflenet.bench.subjects import Subject, cut_before_classifier, read_subject, tally_of
+from shufflenet.bench.subjects import BenchSubject, cut_before_classifier, read_subject, tally_of
 from shufflenet.bench.table8 import TABLE_8
 from shufflenet.targets.resolve import TargetError
 
@@ -18,7 +18,7 @@ class Plan(NamedTuple):
     notes: tuple[str, ...]
 
 
-def subjects(networks: Iterable[str], baseline: str) -> tuple[Subject, ...]:
+def subjects(networks: Iterable[str], baseline: str) -> tuple[BenchSubject, ...]:
     """The networks, or those of Table 8 where none is named, and the baseline behind them.
 
     AlexNet is followed by itself without its FC layers. Raises TargetError for a network that is
@@ -26,7 +26,7 @@ def subjects(networks: Iterable[str], baseline: str) -> tuple[Subject, ...]:
     """
     named = [text.strip() for text in networks] or list(TABLE_8)
     base = baseline.strip()
-    found: dict[str, Subject] = {}
+    found: dict[str, BenchSubject] = {}
     for text in [*named, *([] if base in named else [base])]:
         subject = read_subject(text)
         if text in found:
@@ -40,7 +40,7 @@ def subjects(networks: Iterable[str], baseline: str) -> tuple[Subject, ...]:
 
 
 def plan(
-    networks: Iterable[Subject], runtimes: Iterable[str], sizes: Iterable[tuple[int, int]]
+    networks: Iterable[BenchSubject], runtimes: Iterable[str], sizes: Iterable[tuple[int, int]]
 ) -> Plan:
     """Every network in every runtime at every size, with its cost.
 

@@ -11,7 +11,7 @@ from shufflenet.bench.timings import Summary, Warmth, overlap, summary
 from shufflenet.cost.machine import Machine, differing
 
 #: A cell by what it times: the network, the runtime, the size (height, width) [px].
-Key: TypeAlias = tuple[str, str, tuple[int, int]]
+CellKey: TypeAlias = tuple[str, str, tuple[int, int]]
 
 # A process that has its processor for less than this share of the time had to share it, and one
 # that has so many times more than its threads did not keep to them.
@@ -20,7 +20,7 @@ _GREEDY = Fraction(5, 4)
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class BenchCell:
     """One network in one runtime at one size: its cost [MAC] and its times [ns], in their order.
 
     ``cpu`` is what processors worked for all of them [ns]. Cells of one ``batch`` were timed in
@@ -41,7 +41,7 @@ class Cell:
     failed: str = ""
 
     @property
-    def key(self) -> Key:
+    def key(self) -> CellKey:
         """What it times."""
         return self.network, self.runtime, self.size
 
@@ -79,21 +79,21 @@ class Record:
     seed: int
     baseline: str
     absent: dict[str, str]
-    cells: tuple[Cell, ...]
+    cells: tuple[BenchCell, ...]
 
-    def is_disturbed(self, cell: Cell) -> bool:
+    def is_disturbed(self, cell: BenchCell) -> bool:
         """Whether a cell on one thread had to share its processor, so that its times are too long.
 
         Of several threads nobody can tell: they wait for each other as well.
         """
         return self.threads == 1 and cell.busy is not None and cell.busy < _UNDISTURBED
 
-    def is_greedy(self, cell: Cell) -> bool:
+    def is_greedy(self, cell: BenchCell) -> bool:
         """Whether a cell had more processors work for it than threads were asked for."""
         return cell.busy is not None and cell.busy > self.threads * _GREEDY
 
     @property
-    def by_key(self) -> dict[Key, Cell]:
+    def by_key(self) -> dict[CellKey, BenchCell]:
         """Its cells by what they time."""
         return {cell.key: cell for cell in self.cells}
 
@@ -115,7 +115,7 @@ class Speedup(NamedTuple):
         return self.actual / self.theory if self.actual and self.theory else None
 
 
-def speedup(record: Record, cell: Cell) -> Speedup:
+def speedup(record: Record, cell: BenchCell) -> Speedup:
     """A cell beside the baseline, in the same runtime at the same size."""
     base = record.by_key.get((record.baseline, cell.runtime, cell.size))
     if base is None:
@@ -129,7 +129,7 @@ def speedup(record: Record, cell: Cell) -> Speedup:
     return Speedup(theory, Fraction(theirs.median, max(ours.median, 1)), noisy)
 
 
-def against(record: Record, cell: Cell, old: Record) -> Against | None:
+def against(record: Record, cell: BenchCell, old: Record) -> Against | None:
     """A cell beside the same of an earlier record; None where either has no time.
 
     Where the spreads overlap, or either was disturbed, what differs may be noise.

@@ -12,14 +12,14 @@ from msgspec.structs import astuple
 
 from shufflenet.arch.quantities import ratio_json
 from shufflenet.bench.json_fields import before_json
-from shufflenet.bench.record import Cell, Record, against, conditions, speedup
+from shufflenet.bench.record import BenchCell, Record, against, conditions, speedup
 from shufflenet.bench.table8 import Printed
 from shufflenet.bench.timings import Warmth
 from shufflenet.cost.json_fields import Natural, Positive, loaded
 from shufflenet.cost.machine import FieldError, Machine
 
 #: The version of a record. Keys are only ever added within one.
-VERSION = 1
+RECORD_VERSION = 1
 
 
 class Beside(NamedTuple):
@@ -35,14 +35,14 @@ class Beside(NamedTuple):
 
 
 #: Beside nothing.
-ALONE = Beside()
+BESIDE_NOTHING = Beside()
 
 
-def record_json(record: Record, beside: Beside = ALONE) -> dict[str, Any]:
+def record_json(record: Record, beside: Beside = BESIDE_NOTHING) -> dict[str, Any]:
     """The record as the object for JSON, beside what there is."""
     old = beside.old
     return {
-        "bench": VERSION,
+        "bench": RECORD_VERSION,
         "date": record.date,
         "machine": asdict(record.machine),
         "load": record.load,
@@ -60,7 +60,7 @@ def record_json(record: Record, beside: Beside = ALONE) -> dict[str, Any]:
     }
 
 
-def _cell_json(record: Record, cell: Cell, beside: Beside) -> dict[str, Any]:
+def _cell_json(record: Record, cell: BenchCell, beside: Beside) -> dict[str, Any]:
     times, warmth = cell.times, cell.warmth
     gain = speedup(record, cell)
     earlier = against(record, cell, beside.old) if beside.old is not None else None
@@ -92,14 +92,14 @@ def _cell_json(record: Record, cell: Cell, beside: Beside) -> dict[str, Any]:
     }
 
 
-class _Warmth(msgspec.Struct):
+class _WarmthJson(msgspec.Struct):
     runs: Positive
     settled: bool
     median: Natural
 
 
-class _Cell(msgspec.Struct):
-    # In the order of `Cell`.
+class _CellJson(msgspec.Struct):
+    # In the order of `BenchCell`.
     network: str
     runtime: str
     size: tuple[Positive, Positive]
@@ -107,13 +107,13 @@ class _Cell(msgspec.Struct):
     batch: Positive
     ns: tuple[Natural, ...]
     cpu_ns: int | None
-    warm_up: _Warmth | None
+    warm_up: _WarmthJson | None
     difference: float | None
     tolerance: float | None
     failed: str | None
 
 
-class _Record(msgspec.Struct):
+class _RecordJson(msgspec.Struct):
     # In the order of `Record`.
     machine: Machine
     date: str
@@ -124,7 +124,7 @@ class _Record(msgspec.Struct):
     seed: int
     baseline: str
     absent: dict[str, str]
-    cells: list[_Cell]
+    cells: list[_CellJson]
 
 
 def load_record(path: str) -> Record:
@@ -133,13 +133,13 @@ def load_record(path: str) -> Record:
     Raises FieldError where the file cannot be read, or holds none of this version.
     """
     what = "record of `shufflecost bench --format json`"
-    found = loaded(path, _Record, "bench", VERSION, what)
+    found = loaded(path, _RecordJson, "bench", RECORD_VERSION, what)
     record = replace(Record(*astuple(found)), cells=tuple(map(_cell, found.cells)))
     if len(record.by_key) != len(record.cells):
         raise FieldError(f"{path}: 'cells' holds one network, runtime and size twice")
     return record
 
 
-def _cell(found: _Cell) -> Cell:
+def _cell(found: _CellJson) -> BenchCell:
     warmth = None if found.warm_up is None else Warmth(*astuple(found.warm_up))
-    return replace(Cell(*astuple(found)), warmth=warmth, failed=found.failed or "")
+    return replace(BenchCell(*astuple(found)), warmth=warmth, failed=found.failed or "")

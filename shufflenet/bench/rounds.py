@@ -17,14 +17,14 @@ from typing import NamedTuple
 _WARMING = 1
 
 
-class Call(NamedTuple):
+class TimedCall(NamedTuple):
     """What is timed: ``run``; ``prepare`` comes right before it, outside the clock."""
 
     run: Callable[[], object]
     prepare: Callable[[], object]
 
 
-class Effort(NamedTuple):
+class RoundSettings(NamedTuple):
     """How thoroughly calls are timed: on so many threads, in so many rounds, in a drawn order."""
 
     threads: int = 1
@@ -33,8 +33,8 @@ class Effort(NamedTuple):
 
 
 def in_rounds(
-    blocks: Sequence[Sequence[Call]],
-    effort: Effort,
+    blocks: Sequence[Sequence[TimedCall]],
+    effort: RoundSettings,
     note: Callable[[int], object] = lambda number: None,
 ) -> list[list[list[int]]]:
     """The times [ns] of each call of each block, one a round; ``note`` is told each round's number.
@@ -62,7 +62,7 @@ def in_rounds(
     return found
 
 
-def clocked(call: Call, *, alone: bool) -> int:
+def clocked(call: TimedCall, *, alone: bool) -> int:
     """How long one call takes [ns]; ``alone`` says that it runs on the calling thread only."""
     call.prepare()
     run = call.run

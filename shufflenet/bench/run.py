@@ -11,7 +11,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from shufflenet.bench.process import Worker, WorkerError
-from shufflenet.bench.record import Cell
+from shufflenet.bench.record import BenchCell
 from shufflenet.bench.timings import calls_in_turn, turns
 from shufflenet.bench.trial import Job
 
@@ -38,7 +38,7 @@ class Planned(NamedTuple):
         return self.shape[2], self.shape[3]
 
 
-class Effort(NamedTuple):
+class BenchSettings(NamedTuple):
     """How thoroughly a cell is timed: so many turns, in so long altogether [ns]."""
 
     threads: int
@@ -73,16 +73,16 @@ def _groups(planned: list[Planned]) -> Iterator[list[Planned]]:
 
 def bench(
     parts: list[list[Planned]],
-    effort: Effort,
+    effort: BenchSettings,
     start: Callable[[Job], Worker],
     say: Callable[[str], None],
     loading: int = 1,
-) -> list[Cell]:
+) -> list[BenchCell]:
     """Time every cell of every batch. One that fails is told with its reason; the others go on.
 
     So many as ``loading`` load at once; from the first that is warmed up on, one works at a time.
     """
-    cells: list[Cell] = []
+    cells: list[BenchCell] = []
     for number, part in enumerate(parts, 1):
         batch = _Batch(effort, start, say)
         with tempfile.TemporaryDirectory(prefix="shufflecost-") as folder:
@@ -102,7 +102,7 @@ def bench(
 class _Timed:
     """A cell as it fills; its worker is None once that has failed."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: BenchCell) -> None:
         self.cell = cell
         self.worker: Worker | None = None
 
@@ -124,7 +124,7 @@ class _Batch:
     """Workers that live together: several load at once, and then one runs at a time."""
 
     def __init__(
-        self, effort: Effort, start: Callable[[Job], Worker], say: Callable[[str], None]
+        self, effort: BenchSettings, start: Callable[[Job], Worker], say: Callable[[str], None]
     ) -> None:
         self.effort = effort
         self.start = start
@@ -155,7 +155,7 @@ class _Batch:
             waiting.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, item: Planned, number: int, folder: str) -> None:
-        timed = _Timed(Cell(item.network, item.runtime, item.size, item.macs, number))
+        timed = _Timed(BenchCell(item.network, item.runtime, item.size, item.macs, number))
         self.timed.append(timed)
         threads, seed = self.effort.threads, self.effort.seed
         job = Job(item.network, item.runtime, item.size, item.shape, threads, seed, folder)
@@ -231,7 +231,7 @@ class _Batch:
             timed.worker = None
         self._told(timed.cell, f"FAILED: {error}")
 
-    def _told(self, cell: Cell, what: str) -> None:
+    def _told(self, cell: BenchCell, what: str) -> None:
         self.say(f"{self._size(cell.size)} {cell.runtime} {cell.network}: {what}")
 
     @staticmethod

@@ -29,11 +29,11 @@ _WRITTEN = r"(?P<target>.+?)(:(?P<arguments>[A-Za-z_]\w*=.*))?"
 # A value may hold commas itself: widths=132,264,528,stem=12
 _BETWEEN = r",(?=[A-Za-z_]\w*=)"
 #: Channels of the image that a module is given.
-COLOURS = 3
+IMAGE_CHANNELS = 3
 _NO_SPEC = "{}: is no network of a spec, and only those are known layer by layer before they run"
 
 
-class Subject(NamedTuple):
+class BenchSubject(NamedTuple):
     """A network as it is named: its target, the arguments of that, and the layer it is cut at.
 
     ``until`` names the first layer of a spec that is left out, with all behind it; "" is none.
@@ -45,7 +45,7 @@ class Subject(NamedTuple):
     until: str = ""
 
 
-def read_subject(text: str) -> Subject:
+def read_subject(text: str) -> BenchSubject:
     """A network of a text: what ``count`` takes, and arguments behind a colon.
 
     Raises TargetError for arguments that are not written ``key=value,...``.
@@ -56,18 +56,18 @@ def read_subject(text: str) -> Subject:
     written = match["arguments"]
     given = read_arguments(tuple(re.split(_BETWEEN, written)) if written else ())
     until = str(given.pop("until", ""))
-    return Subject(text.strip(), match["target"], given, until)
+    return BenchSubject(text.strip(), match["target"], given, until)
 
 
-def cut_before_classifier(subject: Subject) -> Subject | None:
+def cut_before_classifier(subject: BenchSubject) -> BenchSubject | None:
     """AlexNet without its FC layers; None of any other network, and of one that is cut already."""
     if subject.until or subject.target not in ("alexnet", "alexnet_one_tower"):
         return None
     text = f"{subject.text}{',' if subject.arguments else ':'}until=flatten"
-    return Subject(text, subject.target, subject.arguments, "flatten")
+    return BenchSubject(text, subject.target, subject.arguments, "flatten")
 
 
-def tally_of(subject: Subject, size: tuple[int, int]) -> tuple[Tally, tuple[int, ...]]:
+def tally_of(subject: BenchSubject, size: tuple[int, int]) -> tuple[Tally, tuple[int, ...]]:
     """Its cost on one image of a size (height, width) [px], and the shape of that.
 
     Raises TargetError where it is none, or takes no such image; SpecError for a spec that breaks
@@ -78,12 +78,12 @@ def tally_of(subject: Subject, size: tuple[int, int]) -> tuple[Tally, tuple[int,
         net = _at(subject, found.network, size)
         return net.tally(memory=False), tuple(net.input)
     _check_module(subject, found)
-    shape = Shape(1, COLOURS, *size)
+    shape = Shape(1, IMAGE_CHANNELS, *size)
     tally = counted(subject.target, subject.arguments, (Input(tuple(shape)),)).tally
     return tally, tuple(shape)
 
 
-def tree_of(subject: Subject, size: tuple[int, int] | None = None) -> tuple[Chain, Shape]:
+def tree_of(subject: BenchSubject, size: tuple[int, int] | None = None) -> tuple[Chain, Shape]:
     """The layer tree of a spec's network on an image of a size, or of its own, and the image.
 
     The text may have the size too: ``shufflenet:size=192x256``. No code of the user's is run.
@@ -104,7 +104,7 @@ def tree_of(subject: Subject, size: tuple[int, int] | None = None) -> tuple[Chai
     return net.tree, net.input
 
 
-def module_of(subject: Subject, size: tuple[int, int], seed: int) -> nn.Module:
+def module_of(subject: BenchSubject, size: tuple[int, int], seed: int) -> nn.Module:
     """Its module in eval mode, made for images of a size; a spec's weights are drawn from a seed.
 
     Raises what `tally_of` does, and BuildError for a layer tree that no module can be made of.
@@ -117,7 +117,7 @@ def module_of(subject: Subject, size: tuple[int, int], seed: int) -> nn.Module:
     return _check_module(subject, found).module.eval()
 
 
-def living(subject: Subject) -> ModuleTarget:
+def living(subject: BenchSubject) -> ModuleTarget:
     """A module that is no spec's, with weights, in eval mode.
 
     Raises TargetError where it is none; OwnCodeError where the user's own code raises anything.
@@ -130,7 +130,7 @@ def living(subject: Subject) -> ModuleTarget:
     return target
 
 
-def _check_module(subject: Subject, found: ModuleTarget | OnnxTarget) -> ModuleTarget:
+def _check_module(subject: BenchSubject, found: ModuleTarget | OnnxTarget) -> ModuleTarget:
     if isinstance(found, OnnxTarget):
         raise TargetError(f"{subject.text}: an ONNX file is no module that could be built and run")
     if subject.until:
@@ -140,7 +140,7 @@ def _check_module(subject: Subject, found: ModuleTarget | OnnxTarget) -> ModuleT
     return found
 
 
-def _at(subject: Subject, net: Network, size: tuple[int, int]) -> Network:
+def _at(subject: BenchSubject, net: Network, size: tuple[int, int]) -> Network:
     again = changed(net, size)
     names = [name for name, _ in again.tree.children]
     if not subject.until:

@@ -9,13 +9,13 @@ from typing import NamedTuple
 from shufflenet.paper.claim_files import load_claims
 
 #: What the paper sets its networks against: AlexNet as it is run today, on any size of image.
-BASELINE = "alexnet_one_tower"
+TABLE_8_BASELINE = "alexnet_one_tower"
 #: Each network of Table 8, with its row there; 0.5x as Table 2 has it stands beside arch2.
 TABLE_8 = {
     "shufflenet:scale=0.5,groups=3": "",
     "arch2:groups=3,widths=132,264,528,stem=12": "ShuffleNet 0.5x (arch2, g = 3)",
     "shufflenet:groups=3": "ShuffleNet 1x (g = 3)",
-    BASELINE: "AlexNet",
+    TABLE_8_BASELINE: "AlexNet",
 }
 
 
@@ -36,7 +36,7 @@ def printed() -> dict[tuple[str, tuple[int, int]], Printed]:
             if where != row:
                 continue
             h, _, w = column.partition("x")
-            base = times[TABLE_8[BASELINE], column]
+            base = times[TABLE_8[TABLE_8_BASELINE], column]
             ratio = Fraction(Decimal(base)) / Fraction(Decimal(ms))
             found[network, (int(h), int(w))] = Printed(ms, ratio)
     return found

@@ -9,8 +9,8 @@ from flopcount.report import Cell as Shown
 from flopcount.report import Table
 from shufflenet.bench.compare import FEWEST
 from shufflenet.bench.layers.tables import BESIDE, change_cells
-from shufflenet.bench.record import Cell, Record, against, conditions, speedup
-from shufflenet.bench.record_files import ALONE, Beside
+from shufflenet.bench.record import BenchCell, Record, against, conditions, speedup
+from shufflenet.bench.record_files import BESIDE_NOTHING, Beside
 
 _HEADERS = (
     *("Size", "Runtime", "Network", "Multiply-adds [MAC]", "Time [ms]", "Quartiles [ms]"),
@@ -22,7 +22,7 @@ _PAPER = ("Paper [ms]", "Paper's actual")
 _BEFORE = ("Before [ms]", *BESIDE)
 
 
-def bench_table(record: Record, beside: Beside = ALONE) -> Table:
+def bench_table(record: Record, beside: Beside = BESIDE_NOTHING) -> Table:
     """The cells of a record, size by size, beside what there is."""
     rows = [
         (
@@ -49,7 +49,7 @@ def bench_table(record: Record, beside: Beside = ALONE) -> Table:
     )
 
 
-def _measured(record: Record, cell: Cell) -> tuple[Shown, ...]:
+def _measured(record: Record, cell: BenchCell) -> tuple[Shown, ...]:
     h, w = cell.size
     gain = speedup(record, cell)
     named = (f"{h}x{w}", cell.runtime, cell.network, cell.macs)
@@ -70,12 +70,12 @@ def _measured(record: Record, cell: Cell) -> tuple[Shown, ...]:
     )
 
 
-def _paper(cell: Cell, beside: Beside) -> tuple[Shown, ...]:
+def _paper(cell: BenchCell, beside: Beside) -> tuple[Shown, ...]:
     found = beside.paper.get((cell.network, cell.size))
     return ("", "") if found is None else (found.ms, _ratio(found.ratio))
 
 
-def _before(record: Record, cell: Cell, old: Record) -> tuple[Shown, ...]:
+def _before(record: Record, cell: BenchCell, old: Record) -> tuple[Shown, ...]:
     return change_cells(against(record, cell, old), _ms)
 
 

@@ -7,7 +7,7 @@ from typing import get_args
 import click
 
 from shufflenet.cli import options
-from shufflenet.cli.output import Form, emit
+from shufflenet.cli.output import OutputFormat, emit
 from shufflenet.paper.audit import Verdict
 from shufflenet.paper.audit import audit as audited
 from shufflenet.paper.audit_tables import audit_json, audit_table
@@ -39,7 +39,7 @@ from shufflenet.paper.claim_files import load_claims
 )
 @options.output_options
 def audit(
-    page: str | None, only: Verdict | None, file: str | None, form: Form, path: str | None
+    page: str | None, only: Verdict | None, file: str | None, form: OutputFormat, path: str | None
 ) -> int:
     """Every printed figure of the ShuffleNet paper beside ours, with a verdict.
 

@@ -14,15 +14,15 @@ from shufflenet.bench.plan import Plan, plan, subjects
 from shufflenet.bench.process import Process
 from shufflenet.bench.record import Record
 from shufflenet.bench.record_files import Beside, load_record, record_json
-from shufflenet.bench.rounds import Effort as Rounds
-from shufflenet.bench.run import Effort, batches
+from shufflenet.bench.rounds import RoundSettings as Rounds
+from shufflenet.bench.run import BenchSettings, batches
 from shufflenet.bench.run import bench as timed
-from shufflenet.bench.table8 import BASELINE, printed
+from shufflenet.bench.table8 import TABLE_8_BASELINE, printed
 from shufflenet.bench.tables import bench_table
 from shufflenet.bench.trial import Job
 from shufflenet.cli import options, param_types
 from shufflenet.cli.bench_layers import show_layers
-from shufflenet.cli.output import Form, emit, say
+from shufflenet.cli.output import OutputFormat, emit, say
 from shufflenet.cost.machine import FieldError, free_memory, load, this_machine, usable_cores
 from shufflenet.runtimes import RUNTIMES
 from shufflenet.runtimes.lookup import Installed, installed, versions
@@ -52,7 +52,7 @@ RUNTIME = param_types.Exactly(
 )
 
 
-class _Asked(NamedTuple):
+class _BenchChoices(NamedTuple):
     """What is to be timed, and in which runtimes."""
 
     plan: Plan
@@ -85,7 +85,7 @@ class _Asked(NamedTuple):
 @click.option(
     "--baseline",
     type=options.SPEC,
-    default=BASELINE,
+    default=TABLE_8_BASELINE,
     show_default=True,
     help="Network that the others are set against.",
 )
@@ -141,7 +141,7 @@ def bench(
     seed: int,
     earlier: str | None,
     layers: bool,
-    form: Form,
+    form: OutputFormat,
     path: str | None,
 ) -> int:
     """The time of one image through each NETWORK on this machine, beside its multiply-adds.
@@ -171,7 +171,7 @@ def bench(
     if path is not None:
         check_writable(path)
     asked, old = _asked(networks, baseline, runtimes, sizes or _SIZES, earlier)
-    effort = Effort(threads, rounds, int(seconds * 1e9), seed)
+    effort = BenchSettings(threads, rounds, int(seconds * 1e9), seed)
     record = _recorded(asked, effort, seconds, timeout, baseline.strip())
     beside = Beside(old, earlier or "", {} if networks else printed(), asked.plan.notes)
     emit(form, path, lambda: bench_table(record, beside), lambda: record_json(record, beside))
@@ -182,7 +182,7 @@ def bench(
 
 
 def _recorded(
-    asked: _Asked, effort: Effort, seconds: float, timeout: float, baseline: str
+    asked: _BenchChoices, effort: BenchSettings, seconds: float, timeout: float, baseline: str
 ) -> Record:
     """What is asked for, timed."""
     busy = load()
@@ -208,7 +208,7 @@ def _layers(
     threads: int,
     seed: int,
     earlier: str | None,
-    form: Form,
+    form: OutputFormat,
     path: str | None,
 ) -> int:
     """Every layer of one network. Raises click's usage error for what does not go with that."""
@@ -237,7 +237,7 @@ def _asked(
     runtimes: tuple[str, ...] | None,
     sizes: tuple[tuple[int, int], ...],
     earlier: str | None,
-) -> tuple[_Asked, Record | None]:
+) -> tuple[_BenchChoices, Record | None]:
     """What is asked for, checked. Raises click's exception where it is none."""
     if len(set(sizes)) != len(sizes):
         raise click.UsageError("--size: one size is given twice")
@@ -252,4 +252,4 @@ def _asked(
             made = plan(subjects(networks, baseline), found.names, sizes)
     except FieldError as error:
         raise click.ClickException(str(error)) from error
-    return _Asked(made, found), old
+    return _BenchChoices(made, found), old

@@ -8,9 +8,9 @@ from contextlib import redirect_stdout
 from flopcount.entries import Shape
 from flopcount.layers import Chain
 from shufflenet.bench.layers.record import LayerRecord
-from shufflenet.bench.rounds import Effort
+from shufflenet.bench.rounds import RoundSettings
 from shufflenet.cli import options
-from shufflenet.cli.output import Form, emit, say
+from shufflenet.cli.output import OutputFormat, emit, say
 from shufflenet.system.atomic_files import check_writable
 
 
@@ -24,7 +24,7 @@ def spec_tree(network: str, size: tuple[int, int] | None = None) -> tuple[Chain,
     return tree_of(read_subject(network), size)
 
 
-def timed(network: str, size: tuple[int, int] | None, effort: Effort) -> LayerRecord:
+def timed(network: str, size: tuple[int, int] | None, effort: RoundSettings) -> LayerRecord:
     """The layers of a network on an image of a size, or of its own.
 
     Raises what timing them does, and click's exception where torch is not installed.
@@ -44,9 +44,9 @@ def timed(network: str, size: tuple[int, int] | None, effort: Effort) -> LayerRe
 def show_layers(
     network: str,
     size: tuple[int, int] | None,
-    effort: Effort,
+    effort: RoundSettings,
     earlier: str | None,
-    form: Form,
+    form: OutputFormat,
     path: str | None,
 ) -> int:
     """Time the layers of a network and show them beneath the roofs; the exit code.

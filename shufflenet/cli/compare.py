@@ -14,7 +14,7 @@ from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
 from shufflenet.cli.confirming import confirmed, verdict
-from shufflenet.cli.output import Form, emit, say
+from shufflenet.cli.output import OutputFormat, emit, say
 from shufflenet.cost.priced import Priced, input_json, priced
 from shufflenet.units import Unit, UnitError, stage_unit
 
@@ -49,7 +49,11 @@ class _Line(NamedTuple):
     ),
 )
 @click.option(
-    "--units", type=options.UNITS, default=_DEFAULT, show_default=True, help="Units to compare."
+    "--units",
+    type=options.UNIT_NAMES,
+    default=_DEFAULT,
+    show_default=True,
+    help="Units to compare.",
 )
 @click.option(
     "--budget",
@@ -81,7 +85,7 @@ def compare(
     convention: str,
     units_from: tuple[str, ...],
     confirm: bool | None,
-    form: Form,
+    form: OutputFormat,
     path: str | None,
     **choices: Any,
 ) -> int:

@@ -15,7 +15,7 @@ from shufflenet.arch.spec_reader import load
 from shufflenet.bench.latency.tables import prediction_text
 from shufflenet.cli import options, target_options
 from shufflenet.cli.confirming import confirmed, verdict
-from shufflenet.cli.output import Form, emit
+from shufflenet.cli.output import OutputFormat, emit
 from shufflenet.cost.latency_model import Model, prediction_json
 from shufflenet.cost.priced import Priced, column_json, input_json, priced
 
@@ -51,7 +51,7 @@ def cost(
     layers: bool,
     latency: str | None,
     confirm: bool,
-    form: Form,
+    form: OutputFormat,
     path: str | None,
     **choices: Any,
 ) -> int:

@@ -11,9 +11,9 @@ from flopcount.conventions import Convention, price
 from flopcount.report import Cell, Table
 from shufflenet.arch.quantities import Input
 from shufflenet.cli import options, target_options
-from shufflenet.cli.output import Form, emit, say
-from shufflenet.cost.breakdown import WHOLE, By, Part, parts, priceable
-from shufflenet.targets.count import Counted, Execution
+from shufflenet.cli.output import OutputFormat, emit, say
+from shufflenet.cost.breakdown import WHOLE, By, CostShare, parts, priceable
+from shufflenet.targets.count import CountedTarget, Execution
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -44,11 +44,11 @@ class _Gate(NamedTuple):
 class _Result(NamedTuple):
     """What a command found, and how it is to be shown."""
 
-    item: Counted
+    item: CountedTarget
     convention: Convention
     cost: int
     by: By
-    parts: tuple[Part, ...]
+    parts: tuple[CostShare, ...]
     gates: tuple[_Gate, ...]
 
 
@@ -91,7 +91,7 @@ def count(
     by: By | None,
     depth: int | None,
     strict: bool,
-    form: Form,
+    form: OutputFormat,
     path: str | None,
     **limits: int | None,
 ) -> int:
@@ -126,7 +126,7 @@ def count(
 
 
 def _gates(
-    item: Counted, cost: int, chosen: Convention, limits: dict[str, int | None]
+    item: CountedTarget, cost: int, chosen: Convention, limits: dict[str, int | None]
 ) -> Iterator[_Gate]:
     tally = item.tally
     unit = "multiply-adds" if chosen.unit == "macs" else "operations"
@@ -248,7 +248,7 @@ def _share(part: Fraction) -> float:
 _EVERY = 1_000
 
 
-def _part(part: Part, name: str) -> dict[str, Any]:
+def _part(part: CostShare, name: str) -> dict[str, Any]:
     return {
         name: part.name,
         "calls": part.calls,

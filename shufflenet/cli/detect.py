@@ -10,7 +10,7 @@ from shufflenet.arch.network import network
 from shufflenet.arch.quantities import QuantityError, read_size
 from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options, param_types
-from shufflenet.cli.output import Form, emit
+from shufflenet.cli.output import OutputFormat, emit
 from shufflenet.paper.claim_files import load_claims
 from shufflenet.paper.detection_tables import detection_json, detection_table
 from shufflenet.paper.reported import reported
@@ -67,7 +67,7 @@ def detect(
     sizes: tuple[int, ...],
     proposals: int,
     image: tuple[int, int],
-    form: Form,
+    form: OutputFormat,
     path: str | None,
 ) -> int:
     """The cost of Faster R-CNN with the network as its backbone: backbone, RPN, heads.

@@ -9,7 +9,7 @@ import click
 from flopcount.report import Table
 from shufflenet.arch import formulas
 from shufflenet.cli import options
-from shufflenet.cli.output import Form, emit, say
+from shufflenet.cli.output import OutputFormat, emit, say
 from shufflenet.units import UNITS, Unit, stage_unit
 
 
@@ -29,7 +29,7 @@ def formula(
     names: tuple[str, ...],
     units_from: tuple[str, ...],
     confirm: bool,
-    form: Form,
+    form: OutputFormat,
     path: str | None,
 ) -> int:
     """The multiply-adds of a unit at stride 1, derived: h, w, c in and out, bottleneck m, groups g.

@@ -11,10 +11,10 @@ import click
 
 from flopcount import report
 from shufflenet.bench.latency.tables import checks_table
-from shufflenet.bench.rounds import Effort
+from shufflenet.bench.rounds import RoundSettings
 from shufflenet.cli import options
 from shufflenet.cli.bench_layers import spec_tree
-from shufflenet.cli.output import Form, emit, say
+from shufflenet.cli.output import OutputFormat, emit, say
 from shufflenet.cost.latency_files import load_model, model_json
 from shufflenet.cost.latency_model import said
 from shufflenet.cost.machine import this_machine
@@ -22,7 +22,7 @@ from shufflenet.runtimes.lookup import versions
 from shufflenet.system.atomic_files import check_writable, write_files
 
 if TYPE_CHECKING:
-    from shufflenet.bench.latency.calibrate import Held
+    from shufflenet.bench.latency.calibrate import UnseenNetwork
 
 # Rounds in which everything is timed: by default, and where it must be quick.
 _ROUNDS, _QUICK = 12, 4
@@ -73,7 +73,7 @@ def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     check_writable(path)
     from shufflenet.bench.latency.calibrate import learn
 
-    effort = Effort(threads, _QUICK if quick else _ROUNDS, seed)
+    effort = RoundSettings(threads, _QUICK if quick else _ROUNDS, seed)
     with redirect_stdout(sys.stderr):
         model = learn(this_machine(versions()), effort, _told(effort))
     write_files({path: report.to_json(model_json(model)).encode("utf-8")})
@@ -93,7 +93,9 @@ def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
 @click.argument("networks", nargs=-1, type=options.SPEC, metavar="[NETWORK]...")
 @_quick
 @options.output_options
-def check(model: str, networks: tuple[str, ...], quick: bool, form: Form, path: str | None) -> int:
+def check(
+    model: str, networks: tuple[str, ...], quick: bool, form: OutputFormat, path: str | None
+) -> int:
     """The error of a model's predictions on networks that are timed now.
 
     MODEL is a file that `shufflecost latency fit` wrote.
@@ -109,7 +111,7 @@ def check(model: str, networks: tuple[str, ...], quick: bool, form: Form, path: 
     from shufflenet.bench.latency import calibrate
 
     others = _named(networks) if networks else calibrate.held()
-    effort = Effort(found.threads, _QUICK if quick else _ROUNDS)
+    effort = RoundSettings(found.threads, _QUICK if quick else _ROUNDS)
     with redirect_stdout(sys.stderr):
         now = this_machine(versions())
         checked = calibrate.check(found, others, effort, _told(effort))
@@ -118,13 +120,13 @@ def check(model: str, networks: tuple[str, ...], quick: bool, form: Form, path: 
     return 0
 
 
-def _named(networks: tuple[str, ...]) -> list[Held]:
+def _named(networks: tuple[str, ...]) -> list[UnseenNetwork]:
     """The networks of texts. Raises click's exception where one is no spec's."""
-    from shufflenet.bench.latency.calibrate import Held
+    from shufflenet.bench.latency.calibrate import UnseenNetwork
 
-    return [Held(text, *spec_tree(text)) for text in networks]
+    return [UnseenNetwork(text, *spec_tree(text)) for text in networks]
 
 
-def _told(effort: Effort) -> Callable[[int], None]:
+def _told(effort: RoundSettings) -> Callable[[int], None]:
     """What tells each round that is over."""
     return lambda number: say(f"round {number} of {effort.rounds}")

@@ -11,7 +11,7 @@ from flopcount.conventions import CONVENTIONS
 from flopcount.report import Table
 from shufflenet.arch.spec_reader import bundled, load
 from shufflenet.cli import options
-from shufflenet.cli.output import Form, emit
+from shufflenet.cli.output import OutputFormat, emit
 from shufflenet.units import UNITS
 
 
@@ -19,7 +19,7 @@ from shufflenet.units import UNITS
     short_help="Bundled specs.", epilog=options.epilog("shufflecost specs --format json")
 )
 @options.output_options
-def specs(form: Form, path: str | None) -> int:
+def specs(form: OutputFormat, path: str | None) -> int:
     """The specs that come with the package; a file of your own works wherever a name does."""
     loaded = [load(name) for name in bundled()]
     figures = [
@@ -46,7 +46,7 @@ def specs(form: Form, path: str | None) -> int:
     short_help="Units that rows can name.", epilog=options.epilog("shufflecost units --format json")
 )
 @options.output_options
-def units(form: Form, path: str | None) -> int:
+def units(form: OutputFormat, path: str | None) -> int:
     """The units that rows can name; one of your own is package.module:function."""
     figures: list[dict[str, Any]] = [
         {
@@ -82,7 +82,7 @@ def units(form: Form, path: str | None) -> int:
     epilog=options.epilog("shufflecost conventions --format json"),
 )
 @options.output_options
-def conventions(form: Form, path: str | None) -> int:
+def conventions(form: OutputFormat, path: str | None) -> int:
     """The conventions that price a layer, and where each comes from."""
     figures = [
         {"name": item.name, "unit": item.unit, "says": item.says, "source": item.source}

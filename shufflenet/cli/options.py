@@ -10,7 +10,7 @@ import click
 from flopcount.conventions import CONVENTIONS
 from shufflenet.arch import quantities, ranges
 from shufflenet.cli.output import say
-from shufflenet.cli.param_types import Exactly, Named, listed, read_file_name, read_name
+from shufflenet.cli.param_types import Exactly, NameParam, listed, read_file_name, read_name
 from shufflenet.system.user_code import lacking
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,8 +32,8 @@ def _stem(text: str) -> Any:
     return "auto" if text.strip() == "auto" else ranges.read_range(text)
 
 
-SPEC = Named("spec", _specs)
-UNIT = Named("unit", _units)
+SPEC = NameParam("spec", _specs)
+UNIT = NameParam("unit", _units)
 WIDTH = Exactly("channels", quantities.read_width)
 WIDTHS = Exactly("channels,...", lambda text: tuple(map(quantities.read_width, text.split(","))))
 STEM = Exactly("channels,...|auto", _stem, lambda: ["auto"])
@@ -46,7 +46,7 @@ BUDGET = Exactly("budget", quantities.read_budget)
 MEMORY = Exactly("memory", quantities.read_memory)
 INPUT = Exactly("sizes[:type]", quantities.read_input)
 RATIO = Exactly("a:b:c", quantities.read_ratio)
-UNITS = Exactly("unit,...", listed(read_name), _units)
+UNIT_NAMES = Exactly("unit,...", listed(read_name), _units)
 
 spec_option = click.option(
     "--spec", type=SPEC, default="shufflenet", show_default=True, help="Bundled name or own file."
@@ -60,7 +60,7 @@ scale_option = click.option(
 size_option = click.option(
     "--size", type=SIZE, help="Image: a side, or height x width (480x640). Default: the spec's."
 )
-CONVENTION = Named("convention", lambda: list(CONVENTIONS))
+CONVENTION = NameParam("convention", lambda: list(CONVENTIONS))
 convention_option = click.option(
     "--convention",
     type=CONVENTION,
@@ -106,7 +106,7 @@ def target_options(command: F) -> F:
 
 
 _TARGET = (
-    click.argument("target", type=Named("target", _specs)),
+    click.argument("target", type=NameParam("target", _specs)),
     argument_option,
     click.option(
         "--input",

@@ -12,11 +12,11 @@ from flopcount import report
 from flopcount.report import Table
 from shufflenet.system.atomic_files import write_files
 
-Form: TypeAlias = Literal["table", "markdown", "latex", "csv", "json"]
+OutputFormat: TypeAlias = Literal["table", "markdown", "latex", "csv", "json"]
 
 
 def emit(
-    form: Form,
+    form: OutputFormat,
     path: str | None,
     table: Callable[[], Table],
     figures: Callable[[], Mapping[str, Any]],

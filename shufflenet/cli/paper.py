@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from shufflenet.cli import options
-from shufflenet.cli.output import Form, emit
+from shufflenet.cli.output import OutputFormat, emit
 from shufflenet.paper.claim_files import load_claims
 from shufflenet.paper.page import columns_of, read_page
 from shufflenet.paper.paper_tables import paper_json, paper_table
@@ -22,7 +22,7 @@ from shufflenet.paper.paper_tables import paper_json, paper_table
 )
 @click.argument("table", type=click.Choice([*map(str, range(1, 9))]), metavar="TABLE")
 @options.output_options
-def paper(table: str, form: Form, path: str | None) -> int:
+def paper(table: str, form: OutputFormat, path: str | None) -> int:
     """Table 1 to 8 of the ShuffleNet paper, our exact figures beside what it prints.
 
     What is measured (errors, precision, times) is shown as reported. The verdicts are those of

@@ -59,7 +59,7 @@ class Exactly(AnyParam):
         return [CompletionItem(before + comma + name) for name in names if name.startswith(last)]
 
 
-class Named(TextParam):
+class NameParam(TextParam):
     """A name that is checked later, by the library; shells complete it from what there is."""
 
     def __init__(self, name: str, known: Callable[[], list[str]]) -> None:

@@ -174,13 +174,15 @@ def roofline(network: str | None, record: str | None, path: str) -> int:
     callable of yours is code, and it is RUN.
     """
     from shufflenet.bench.layers.record_files import load_layers
-    from shufflenet.bench.rounds import Effort
+    from shufflenet.bench.rounds import RoundSettings
     from shufflenet.cli.bench_layers import timed
 
     if (network is None) == (record is None):
         raise click.UsageError("give either a NETWORK, to be timed now, or a --record")
     check_writable(path)
-    found = load_layers(record) if record is not None else timed(str(network), None, Effort())
+    found = (
+        load_layers(record) if record is not None else timed(str(network), None, RoundSettings())
+    )
 
     def draw() -> Figure:
         from shufflenet.plots.roofline import roofline_plot

@@ -9,9 +9,9 @@ import click
 from flopcount.report import Cell, Signed, Table
 from shufflenet.arch.quantities import Input
 from shufflenet.cli import options, target_options
-from shufflenet.cli.output import Form, emit
+from shufflenet.cli.output import OutputFormat, emit
 from shufflenet.cost.breakdown import WHOLE, priceable
-from shufflenet.targets.count import Counted, Execution
+from shufflenet.targets.count import CountedTarget, Execution
 
 
 @click.command(
@@ -43,7 +43,7 @@ def reconcile(
     first: str,
     second: str,
     largest: int,
-    form: Form,
+    form: OutputFormat,
     path: str | None,
 ) -> int:
     """Price TARGET under two conventions, and explain the difference kind by kind.
@@ -62,7 +62,7 @@ def reconcile(
     return 0
 
 
-def _table(item: Counted, found: Any) -> Table:
+def _table(item: CountedTarget, found: Any) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for line in found.lines:
         rows.append((line.kind, line.why, line.calls, line.a, line.b, Signed(line.difference)))
@@ -84,7 +84,7 @@ def _table(item: Counted, found: Any) -> Table:
     )
 
 
-def _figures(item: Counted, found: Any) -> dict[str, Any]:
+def _figures(item: CountedTarget, found: Any) -> dict[str, Any]:
     return {
         **target_options.described(item),
         "conventions": [

@@ -20,7 +20,7 @@ from shufflenet.arch.scaling import NothingLegalError
 from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
 from shufflenet.cli.confirming import confirmed, verdict
-from shufflenet.cli.output import Form, emit, say
+from shufflenet.cli.output import OutputFormat, emit, say
 from shufflenet.cli.space_options import (
     Grouped,
     asks_for_space,
@@ -31,7 +31,7 @@ from shufflenet.cli.space_options import (
     wanted_options,
 )
 from shufflenet.cost.priced import Priced, input_json, priced
-from shufflenet.solver.answers import Answer, answer, answers_json, solution_json
+from shufflenet.solver.answers import ShownOutcome, answer, answers_json, solution_json
 from shufflenet.solver.parsing import bound_text, goal_text
 from shufflenet.solver.problem import Outcome, Problem, SpaceTooLargeError
 from shufflenet.solver.problem_files import read_request
@@ -50,7 +50,7 @@ def solve_space(
     given: dict[str, Any],
     units_from: Collection[str],
     confirm: bool | None,
-    form: Form,
+    form: OutputFormat,
     path: str | None,
 ) -> int:
     """Solve what the options given ask for, and show it; the exit code."""
@@ -95,7 +95,7 @@ def _asked(given: dict[str, Any]) -> Request:
 
 def _space_answers(
     asked: Request, each: tuple[int, ...], units_from: Collection[str], front: bool
-) -> tuple[list[Answer], int]:
+) -> tuple[list[ShownOutcome], int]:
     most = (asked.top or POINTS) if front else (asked.top or 1)
     if not each:
         return [answer(_optimum(asked.problem(units_from)), most)], 0
@@ -126,7 +126,7 @@ def _told(done: int, most: int) -> None:
     say(f"still proving: {done:,} entries looked at, of {most:,} at most")
 
 
-def _confirmed(item: Answer) -> Answer:
+def _confirmed(item: ShownOutcome) -> ShownOutcome:
     items = confirmed(shown.item for shown in item.shown)
     pairs = zip(item.shown, items, strict=True)
     return item._replace(shown=tuple(shown._replace(item=proved) for shown, proved in pairs))
@@ -227,7 +227,7 @@ class _Solved(NamedTuple):
 def solve_widths(
     units_from: tuple[str, ...],
     confirm: bool | None,
-    form: Form,
+    form: OutputFormat,
     path: str | None,
     **choices: Any,
 ) -> int:
@@ -260,7 +260,7 @@ def _solve_budget(
     choices: dict[str, Any],
     units_from: tuple[str, ...],
     confirm: bool | None,
-    form: Form,
+    form: OutputFormat,
     path: str | None,
 ) -> int:
     """The answer for each number of groups, all legal widths in the stages' ratio tried."""

@@ -48,7 +48,9 @@ _COLUMN_OPTIONS = (
     ),
     options.spec_option,
     click.option(
-        "--unit", type=options.UNITS, help="Unit of all stages, instead of the spec's, or several."
+        "--unit",
+        type=options.UNIT_NAMES,
+        help="Unit of all stages, instead of the spec's, or several.",
     ),
     options.cardinality_option,
     click.option("--ratio", type=options.RATIO, help="Of the stages' widths. Default: the spec's."),

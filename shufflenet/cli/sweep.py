@@ -29,7 +29,7 @@ from shufflenet.solver.problem import Figure, Goal, Problem
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from shufflenet.solver.sweep.formats import Form
+    from shufflenet.solver.sweep.formats import SweepFormat
     from shufflenet.solver.sweep.run import Progress, Told
     from shufflenet.solver.sweep.space_table import Sweep
 
@@ -91,7 +91,7 @@ _FIGURES_TYPE = Exactly("figure,...", listed(read_figure), lambda: ["moved", "la
 def sweep(
     units_from: tuple[str, ...],
     path: str | None,
-    form: Form | None,
+    form: SweepFormat | None,
     count: bool,
     restart: bool,
     jobs: int | None,
@@ -139,7 +139,7 @@ def _problem(given: dict[str, Any], units_from: tuple[str, ...]) -> Problem:
 def _written(
     made: Sweep,
     path: str | None,
-    form: Form,
+    form: SweepFormat,
     executor: Executor | None,
     restart: bool,
     ahead: int,

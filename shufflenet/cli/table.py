@@ -13,7 +13,7 @@ from shufflenet.arch.network import hinted, network
 from shufflenet.arch.spec_reader import load
 from shufflenet.cli import options
 from shufflenet.cli.confirming import confirmed, verdict
-from shufflenet.cli.output import Form, emit
+from shufflenet.cli.output import OutputFormat, emit
 from shufflenet.cost.priced import Priced, column_json, input_json, priced, rows_json
 
 
@@ -44,7 +44,7 @@ def table(
     convention: str,
     units_from: tuple[str, ...],
     confirm: bool,
-    form: Form,
+    form: OutputFormat,
     path: str | None,
 ) -> int:
     """Table 1 of the paper, for a scale: rows, widths, complexity, parameters, memory.

@@ -14,7 +14,7 @@ from flopcount.conventions import convention as named
 from flopcount.conventions.files import load_convention
 from flopcount.conventions.pricing import BACKWARD
 from shufflenet.arch.quantities import Input
-from shufflenet.targets.count import Counted, Execution, counted
+from shufflenet.targets.count import CountedTarget, Execution, counted
 from shufflenet.targets.resolve import read_arguments
 
 
@@ -24,7 +24,7 @@ def network(
     inputs: tuple[Input, ...],
     execution: Execution,
     backward: bool,
-) -> Counted:
+) -> CountedTarget:
     """The target, counted. Raises what `counted` does."""
     given = read_arguments(arguments)
     # What the code prints must not be taken for the result.
@@ -42,7 +42,7 @@ def priced(target: str) -> Iterator[None]:
         raise click.ClickException(f"{target}: {str(error).removeprefix(': ')}") from error
 
 
-def described(item: Counted) -> dict[str, Any]:
+def described(item: CountedTarget) -> dict[str, Any]:
     """What was counted, and how, as the beginning of every figure of it."""
     return {
         "target": item.target,
@@ -53,7 +53,7 @@ def described(item: Counted) -> dict[str, Any]:
     }
 
 
-def caveats(item: Counted, *conventions: Convention) -> list[str]:
+def caveats(item: CountedTarget, *conventions: Convention) -> list[str]:
     """What limits the figures of a count under conventions, a sentence each."""
     found = []
     for chosen in conventions if item.backward else ():

@@ -21,7 +21,7 @@ _MOST_ROWS = 40
 WHOLE = "(itself)"
 
 
-class Part(NamedTuple):
+class CostShare(NamedTuple):
     """One row: a module with all that is below it, a kind or an operator.
 
     ``cost`` is in the convention's unit; ``own`` is that of the module without what is below it;
@@ -45,7 +45,9 @@ def priceable(tally: Tally) -> Tally:
     return replace(tally, entries=kept)
 
 
-def parts(tally: Tally, by: By, chosen: Convention, depth: int | None = None) -> tuple[Part, ...]:
+def parts(
+    tally: Tally, by: By, chosen: Convention, depth: int | None = None
+) -> tuple[CostShare, ...]:
     """The rows of a breakdown, in the order in which they ran; modules down to ``depth``.
 
     Raises UnpricedKindError and PartOfSampleError as `price` does.
@@ -55,7 +57,7 @@ def parts(tally: Tally, by: By, chosen: Convention, depth: int | None = None) ->
     groups = tally.by_kind() if by == "kind" else tally.by_operator()
     costs = _costs(tally, chosen, by)
     return tuple(
-        Part(name, "", group.calls, cost, cost, group.params, group.activations)
+        CostShare(name, "", group.calls, cost, cost, group.params, group.activations)
         for name, group in groups.items()
         for cost in (costs.get(name, 0),)
     )
@@ -73,7 +75,7 @@ def _rows(at: list[int], depth: int) -> int:
     return sum(0 < place <= depth for place in at)
 
 
-def _modules(tally: Tally, chosen: Convention, depth: int | None) -> tuple[Part, ...]:
+def _modules(tally: Tally, chosen: Convention, depth: int | None) -> tuple[CostShare, ...]:
     root = tally.by_module()
     own = _costs(tally, chosen, "module")
     whole: dict[str, int] = {}
@@ -87,13 +89,13 @@ def _modules(tally: Tally, chosen: Convention, depth: int | None) -> tuple[Part,
             # What the whole does itself, between its modules.
             cost = own.get("", 0)
             found.append(
-                Part(WHOLE, node.layer, node.calls, cost, cost, node.params, node.activations)
+                CostShare(WHOLE, node.layer, node.calls, cost, cost, node.params, node.activations)
             )
     return tuple(found)
 
 
-def _part(node: Node, own: Mapping[str, int], whole: Mapping[str, int]) -> Part:
-    return Part(
+def _part(node: Node, own: Mapping[str, int], whole: Mapping[str, int]) -> CostShare:
+    return CostShare(
         node.path,
         node.layer,
         node.calls,

@@ -10,31 +10,31 @@ import msgspec
 from flopcount.toml_reader import shown
 from shufflenet.arch.quantities import ratio_json
 from shufflenet.cost.json_fields import Natural, Positive, loaded
-from shufflenet.cost.latency_model import KINDS, Check, Model, features
+from shufflenet.cost.latency_model import LEAF_KINDS, Model, TimeCheck, features
 from shufflenet.cost.machine import FieldError, Machine
 
 #: The version of a model's file; one of another version is refused.
-VERSION = 1
+MODEL_VERSION = 1
 
 
 def model_json(model: Model) -> dict[str, Any]:
     """The model as the object for JSON: costs [fs], and how it did on networks it never saw."""
     errors = model.errors
     return {
-        "latency": VERSION,
+        "latency": MODEL_VERSION,
         "date": model.date,
         "machine": asdict(model.machine),
         "runtime": model.runtime,
         "threads": model.threads,
         "median_error": ratio_json(model.median_error) if errors else None,
         "largest_error": ratio_json(errors[-1]) if errors else None,
-        "checks": [msgspec.structs.asdict(_Check(*check)) for check in model.checks],
+        "checks": [msgspec.structs.asdict(_TimeCheckJson(*check)) for check in model.checks],
         "costs_fs": {kind: dict(costs) for kind, costs in sorted(model.costs.items())},
     }
 
 
-class _Check(msgspec.Struct):
-    # In the order of `Check`.
+class _TimeCheckJson(msgspec.Struct):
+    # In the order of `TimeCheck`.
     network: str
     measured_ns: Natural
     low_ns: Natural
@@ -42,12 +42,12 @@ class _Check(msgspec.Struct):
     predicted_ns: Natural
 
 
-class _Model(msgspec.Struct):
+class _ModelJson(msgspec.Struct):
     date: str
     machine: Machine
     runtime: str
     threads: Positive
-    checks: list[_Check]
+    checks: list[_TimeCheckJson]
     costs_fs: dict[str, dict[str, Natural]]
 
 
@@ -56,12 +56,12 @@ def load_model(path: str) -> Model:
 
     Raises FieldError where the file cannot be read, or holds none of this version.
     """
-    found = loaded(path, _Model, "latency", VERSION, "model of `shufflecost latency fit`")
+    found = loaded(path, _ModelJson, "latency", MODEL_VERSION, "model of `shufflecost latency fit`")
     for kind, costs in found.costs_fs.items():
-        _check_name(path, "costs_fs", kind, KINDS)
+        _check_name(path, "costs_fs", kind, LEAF_KINDS)
         for name in costs:
             _check_name(path, f"costs of {kind}", name, features(kind))
-    checks = tuple(Check(*msgspec.structs.astuple(check)) for check in found.checks)
+    checks = tuple(TimeCheck(*msgspec.structs.astuple(check)) for check in found.checks)
     return Model(
         found.machine, found.date, found.runtime, found.threads, found.costs_fs, checks, path
     )

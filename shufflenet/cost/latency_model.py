@@ -17,7 +17,7 @@ from flopcount.integers import Count, exact, is_array, lift, product, smallest, 
 from flopcount.layers import Conv, Function, Layer
 from flopcount.tally import Tally
 from shufflenet.arch.quantities import ratio_json
-from shufflenet.cost.leaf_kinds import Doer, Place, kind_name, places
+from shufflenet.cost.leaf_kinds import Doer, LeafCost, kind_name, places
 from shufflenet.cost.machine import Machine
 
 #: Femtoseconds in a nanosecond.
@@ -91,7 +91,7 @@ _POINTWISE = tuple(
     f"{prefix}pointwise {which}" for prefix in ("", "strided ") for which in (_DENSE, _GROUP)
 )
 #: Every kind of leaf that a layer tree can have, as costs are kept.
-KINDS = (
+LEAF_KINDS = (
     *(_DENSE, _DEPTHWISE, _GROUP, *_POINTWISE, "FC"),
     *("batch norm", "local response norm", "channel shuffle", "add", "concat", "mul", "neg"),
     *get_args(Function),
@@ -106,7 +106,7 @@ def features(kind: str) -> tuple[str, ...]:
     return tuple(name for name in FEATURES if conv or name not in _OF_CONVOLUTIONS)
 
 
-def kinds(place: Place) -> tuple[str, ...]:
+def kinds(place: LeafCost) -> tuple[str, ...]:
     """The kinds that a leaf may be of: one, or those of a convolution by its groups.
 
     Of a convolution whose widths are a column, candidates may be dense, depthwise and grouped.
@@ -120,7 +120,7 @@ def kinds(place: Place) -> tuple[str, ...]:
     return prefix + _DENSE, prefix + _GROUP, prefix + _GROUP
 
 
-def kind(place: Place) -> str:
+def kind(place: LeafCost) -> str:
     """The kind of a leaf whose widths are plain numbers."""
     found = kinds(place)
     doer = place.work.doer
@@ -129,7 +129,7 @@ def kind(place: Place) -> str:
     return found[0 if doer.groups == 1 else 1 if doer.groups == doer.c_in else 2]
 
 
-class Check(NamedTuple):
+class TimeCheck(NamedTuple):
     """A network that the model never saw: its time as measured and as predicted [ns]."""
 
     network: str
@@ -156,7 +156,7 @@ class Model:
     runtime: str
     threads: int
     costs: Mapping[str, Mapping[str, int]]
-    checks: tuple[Check, ...] = ()
+    checks: tuple[TimeCheck, ...] = ()
     file: str = ""
 
     def __hash__(self) -> int:
@@ -176,7 +176,7 @@ class Model:
         last = len(errors) - 1
         return (errors[last // 2] + errors[len(errors) // 2]) / 2
 
-    def leaf(self, place: Place) -> Count:
+    def leaf(self, place: LeafCost) -> Count:
         """The time of a leaf [ns], a whole number; a column of them for a column of widths.
 
         Raises LatencyError for a kind that the model knows no time of.

@@ -36,7 +36,7 @@ class Task(NamedTuple):
     held: tuple[bool, ...]
 
 
-class Place(NamedTuple):
+class LeafCost(NamedTuple):
     """A leaf of a network: the facts of its cost, and its work."""
 
     entry: Entry
@@ -48,11 +48,11 @@ class Place(NamedTuple):
         return kind_name(self.work.doer, self.entry)
 
 
-def places(tree: Layer, tally: Tally) -> tuple[Place, ...]:
+def places(tree: Layer, tally: Tally) -> tuple[LeafCost, ...]:
     """Every leaf of a tree with its work, in the order of its tally, by the same paths."""
     doers = dict(leaves(tree))
     return tuple(
-        Place(entry, Work(doers.get(entry.path) or _JOINS[entry.kind], entry.inputs))
+        LeafCost(entry, Work(doers.get(entry.path) or _JOINS[entry.kind], entry.inputs))
         for entry in tally.entries
     )
 

@@ -20,9 +20,9 @@ from torch.nn.modules.module import _has_any_global_hook
 from torch.overrides import has_torch_function_unary
 
 #: A tensor, and whether nobody else holds it, so that it may be written on.
-Held: TypeAlias = tuple[Tensor, bool]
+OwnedTensor: TypeAlias = tuple[Tensor, bool]
 #: A layer done quickly: the module, its input, and whether nobody else holds that.
-Step: TypeAlias = Callable[[Any, Tensor, bool], Held]
+FastLayer: TypeAlias = Callable[[Any, Tensor, bool], OwnedTensor]
 #: Classes, each with its methods __call__ and forward.
 Methods: TypeAlias = tuple[tuple[type[nn.Module], Callable[..., Any], Callable[..., Any]], ...]
 
@@ -66,7 +66,7 @@ def as_found(kept: Methods) -> bool:
     return all(kind.forward is forward and kind.__call__ is call for kind, call, forward in kept)
 
 
-def step(module: nn.Module, x: Tensor, own: bool) -> Held:
+def step(module: nn.Module, x: Tensor, own: bool) -> OwnedTensor:
     """One layer, quickly if it is of exactly a known class, and else by calling it.
 
     A class of one's own says by a method ``quickly(self, x, own)`` how it is done.
@@ -75,11 +75,11 @@ def step(module: nn.Module, x: Tensor, own: bool) -> Held:
     known = STEPS.get(kind) or kind.__dict__.get("quickly")
     if known is None or not unwatched(module):
         return module(x), False
-    held: Held = known(module, x, own)
+    held: OwnedTensor = known(module, x, own)
     return held
 
 
-def in_order(module: nn.Module, x: Tensor, own: bool) -> Held:
+def in_order(module: nn.Module, x: Tensor, own: bool) -> OwnedTensor:
     """The children of a module, one after the other."""
     for child in module._modules.values():
         if child is not None:
@@ -87,19 +87,19 @@ def in_order(module: nn.Module, x: Tensor, own: bool) -> Held:
     return x, own
 
 
-def _anew(module: nn.Module, x: Tensor, own: bool) -> Held:
+def _anew(module: nn.Module, x: Tensor, own: bool) -> OwnedTensor:
     return module.forward(x), True
 
 
-def _as_it_is(module: nn.Module, x: Tensor, own: bool) -> Held:
+def _as_it_is(module: nn.Module, x: Tensor, own: bool) -> OwnedTensor:
     return x, own
 
 
-def _dropout(module: nn.Dropout, x: Tensor, own: bool) -> Held:
+def _dropout(module: nn.Dropout, x: Tensor, own: bool) -> OwnedTensor:
     return (module.forward(x), False) if module.training else (x, own)
 
 
-def _conv(module: nn.Conv2d, x: Tensor, own: bool) -> Held:
+def _conv(module: nn.Conv2d, x: Tensor, own: bool) -> OwnedTensor:
     if module.groups > 1 and _is_product(module, x):
         return _product(x, module.weight, module.bias, module.groups), True
     return module.forward(x), True
@@ -130,7 +130,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None, g: int) -> Tensor:
     return torch.baddbmm(bias.view(g, d // g, 1), left, right).view(1, d, h, w)
 
 
-def _pool(module: nn.MaxPool2d | nn.AvgPool2d, x: Tensor, own: bool) -> Held:
+def _pool(module: nn.MaxPool2d | nn.AvgPool2d, x: Tensor, own: bool) -> OwnedTensor:
     if not _vectors(x) or getattr(module, "return_indices", False):
         return module.forward(x), False
     out = module.forward(x.contiguous(memory_format=torch.channels_last))
@@ -142,8 +142,8 @@ def _vectors(x: Tensor) -> bool:
     return x.dtype == torch.float32 and x.dim() == 4 and x.shape[1] >= 8 and x.is_contiguous()
 
 
-def _overwriting(function: Callable[[Tensor], Tensor]) -> Step:
-    def act(module: nn.Module, x: Tensor, own: bool) -> Held:
+def _overwriting(function: Callable[[Tensor], Tensor]) -> FastLayer:
+    def act(module: nn.Module, x: Tensor, own: bool) -> OwnedTensor:
         if own:
             return function(x), True
         return module.forward(x), not getattr(module, "inplace", False)
@@ -152,7 +152,7 @@ def _overwriting(function: Callable[[Tensor], Tensor]) -> Step:
 
 
 #: The layers of torch's own that are done quickly, by their exact class.
-STEPS: Mapping[type[nn.Module], Step] = MappingProxyType(
+STEPS: Mapping[type[nn.Module], FastLayer] = MappingProxyType(
     {
         nn.Sequential: in_order,
         nn.Conv2d: _conv,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from shufflenet.nn.fast_inference import (
     STEPS,
-    Held,
+    OwnedTensor,
     alone,
     as_found,
     in_order,
@@ -62,7 +62,7 @@ class ChannelShuffle(nn.Module):
         # (n, g*k, h, w) -> (n, g, k, h, w) -> (n, k, g, h, w) -> (n, k*g, h, w)
         return x.view(n, g, k, h, w).transpose(1, 2).reshape(n, c, h, w)
 
-    def quickly(self, x: Tensor, own: bool) -> Held:
+    def quickly(self, x: Tensor, own: bool) -> OwnedTensor:
         """The same by torch's own kernel, where that is the quicker one."""
         # Of any other number of axes torch's kernel shuffles one, where the plain way refuses.
         known = x.dim() == 4 and x.is_contiguous()
@@ -139,7 +139,7 @@ class Add(nn.Module):
             out = out + branch
         return out
 
-    def joined(self, branches: list[Held]) -> Held:
+    def joined(self, branches: list[OwnedTensor]) -> OwnedTensor:
         """The same, written on a branch that nobody else holds."""
         out, own = branches[0]
         for branch, theirs in branches[1:]:
@@ -167,7 +167,7 @@ class Concat(nn.Module):
         """``(n, c_1, h, w), ... -> (n, c_1 + ..., h, w)``."""
         return torch.cat(branches, 1)
 
-    def joined(self, branches: list[Held]) -> Held:
+    def joined(self, branches: list[OwnedTensor]) -> OwnedTensor:
         """The same, always in memory of its own."""
         return self.forward(*(x for x, _ in branches)), True
 
@@ -194,18 +194,18 @@ class Parallel(nn.Module):
         joined: Tensor = getattr(self, self.join)(*outputs)
         return joined
 
-    def quickly(self, x: Tensor, own: bool) -> Held:
+    def quickly(self, x: Tensor, own: bool) -> OwnedTensor:
         """The same; the input is read by every branch, so none of them may write on it."""
         branches = [step(getattr(self, branch), x, False) for branch in self.branches]
         return join(getattr(self, self.join), branches)
 
 
-def join(module: nn.Module, branches: list[Held]) -> Held:
+def join(module: nn.Module, branches: list[OwnedTensor]) -> OwnedTensor:
     """Branches joined by a module, by its method ``joined`` where it has one and nobody watches."""
     joined = type(module).__dict__.get("joined")
     if joined is None or not unwatched(module):
         return module(*(x for x, _ in branches)), False
-    held: Held = joined(module, branches)
+    held: OwnedTensor = joined(module, branches)
     return held
 
 

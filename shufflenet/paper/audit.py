@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias, assert_never
 from shufflenet.arch.spec import SpecError
 from shufflenet.paper.candidates import figure, refusal
 from shufflenet.paper.claims import DERIVED, REPORTED, Claim, ClaimError, Says, Sheet
-from shufflenet.paper.hypotheses import BASELINE, Digits, Hypothesis, hypotheses
+from shufflenet.paper.hypotheses import BASELINE, Hypothesis, MeantDigits, hypotheses
 from shufflenet.paper.reasons import bare, costs_printed, remarks, why
 from shufflenet.units import UnitError
 
@@ -166,13 +166,13 @@ def costs_beside(sheet: Sheet, sheets: Iterable[Sheet]) -> dict[str, Finding]:
     return found
 
 
-def prints_as(value: Fraction, printed: str, digits: Digits = "all") -> bool:
+def prints_as(value: Fraction, printed: str, digits: MeantDigits = "all") -> bool:
     """Whether a figure, rounded half up to the digits that are printed, is the printed one."""
     place = _last_place(printed, digits)
     return (value / place + Fraction(1, 2)).__floor__() * place == Fraction(printed)
 
 
-def _last_place(printed: str, digits: Digits) -> Fraction:
+def _last_place(printed: str, digits: MeantDigits) -> Fraction:
     """What one unit of the last printed digit is worth."""
     whole, _, decimals = printed.partition(".")
     match digits:
@@ -247,7 +247,7 @@ class _Judge:
         Which digits are meant makes another candidate whatever is printed, so that what is tried
         does not depend on it.
         """
-        seen: set[tuple[tuple[Fraction, ...], Digits]] = set()
+        seen: set[tuple[tuple[Fraction, ...], MeantDigits]] = set()
         for hypothesis in hypotheses(*_AXES[claim.says]):
             figures = self._figures(claim, hypothesis)
             if figures and (figures, hypothesis.digits) not in seen:

@@ -23,7 +23,7 @@ from shufflenet.arch.scaling import NothingLegalError, first_broken
 from shufflenet.arch.spec import Spec, SpecError
 from shufflenet.arch.spec_reader import load
 from shufflenet.paper.claims import Claim, Subject
-from shufflenet.paper.hypotheses import BASELINE, Counted, Hypothesis, hypotheses
+from shufflenet.paper.hypotheses import BASELINE, CountedLayers, Hypothesis, hypotheses
 from shufflenet.units import Place, made, stage_unit
 
 _MILLION = 1_000_000
@@ -31,7 +31,7 @@ _HALF = Decimal("0.5")
 # The crop with which Caffe's models are published (height, width) [px].
 _CAFFE = (227, 227)
 _DOUBLING = (1, 2, 4)
-_CONVENTION: dict[Counted, str] = {"convolutions": "shufflenet-paper", "with-fc": "macs"}
+_CONVENTION: dict[CountedLayers, str] = {"convolutions": "shufflenet-paper", "with-fc": "macs"}
 
 
 def figure(claim: Claim, hypothesis: Hypothesis) -> Fraction | None:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple, cast, get_args
 
 from flopcount.toml_reader import (
-    Table,
+    TomlTable,
     list_of,
     one_of,
     parsed_by,
@@ -24,7 +24,7 @@ from flopcount.toml_reader import (
     whole,
     wrong,
 )
-from shufflenet.arch.layout import CARDINALITY
+from shufflenet.arch.layout import DEFAULT_CARDINALITY
 from shufflenet.arch.quantities import (
     MAX_GROUPS,
     MAX_WIDTH,
@@ -61,7 +61,7 @@ def load_claims(path: str | os.PathLike[str] | None = None) -> tuple[Sheet, ...]
     )
 
 
-class _Network(NamedTuple):
+class _NetworkTable(NamedTuple):
     """The network of a claim, and the names of the claims that settle its widths."""
 
     subject: Subject | None = None
@@ -79,7 +79,7 @@ class _Draft(NamedTuple):
     pairs: tuple[tuple[str, str], ...]
 
 
-def _sheet(table: Table, file: str) -> tuple[Sheet, list[_Draft]]:
+def _sheet(table: TomlTable, file: str) -> tuple[Sheet, list[_Draft]]:
     number = table.take("table", whole(1, 99), None)
     page = "text" if number is None else str(number)
     claims = table.tables("claims", partial(_drafts, page=page, file=file))
@@ -90,7 +90,7 @@ def _sheet(table: Table, file: str) -> tuple[Sheet, list[_Draft]]:
     return table.build(Sheet, page, title, source, stub, (), file), drafts
 
 
-def _drafts(table: Table, page: str, file: str) -> list[_Draft]:
+def _drafts(table: TomlTable, page: str, file: str) -> list[_Draft]:
     """The claim, or where it is of several networks one for each."""
     row, column = table.take("row", _TEXT), table.take("column", _TEXT)
     if not table.faults:
@@ -99,7 +99,7 @@ def _drafts(table: Table, page: str, file: str) -> list[_Draft]:
         table.fault("networks", "there is a 'network', too")
     nominal = "networks" in table
     several = table.tables("networks", partial(_network, nominal=True))
-    one = table.below("network", partial(_network, nominal=False), _Network())
+    one = table.below("network", partial(_network, nominal=False), _NetworkTable())
     says = cast(Says, table.take("says", one_of(get_args(Says))))
     printed = table.take("printed", _TEXT)
     pairs = table.take("pairs", list_of(_pair, "pairs"), ())
@@ -129,7 +129,7 @@ def _drafts(table: Table, page: str, file: str) -> list[_Draft]:
     return found
 
 
-def _network(table: Table, nominal: bool) -> _Network:
+def _network(table: TomlTable, nominal: bool) -> _NetworkTable:
     if not any(key in table for key in _SETTLING):
         table.fault(None, "neither a 'scale' nor a 'like' or 'budget' settles its widths")
     like, widths = (table.take(key, _name, ()) for key in ("like", "widths"))
@@ -139,14 +139,14 @@ def _network(table: Table, nominal: bool) -> _Network:
         groups=table.take("groups", _GROUPS, None),
         scale=table.take("scale", parsed_by(read_scale, _TEXT), None),
         unit=table.take("unit", _TEXT, "") or None,
-        cardinality=table.take("cardinality", _GROUPS, CARDINALITY),
+        cardinality=table.take("cardinality", _GROUPS, DEFAULT_CARDINALITY),
         layer=table.take("layer", _TEXT, ""),
         width=table.take("width", whole(1, MAX_WIDTH), None),
         budget=table.take("budget", parsed_by(read_budget, _TEXT), None),
         image=table.take("image", lambda value: read_size(_TEXT(value))[0], None),
         name=table.take("name", _TEXT, *([] if nominal else [""])),
     )
-    return _Network(subject, like, widths)
+    return _NetworkTable(subject, like, widths)
 
 
 def _spec(name: str) -> str:

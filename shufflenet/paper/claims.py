@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-from shufflenet.arch.layout import CARDINALITY
+from shufflenet.arch.layout import DEFAULT_CARDINALITY
 from shufflenet.arch.spec import SpecError
 
 Says: TypeAlias = Literal[
@@ -70,7 +70,7 @@ class Subject(NamedTuple):
     groups: int | None = None
     scale: Decimal | None = None
     unit: str | None = None
-    cardinality: int = CARDINALITY
+    cardinality: int = DEFAULT_CARDINALITY
     layer: str = ""
     width: int | None = None
     budget: int | None = None

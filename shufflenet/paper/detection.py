@@ -57,7 +57,7 @@ class Halves(NamedTuple):
     head_width: int
 
 
-class Part(NamedTuple):
+class DetectorPart(NamedTuple):
     """What one part of a detector costs: multiply-adds [MAC] and parameters [params]."""
 
     macs: int
@@ -76,12 +76,12 @@ class DetectionCost(NamedTuple):
     run: tuple[int, int]
     proposals: int
     per_region: int
-    backbone: Part
-    rpn: Part
-    heads: Part
+    backbone: DetectorPart
+    rpn: DetectorPart
+    heads: DetectorPart
 
     @property
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, DetectorPart]:
         """The parts by name, in the order in which they run."""
         return {name: getattr(self, name) for name in _PARTS}
 
@@ -235,9 +235,9 @@ def detection_cost(
         (h, w),
         proposals,
         per_region,
-        Part(ran["backbone"].macs, _params(tally, "backbone")),
-        Part(ran["rpn"].macs, _params(tally, "rpn")),
-        Part(per_region * proposals, _params(tally, "heads")),
+        DetectorPart(ran["backbone"].macs, _params(tally, "backbone")),
+        DetectorPart(ran["rpn"].macs, _params(tally, "rpn")),
+        DetectorPart(per_region * proposals, _params(tally, "heads")),
     )
 
 

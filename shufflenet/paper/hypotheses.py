@@ -16,8 +16,8 @@ from functools import cache
 from itertools import product
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
-Counted: TypeAlias = Literal["convolutions", "with-fc"]
-Digits: TypeAlias = Literal["all", "leading"]
+CountedLayers: TypeAlias = Literal["convolutions", "with-fc"]
+MeantDigits: TypeAlias = Literal["all", "leading"]
 Stem: TypeAlias = Literal["scaled", "own", "half"]
 Image: TypeAlias = Literal["own", "227"]
 Widths: TypeAlias = Literal["given", "solved", "halved"]
@@ -28,8 +28,8 @@ Pairs: TypeAlias = Literal["each", "mean"]
 class Hypothesis(NamedTuple):
     """One choice on every axis; the default is the baseline."""
 
-    counted: Counted = "convolutions"
-    digits: Digits = "all"
+    counted: CountedLayers = "convolutions"
+    digits: MeantDigits = "all"
     stem: Stem = "scaled"
     image: Image = "own"
     widths: Widths = "given"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flopcount.conventions import Convention
 from flopcount.conventions import convention as named
-from shufflenet.plots.points import ALONE, COUNTED, ErrorPoint, Part, WidthPoint, unit_axis
+from shufflenet.plots.points import ALONE, COUNTED, ErrorPoint, KindShare, WidthPoint, unit_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -248,7 +248,7 @@ def _meet(one: ErrorPoint, other: ErrorPoint) -> bool:
     return near_in_error and max(one.macs, other.macs) < 3 * min(one.macs, other.macs)
 
 
-def cost_plot(parts: Sequence[Part], title: str, convention: Convention) -> Figure:
+def cost_plot(parts: Sequence[KindShare], title: str, convention: Convention) -> Figure:
     """The cost of a network, a bar for each row, stacked by kind of layer.
 
     Raises MissingPlotsError where matplotlib is not installed.
@@ -288,7 +288,7 @@ def cost_plot(parts: Sequence[Part], title: str, convention: Convention) -> Figu
 
 
 #: Kinds that every picture draws in the same colour; others take those that are left.
-KINDS = {
+KIND_COLOURS = {
     "3x3 convolution": COLOURS[1],
     "1x1 convolution": COLOURS[2],
     "3x3 depthwise": COLOURS[3],
@@ -307,7 +307,7 @@ class _Bar(NamedTuple):
 
 def _bars(kinds: Sequence[str]) -> dict[str, _Bar]:
     """A look of its own for every kind."""
-    fixed = {kind: _Bar(KINDS[kind]) for kind in kinds if kind in KINDS}
+    fixed = {kind: _Bar(KIND_COLOURS[kind]) for kind in kinds if kind in KIND_COLOURS}
     taken = {bar.colour for bar in fixed.values()}
     free = [_Bar(colour) for colour in (*COLOURS[1:], COLOURS[0]) if colour not in taken]
     hatches = ("///", "...", "xxx")

@@ -104,7 +104,7 @@ def _family(subject: Subject) -> str:
     return _SPECS.get(subject.spec, ALONE)
 
 
-class Part(NamedTuple):
+class KindShare(NamedTuple):
     """What the layers of one kind cost in one row of a network, in the convention's unit."""
 
     row: str
@@ -112,7 +112,7 @@ class Part(NamedTuple):
     cost: int
 
 
-def parts(item: Priced) -> tuple[Part, ...]:
+def parts(item: Priced) -> tuple[KindShare, ...]:
     """The cost of a network by row and, within a row, by kind; what costs nothing is left out."""
     kinds = {
         path: _kind(leaf) for path, leaf in leaves(item.network.tree) if isinstance(leaf, Conv)
@@ -124,7 +124,7 @@ def parts(item: Priced) -> tuple[Part, ...]:
             kind = kinds.get(entry.path, _NAMES.get(entry.kind, entry.kind.replace("_", " ")))
             if cost:
                 found[row, kind] = found.get((row, kind), 0) + cost
-    return tuple(Part(row, kind, cost) for (row, kind), cost in found.items())
+    return tuple(KindShare(row, kind, cost) for (row, kind), cost in found.items())
 
 
 _NAMES = {"linear": "FC"}

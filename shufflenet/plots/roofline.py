@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from shufflenet.bench.layers.record import LayerRecord, LayerTime, by_kind, verdict
 from shufflenet.bench.layers.roofline import Roof
-from shufflenet.plots.figures import COLOURS, KINDS, STYLE, axes_of
+from shufflenet.plots.figures import COLOURS, KIND_COLOURS, STYLE, axes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +90,7 @@ def _points(axes: Axes, layers: Sequence[LayerTime], roof: Roof, number: int) ->
         [verdict(layer, roof).speed / 1e9 for layer in layers],
         marker=_MARKERS[number % len(_MARKERS)],
         linestyle="none",
-        color=KINDS.get(kind, COLOURS[number % len(COLOURS)]),
+        color=KIND_COLOURS.get(kind, COLOURS[number % len(COLOURS)]),
         markeredgecolor="white",
         markeredgewidth=0.4,
         markersize=5.5,

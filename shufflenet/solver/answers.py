@@ -51,7 +51,7 @@ class Shown(NamedTuple):
         return self.figure(goal.figure, goal.convention) - goal.target
 
 
-class Answer(NamedTuple):
+class ShownOutcome(NamedTuple):
     """An outcome and what is shown of it; ``groups`` where it is one of several, each of a g."""
 
     outcome: Outcome
@@ -70,7 +70,7 @@ class Answer(NamedTuple):
         return aims[0] if len(aims) == 1 else None
 
 
-def answer(outcome: Outcome, most: int, groups: int | None = None) -> Answer:
+def answer(outcome: Outcome, most: int, groups: int | None = None) -> ShownOutcome:
     """What is shown of an outcome: the best so many; of a front as many, both ends among them."""
     chosen = convention_named(outcome.problem.convention)
     found = outcome.solutions
@@ -80,7 +80,7 @@ def answer(outcome: Outcome, most: int, groups: int | None = None) -> Answer:
     shown = tuple(
         Shown(priced(found[place].network, chosen), found[place], place + 1) for place in places
     )
-    return Answer(outcome, shown, groups)
+    return ShownOutcome(outcome, shown, groups)
 
 
 def spread(points: int, most: int) -> tuple[int, ...]:
@@ -112,7 +112,7 @@ def unit(network: Network) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def answers_json(answers: Sequence[Answer]) -> dict[str, Any]:
+def answers_json(answers: Sequence[ShownOutcome]) -> dict[str, Any]:
     """The answers to a problem as figures, those of all networks in one list."""
     problem = answers[0].outcome.problem
     return {
@@ -155,7 +155,7 @@ def bound_json(bound: Bound) -> dict[str, Any]:
     }
 
 
-def _solution(item: Answer, shown: Shown) -> dict[str, Any]:
+def _solution(item: ShownOutcome, shown: Shown) -> dict[str, Any]:
     network = shown.item.network
     return {
         "unit": unit(network),

@@ -14,7 +14,7 @@ from flopcount.conventions import convention as named
 from flopcount.integers import MAX, FigureTooLargeError, lift
 from flopcount.layers.rules import Divides
 from shufflenet.arch.layout import (
-    CARDINALITY,
+    DEFAULT_CARDINALITY,
     Frame,
     distinct,
     stage_rows,
@@ -87,7 +87,7 @@ def solve(
     stem: int | Sequence[int] | Literal["auto"] | None = None,
     size: tuple[int, int] | None = None,
     unit: str | None = None,
-    cardinality: int = CARDINALITY,
+    cardinality: int = DEFAULT_CARDINALITY,
     units_from: Collection[str] = (),
     convention: str | Convention = "shufflenet-paper",
     top: int = 1,

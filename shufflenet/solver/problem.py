@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 from flopcount.conventions import Convention
 from flopcount.conventions import convention as named
 from flopcount.integers import MAX
-from shufflenet.arch.layout import CARDINALITY, stage_rows, stem_row
+from shufflenet.arch.layout import DEFAULT_CARDINALITY, stage_rows, stem_row
 from shufflenet.arch.network import Network
 from shufflenet.arch.quantities import (
     MAX_WIDTH,
@@ -102,7 +102,7 @@ class Space:
     widths: tuple[tuple[int, ...], ...] = ()
     widest: int = 4
     align: int = 1
-    cardinality: int = CARDINALITY
+    cardinality: int = DEFAULT_CARDINALITY
     units_from: Collection[str] = ()
 
     def __post_init__(self) -> None:

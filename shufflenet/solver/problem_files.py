@@ -14,8 +14,8 @@ from typing import Literal, TypeVar
 from flopcount.conventions import convention as convention_named
 from flopcount.toml_reader import (
     Field,
-    Table,
     TomlError,
+    TomlTable,
     flag,
     parsed_by,
     printable,
@@ -65,7 +65,7 @@ def read_request(path: str | os.PathLike[str]) -> Request:
     return read_file(file, partial(_request, file=file), ProblemError)
 
 
-def _request(table: Table, file: str) -> Request:
+def _request(table: TomlTable, file: str) -> Request:
     """What the table of a whole file asks for."""
     beside = partial(os.path.join, os.path.dirname(file))
     return table.build(
@@ -100,7 +100,7 @@ def _spec(name: str, beside: Callable[[str], str]) -> str:
     return beside(name) if is_file else name
 
 
-def _goals(table: Table) -> tuple[Goal, ...] | Literal["at-most"] | None:
+def _goals(table: TomlTable) -> tuple[Goal, ...] | Literal["at-most"] | None:
     """What is wanted; None where nothing is said."""
     value = table.values.get("goals")
     if value == ["at-most"]:
@@ -111,7 +111,7 @@ def _goals(table: Table) -> tuple[Goal, ...] | Literal["at-most"] | None:
     return goals if "goals" in table else None
 
 
-def _goal(table: Table) -> Goal:
+def _goal(table: TomlTable) -> Goal:
     figure = table.take("figure", parsed_by(read_figure, _TEXT))
     sense = table.take("sense", _TEXT, None)
     target = table.take("nearest", _numeral, None)
@@ -129,7 +129,7 @@ def _goal(table: Table) -> Goal:
     return goal._replace(convention=convention)
 
 
-def _bound(table: Table) -> Bound:
+def _bound(table: TomlTable) -> Bound:
     figure = table.take("figure", parsed_by(read_figure, _TEXT))
     value = parsed_by(
         FIGURE_FORMATS[figure].read if figure in FIGURE_FORMATS else lambda _: 0, _numeral
@@ -156,7 +156,7 @@ def _bound(table: Table) -> Bound:
     return table.check("near", near, figure, target, within)._replace(convention=convention)
 
 
-def _check_convention(table: Table, figure: str, convention: str) -> None:
+def _check_convention(table: TomlTable, figure: str, convention: str) -> None:
     if convention and figure != "macs":
         table.fault("convention", f"{figure} knows none, so it cannot be {convention}'s")
 

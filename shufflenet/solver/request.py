@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Literal, TypeAlias, TypeVar
 
-from shufflenet.arch.layout import CARDINALITY, stage_rows, stem_row
+from shufflenet.arch.layout import DEFAULT_CARDINALITY, stage_rows, stem_row
 from shufflenet.arch.quantities import QuantityError, in_proportion
 from shufflenet.arch.ranges import listed
 from shufflenet.arch.spec import Spec, SpecError
@@ -131,7 +131,7 @@ class Request:
             widths=self.widths,
             widest=4 if self.widest is None else self.widest,
             align=align,
-            cardinality=CARDINALITY if self.cardinality is None else self.cardinality,
+            cardinality=DEFAULT_CARDINALITY if self.cardinality is None else self.cardinality,
             units_from=units_from,
         )
         goals, bounds = self.wanted, list(self.bounds)

@@ -10,7 +10,7 @@ from shufflenet.arch.layout import stem_row
 from shufflenet.arch.network import Network
 from shufflenet.cost.latency_model import said
 from shufflenet.cost.tables import rounding_notes, table_one, unit_name, verdict_text, widths_text
-from shufflenet.solver.answers import Answer, Shown, bottleneck, repeats, unit
+from shufflenet.solver.answers import Shown, ShownOutcome, bottleneck, repeats, unit
 from shufflenet.solver.parsing import FIGURE_FORMATS, bound_text, goal_text, named
 from shufflenet.solver.problem import ALWAYS_SHOWN, Figure, Goal, Space
 
@@ -22,7 +22,7 @@ _ORDER = (
 )
 
 
-def answers_table(answers: Sequence[Answer]) -> Table:
+def answers_table(answers: Sequence[ShownOutcome]) -> Table:
     """The answers as Table 1, where they are few networks of the same rows; else as a list."""
     networks = [shown.item.network for item in answers for shown in item.shown]
     alike = len({_rows(network) for network in networks}) == 1
@@ -75,7 +75,7 @@ def _differ(variable: _Variable, networks: Sequence[Network]) -> bool:
     return len({variable.of(network) for network in networks}) > 1
 
 
-def _title(answers: Sequence[Answer], told: Sequence[str]) -> str:
+def _title(answers: Sequence[ShownOutcome], told: Sequence[str]) -> str:
     problem = answers[0].outcome.problem
     wanted = ", ".join(goal_text(goal) for goal in problem.goals)
     if answers[0].front:
@@ -83,7 +83,7 @@ def _title(answers: Sequence[Answer], told: Sequence[str]) -> str:
     return ", ".join([f"{problem.space.spec.title or problem.space.spec.name}: {wanted}", *told])
 
 
-def _columns(answers: Sequence[Answer]) -> Table:
+def _columns(answers: Sequence[ShownOutcome]) -> Table:
     every = [shown for item in answers for shown in item.shown]
     networks = [shown.item.network for shown in every]
     space = answers[0].outcome.problem.space
@@ -121,7 +121,7 @@ def _settled(
     return [v.words.format(v.of(first)) for v in variables if v not in telling and _given(v, space)]
 
 
-def _list(answers: Sequence[Answer]) -> Table:
+def _list(answers: Sequence[ShownOutcome]) -> Table:
     every = [shown for item in answers for shown in item.shown]
     networks = [shown.item.network for shown in every]
     first = networks[0]
@@ -163,7 +163,7 @@ def _list(answers: Sequence[Answer]) -> Table:
     )
 
 
-def _more(item: Answer) -> Iterator[tuple[str, Callable[[Shown], Cell]]]:
+def _more(item: ShownOutcome) -> Iterator[tuple[str, Callable[[Shown], Cell]]]:
     """The figures that the problem asks for beside those always shown, and misses of targets."""
     problem = item.outcome.problem
     aims = [goal for goal in problem.goals if goal.target is not None]
@@ -191,7 +191,7 @@ def _value(figure: Figure, convention: str) -> Callable[[Shown], Cell]:
     return lambda shown: shown.figure(figure, convention)
 
 
-def _notes(answers: Sequence[Answer]) -> Iterator[str]:
+def _notes(answers: Sequence[ShownOutcome]) -> Iterator[str]:
     problem = answers[0].outcome.problem
     told = f"wanted: {', '.join(goal_text(goal) for goal in problem.goals)}"
     if problem.bounds:
@@ -210,7 +210,7 @@ def _notes(answers: Sequence[Answer]) -> Iterator[str]:
             yield f"{start}{note}"
 
 
-def _proof(item: Answer) -> Iterator[str]:
+def _proof(item: ShownOutcome) -> Iterator[str]:
     """What is proven of one answer, and what it leaves out."""
     covered = f"{item.outcome.candidates:,} legal networks"
     listed = len(item.outcome.solutions)
@@ -245,7 +245,7 @@ def _proof(item: Answer) -> Iterator[str]:
         yield f"{layer} is as wide as the space allows; {wider} can allow more"
 
 
-def _tied(item: Answer) -> int:
+def _tied(item: ShownOutcome) -> int:
     """How many of those shown are as good as the best."""
     goal = item.outcome.problem.goals[0]
     if goal.target is not None:

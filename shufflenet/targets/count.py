@@ -34,7 +34,7 @@ class ValuesNeededError(TargetError):
     """A module whose course depends on values, counted with shapes alone."""
 
 
-class Counted(NamedTuple):
+class CountedTarget(NamedTuple):
     """A target with its tally: where the tally comes from, what was asked of it, and its inputs.
 
     ``inputs`` is empty where an ONNX file states them itself.
@@ -61,7 +61,7 @@ def counted(
     *,
     execution: Execution = "meta",
     backward: bool = False,
-) -> Counted:
+) -> CountedTarget:
     """Count the target of a name on inputs, its usual ones where none are given.
 
     Raises TargetError where the target is none, where inputs are missing or do not fit, and where
@@ -82,10 +82,10 @@ def counted(
             assert_never(target)
 
 
-def _spec(target: SpecTarget, inputs: tuple[Input, ...]) -> Counted:
+def _spec(target: SpecTarget, inputs: tuple[Input, ...]) -> CountedTarget:
     net = target.network
     if not inputs:
-        return Counted(target.name, "spec", net.tally(), (Input(tuple(net.input)),))
+        return CountedTarget(target.name, "spec", net.tally(), (Input(tuple(net.input)),))
     sizes = inputs[0].sizes
     if len(inputs) > 1 or len(sizes) != 4 or sizes[1] != net.input[1] or inputs[0].dtype:
         shown = " ".join(map(str, inputs))
@@ -104,10 +104,10 @@ def _spec(target: SpecTarget, inputs: tuple[Input, ...]) -> Counted:
         cardinality=frame.cardinality,
     )
     tally = cost.count(again.tree, Shape(*sizes))
-    return Counted(target.name, "spec", tally, inputs)
+    return CountedTarget(target.name, "spec", tally, inputs)
 
 
-def _onnx(target: OnnxTarget, inputs: tuple[Input, ...]) -> Counted:
+def _onnx(target: OnnxTarget, inputs: tuple[Input, ...]) -> CountedTarget:
     from flopcount.counters import onnx
 
     if any(given.dtype for given in inputs):
@@ -116,7 +116,7 @@ def _onnx(target: OnnxTarget, inputs: tuple[Input, ...]) -> Counted:
         tally = onnx.count(target.path, [given.sizes for given in inputs])
     except onnx.OnnxError as error:
         raise TargetError(str(error)) from error
-    return Counted(target.name, "onnx", tally, inputs)
+    return CountedTarget(target.name, "onnx", tally, inputs)
 
 
 def counted_module(
@@ -124,7 +124,7 @@ def counted_module(
     inputs: tuple[Input, ...] = (),
     execution: Execution = "meta",
     backward: bool = False,
-) -> Counted:
+) -> CountedTarget:
     """Count a module on inputs, its usual ones where none are given.
 
     Raises ValuesNeededError where shapes alone do not do, and what `counted` does.
@@ -144,7 +144,7 @@ def counted_module(
                 raise ValuesNeededError(
                     f"{target.name}: {why}: it is counted as it runs, with execution real"
                 ) from error
-    return Counted(target.name, "module", tally, used, backward, execution)
+    return CountedTarget(target.name, "module", tally, used, backward, execution)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ Towers: TypeAlias = tuple[tuple[int, ...], ...]
 #: What an option of a row may be; the unit knows what it means.
 Option: TypeAlias = bool | int | str | Towers
 #: A layer and its name.
-Named: TypeAlias = tuple[str, Layer]
+NamedLayer: TypeAlias = tuple[str, Layer]
 
 #: What batch norms add to the variance where a row says nothing else: torch's default.
 EPS = Decimal("1e-5")
@@ -87,12 +87,12 @@ class Place(NamedTuple):
 
 def conv_norm(
     name: str, conv: Conv, act: Function | None = "relu", eps: Decimal = EPS
-) -> tuple[Named, ...]:
+) -> tuple[NamedLayer, ...]:
     """A convolution, its batch norm and perhaps a nonlinearity, named after the convolution."""
     return (name, conv), (f"{name}_norm", Norm(conv.c_out, eps)), *activated(name, act)
 
 
-def activated(name: str, act: Function | None) -> tuple[Named, ...]:
+def activated(name: str, act: Function | None) -> tuple[NamedLayer, ...]:
     """The nonlinearity behind a layer of that name, or nothing."""
     if act is None:
         return ()
@@ -100,7 +100,7 @@ def activated(name: str, act: Function | None) -> tuple[Named, ...]:
     return ((f"{name}_{word}", Act(act)),)
 
 
-def crelu(name: str, conv: Conv, eps: Decimal) -> tuple[Named, ...]:
+def crelu(name: str, conv: Conv, eps: Decimal) -> tuple[NamedLayer, ...]:
     """A convolution, then its result beside the negation of it, a batch norm and a ReLU.
 
     The norm's scale and shift for each of the two copies are those of the C.ReLU (Source: Kim et

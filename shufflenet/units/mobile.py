@@ -18,7 +18,7 @@ from flopcount.layers import (
     Slice,
 )
 from flopcount.layers.rules import Divides, LayerRule
-from shufflenet.units.context import Named, Place, activated, conv_norm, projected
+from shufflenet.units.context import NamedLayer, Place, activated, conv_norm, projected
 
 
 def separable(place: Place) -> Layer:
@@ -44,7 +44,7 @@ def xception_block(place: Place) -> Layer:
     """
     depth = place.number("depth", 2)
     at = depth - 1 if place.text("grows", "first") == "last" else 0
-    layers: list[Named] = []
+    layers: list[NamedLayer] = []
     c: Count = place.c_in
     for index in range(depth):
         d = place.c_out if index >= at else place.c_in
@@ -89,7 +89,7 @@ def inverted(place: Place) -> Layer:
     return Branches((("shortcut", Identity()), ("body", body)), "add")
 
 
-def _excited(place: Place, wide: Count) -> tuple[Named, ...]:
+def _excited(place: Place, wide: Count) -> tuple[NamedLayer, ...]:
     """A squeeze-and-excitation: each channel times a number that all positions tell.
 
     Source: Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507, Sec. 3.
@@ -122,7 +122,7 @@ def shufflenet_v2(place: Place) -> Layer:
     # as wide as the first, by the rule; so the two are the whole for every candidate width
     other = place.c_out - half
     rules: tuple[LayerRule, ...] = (Divides("width", place.c_out, 2),)
-    entering: tuple[Named, ...] = ()
+    entering: tuple[NamedLayer, ...] = ()
     if place.plain:
         first: Layer = Slice(0, half)
         entering = (("split", Slice(half, other)),)

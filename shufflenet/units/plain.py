@@ -19,7 +19,7 @@ from flopcount.layers import (
     Pool,
 )
 from flopcount.layers.rules import Divides
-from shufflenet.units.context import Named, Place, activated, conv_norm, crelu
+from shufflenet.units.context import NamedLayer, Place, activated, conv_norm, crelu
 
 
 def conv(place: Place) -> Layer:
@@ -84,6 +84,6 @@ def fc(place: Place) -> Layer:
     return Chain((("flatten", Flatten()), *_dropped(place), linear, *activated("linear", function)))
 
 
-def _dropped(place: Place) -> tuple[Named, ...]:
+def _dropped(place: Place) -> tuple[NamedLayer, ...]:
     percent = place.number("dropout", 0)
     return (("dropout", Dropout(percent)),) if percent else ()

@@ -8,7 +8,7 @@ from flopcount.integers import Count, exact, total
 from flopcount.layers import Act, Branches, Chain, Conv, Layer, Pool
 from flopcount.layers.rules import LayerRule
 from shufflenet.units.context import (
-    Named,
+    NamedLayer,
     Place,
     Towers,
     UnitError,
@@ -28,7 +28,7 @@ def fire(place: Place) -> Layer:
         raise UnitError(f"unit fire has no stride, but a stride of {place.stride} is asked for")
     half = exact(place.c_out, 2)
 
-    def one(name: str, conv: Conv) -> tuple[Named, ...]:
+    def one(name: str, conv: Conv) -> tuple[NamedLayer, ...]:
         return (name, conv), (f"{name}_relu", Act())
 
     wide = (
@@ -80,9 +80,9 @@ def crelu_block(place: Place) -> Layer:
 
 def _towers(place: Place) -> Branches:
     eps = place.eps
-    found: list[Named] = []
+    found: list[NamedLayer] = []
     for number, widths in enumerate(cast(Towers, place.options["towers"]), 1):
-        layers: list[Named] = []
+        layers: list[NamedLayer] = []
         c, kernel, stride = place.c_in, 1, place.stride
         for index, width in enumerate(widths, 1):
             d = place.inner(width)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flopcount.toml_reader import (
-    Table,
+    TomlTable,
     error_lines,
     flag,
     list_of,
@@ -65,12 +65,12 @@ class Animal(NamedTuple):
     home: Any
 
 
-def _home(table: Table) -> tuple[str, int]:
+def _home(table: TomlTable) -> tuple[str, int]:
     kind = table.take("kind", one_of(("hive", "tree")))
     return table.build(lambda *both: both, kind, table.take("depth", whole(0, 9), 0))
 
 
-def _animal(table: Table) -> Animal:
+def _animal(table: TomlTable) -> Animal:
     name = table.take("name", text(20, least=1))
     if not table.faults:
         table.label(name)
@@ -84,7 +84,7 @@ def _animal(table: Table) -> Animal:
     )
 
 
-def _zoo(table: Table) -> tuple[str, tuple[Animal, ...]]:
+def _zoo(table: TomlTable) -> tuple[str, tuple[Animal, ...]]:
     name = table.take("name", parsed_by(str.upper, text(20)), "")
     animals = table.tables("animals", _animal)
     table.settle()
@@ -121,7 +121,7 @@ def test_every_independent_fault_is_told_with_file_row_key_value_and_rule():
 def test_nothing_is_made_of_a_table_with_a_fault():
     made: list[object] = []
 
-    def read(table: Table) -> None:
+    def read(table: TomlTable) -> None:
         table.build(lambda *values: made.append(values), table.take("n", whole(1, 2)))
 
     for data in (b"n = 3", b"", b"n = 1\nm = 2"):
@@ -138,7 +138,7 @@ def test_a_fault_that_the_reading_function_does_not_ask_about_is_raised_all_the_
 
 
 def test_a_record_that_refuses_its_values_is_a_fault_of_its_table():
-    def read(table: Table) -> int:
+    def read(table: TomlTable) -> int:
         return table.build(int, table.take("n", text(9)))
 
     with pytest.raises(ZooError, match=f"^{FILE}: invalid literal for int"):

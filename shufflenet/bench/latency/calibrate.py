@@ -12,14 +12,14 @@ from flopcount.layers import Branches, Layer, cost, joined
 from shufflenet.bench.latency.fit import Example, fit, scaled
 from shufflenet.bench.latency.training_set import SEEN, UNSEEN, Variant, drawn_works
 from shufflenet.bench.layers.time_layers import inference
-from shufflenet.bench.rounds import Effort, in_rounds
+from shufflenet.bench.rounds import RoundSettings, in_rounds
 from shufflenet.bench.timings import Summary, summary
-from shufflenet.cost.latency_model import Check, Model
-from shufflenet.cost.leaf_kinds import Place, Task, Work, places
+from shufflenet.cost.latency_model import Model, TimeCheck
+from shufflenet.cost.leaf_kinds import LeafCost, Task, Work, places
 from shufflenet.cost.machine import Machine
 
 
-class Held(NamedTuple):
+class UnseenNetwork(NamedTuple):
     """A network that a model is held against: its name, its tree and the shape of its image."""
 
     name: str
@@ -32,7 +32,7 @@ class _Seen(NamedTuple):
 
     tree: Layer
     shape: Shape
-    places: tuple[Place, ...]
+    places: tuple[LeafCost, ...]
     tasks: tuple[Task, ...]
 
     @classmethod
@@ -46,15 +46,15 @@ class _Seen(NamedTuple):
         return cls(network.tree, network.input, own, tasks)
 
 
-def held(variants: Sequence[Variant] = UNSEEN) -> list[Held]:
+def held(variants: Sequence[Variant] = UNSEEN) -> list[UnseenNetwork]:
     """The networks that no model is fitted on."""
     networks = [(variant.name, variant.network()) for variant in variants]
-    return [Held(name, network.tree, network.input) for name, network in networks]
+    return [UnseenNetwork(name, network.tree, network.input) for name, network in networks]
 
 
 def learn(
     machine: Machine,
-    effort: Effort,
+    effort: RoundSettings,
     note: Callable[[int], object] = lambda number: None,
     *,
     seen: Sequence[Variant] = SEEN,
@@ -86,8 +86,8 @@ def learn(
 
 def check(
     model: Model,
-    others: Sequence[Held],
-    effort: Effort,
+    others: Sequence[UnseenNetwork],
+    effort: RoundSettings,
     note: Callable[[int], object] = lambda number: None,
 ) -> Model:
     """The model held against networks that are timed now; ``note`` as in `learn`.
@@ -113,7 +113,7 @@ def _fitted(
 ) -> dict[str, dict[str, int]]:
     """Costs by which the leaves come out, and then the whole networks on the median."""
     taken: dict[Task, list[int]] = {}
-    facts: dict[Work, Place] = {}
+    facts: dict[Work, LeafCost] = {}
     for one, (_, *own) in zip(known, times, strict=False):
         facts |= {place.work: place for place in one.places}
         for task, found in zip(one.tasks, own, strict=True):
@@ -135,29 +135,32 @@ def _fitted(
     return scaled(costs, whole, max(_predicted(plain, known[middle].places), 1))
 
 
-def _predicted(model: Model, own: Sequence[Place]) -> int:
+def _predicted(model: Model, own: Sequence[LeafCost]) -> int:
     return sum(model.leaf(place) for place in own)
 
 
-def place_of(work: Work) -> Place:
+def place_of(work: Work) -> LeafCost:
     """A work with the facts of its cost, standing nowhere."""
     doer = work.doer
     if not isinstance(doer, str):
-        return Place(cost.count(doer, work.inputs[0], memory=False).entries[0], work)
+        return LeafCost(cost.count(doer, work.inputs[0], memory=False).entries[0], work)
     out = joined(Branches((), doer), list(work.inputs))
     ran = "mul" if doer == "mul" else ""
-    return Place(Entry("", doer, work.inputs, (out,), operator=ran), work)
+    return LeafCost(Entry("", doer, work.inputs, (out,), operator=ran), work)
 
 
-def _prediction(model: Model, one: Held) -> int:
+def _prediction(model: Model, one: UnseenNetwork) -> int:
     return int(model.network(one.tree, cost.count(one.tree, one.shape, memory=False)))
 
 
 def _checked(
-    model: Model, others: Sequence[Held], predicted: Sequence[int], times: Sequence[Summary]
+    model: Model,
+    others: Sequence[UnseenNetwork],
+    predicted: Sequence[int],
+    times: Sequence[Summary],
 ) -> Model:
     checks = [
-        Check(one.name, whole.median, whole.low, whole.high, ns)
+        TimeCheck(one.name, whole.median, whole.low, whole.high, ns)
         for one, ns, whole in zip(others, predicted, times, strict=True)
     ]
     return replace(model, checks=tuple(checks))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shufflenet.cost.latency_model import FEATURES, FEMTO, Facts, features, kind
-from shufflenet.cost.leaf_kinds import Place
+from shufflenet.cost.leaf_kinds import LeafCost
 
 # Errors below this share of a time weigh as squares, larger ones less and less: a leaf that was
 # disturbed must not bend the fit.
@@ -18,7 +18,7 @@ _MOST_STEPS = 300
 class Example(NamedTuple):
     """A leaf and its time [ns]."""
 
-    place: Place
+    place: LeafCost
     ns: int
 
 

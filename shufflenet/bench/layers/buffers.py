@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.utils._pytree import tree_structure
 
 from flopcount.counters.trace.records import tensors
-from shufflenet.bench.layers.calls import Operand, Step
-from shufflenet.bench.rounds import Call
+from shufflenet.bench.layers.calls import Operand, RecordedCall
+from shufflenet.bench.rounds import TimedCall
 
 
 class AloneError(ValueError):
     """A call that does not do alone what it did in its network."""
 
 
-class Pool(NamedTuple):
+class BufferPool(NamedTuple):
     """Drawn numbers of each type, which all calls read where they write on none of them.
 
     So many calls need no more memory than the largest does.
@@ -27,7 +27,7 @@ class Pool(NamedTuple):
     drawn: dict[torch.dtype, Tensor]
 
     @classmethod
-    def for_steps(cls, steps: Iterable[Step], seed: int = 0) -> Self:
+    def for_steps(cls, steps: Iterable[RecordedCall], seed: int = 0) -> Self:
         """Enough of them for any one of the steps."""
         most: dict[torch.dtype, int] = {}
         for step in steps:
@@ -40,7 +40,7 @@ class Pool(NamedTuple):
         with torch.inference_mode(False):
             return cls({t: torch.rand(n, dtype=t, generator=drawn) for t, n in most.items()})
 
-    def parts(self, step: Step) -> list[Tensor]:
+    def parts(self, step: RecordedCall) -> list[Tensor]:
         """A part for each operand of a step, one behind the other; what is kept stands itself."""
         taken: dict[torch.dtype, int] = {}
         found = []
@@ -63,7 +63,7 @@ def _laid(operand: Operand, part: Tensor) -> Tensor:
     return part.as_strided(operand.size, operand.stride)
 
 
-def step_call(step: Step, pool: Pool) -> Call:
+def step_call(step: RecordedCall, pool: BufferPool) -> TimedCall:
     """A call of a step, whose inputs are written right before it, as by the step before.
 
     It is made once on the way. Raises AloneError where it does something else than it did, and
@@ -82,15 +82,15 @@ def step_call(step: Step, pool: Pool) -> Call:
     if before != ([x._version for x in laid], tree_structure((args, kwargs))):
         return _afresh(step, own, parts)
     drawn = [part for x, part in zip(step.operands, parts, strict=True) if x.kept is None]
-    return Call(step.bound(*step.arguments(_all_laid(step, parts))), _rewriting(drawn))
+    return TimedCall(step.bound(*step.arguments(_all_laid(step, parts))), _rewriting(drawn))
 
 
-def _all_laid(step: Step, parts: list[Tensor]) -> list[Tensor]:
+def _all_laid(step: RecordedCall, parts: list[Tensor]) -> list[Tensor]:
     with torch.inference_mode(False):
         return [_laid(x, part) for x, part in zip(step.operands, parts, strict=True)]
 
 
-def _afresh(step: Step, own: list[Tensor], parts: list[Tensor]) -> Call:
+def _afresh(step: RecordedCall, own: list[Tensor], parts: list[Tensor]) -> TimedCall:
     """A call that writes on what it is given: it finds that as it was before, every time.
 
     What it makes must not pile up: neither in memory, which is its own, nor in the shapes of
@@ -109,7 +109,7 @@ def _afresh(step: Step, own: list[Tensor], parts: list[Tensor]) -> Call:
             prepare()
         return ready.pop()()
 
-    return Call(run, prepare)
+    return TimedCall(run, prepare)
 
 
 def _rewriting(parts: list[Tensor]) -> Callable[[], None]:

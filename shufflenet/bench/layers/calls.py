@@ -113,7 +113,7 @@ class Operand(NamedTuple):
         return self.size, self.stride, self.dtype, made, id(own)
 
 
-class Step(NamedTuple):
+class RecordedCall(NamedTuple):
     """A call: what is called, with what, and in which state; ``outputs`` are what came out.
 
     ``leaves`` are its arguments, flat, with places in the stead of tensors; ``what`` says which
@@ -135,7 +135,7 @@ class Step(NamedTuple):
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         token: Callable[[Tensor], int | None],
-    ) -> Step:
+    ) -> RecordedCall:
         """A call of these arguments now, in which the same tensor stays the same."""
         flat, tree = tree_flatten((args, dict(kwargs)))
         places: dict[int, At] = {}
@@ -207,7 +207,7 @@ def _key(leaf: Any) -> Hashable:
 class InTurn:
     """Steps that each work on what the one before has made, as one function of a tensor."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    def __init__(self, steps: Sequence[RecordedCall]) -> None:
         self.rest = tuple((step.run, *_rest(step)) for step in steps)
 
     def __call__(self, x: Any) -> Any:
@@ -217,23 +217,23 @@ class InTurn:
         return x
 
 
-def _rest(step: Step) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _rest(step: RecordedCall) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What a step is given behind its first argument, the one tensor."""
     (_, *args), kwargs = step.arguments((None,))
     return tuple(args), kwargs
 
 
-def in_turn(steps: Sequence[Step]) -> Step:
+def in_turn(steps: Sequence[RecordedCall]) -> RecordedCall:
     """Steps that each have one operand, their first argument, which the one before has made."""
     leaves, tree = tree_flatten(((At(0),), {}))
     what = (InTurn, *(step.key for step in steps))
     first, last = steps[0], steps[-1]
-    return Step(
+    return RecordedCall(
         InTurn(steps), what, tuple(leaves), tree, first.operands, first.ambient, last.outputs
     )
 
 
-def shuffles(steps: Sequence[Step]) -> Iterator[tuple[int, int]]:
+def shuffles(steps: Sequence[RecordedCall]) -> Iterator[tuple[int, int]]:
     """Where steps are a channel shuffle, one behind the other: the first, and the one behind."""
     at = 0
     while at < len(steps):
@@ -248,7 +248,7 @@ _SWAP = frozenset(("transpose", "permute", "swapaxes", "swapdims", "movedim", "m
 _MERGE = frozenset(("view", "reshape", "flatten"))
 
 
-def _is_shuffle(steps: Sequence[Step], count: int) -> bool:
+def _is_shuffle(steps: Sequence[RecordedCall], count: int) -> bool:
     """Whether steps see channels ``(n, g*k, h, w)`` as g x k, transpose them, and see them flat.
 
     By what they made, whatever they are written as: axes 1 and 2 have changed their places in
@@ -277,7 +277,7 @@ def _is_shuffle(steps: Sequence[Step], count: int) -> bool:
     )
 
 
-def _is_link(step: Step) -> bool:
+def _is_link(step: RecordedCall) -> bool:
     """Whether a step has one tensor, its first argument, and makes one."""
     alone = len(step.operands) == len(step.outputs) == 1
     (*_, token, _kept) = step.operands[0] if alone else (None, None)

@@ -8,11 +8,11 @@ from typing import NamedTuple, TypeAlias
 
 from shufflenet.bench.compare import Against, compared
 from shufflenet.bench.layers.record import LayerRecord, LayerTime
-from shufflenet.bench.rounds import Effort
+from shufflenet.bench.rounds import RoundSettings
 from shufflenet.cost.machine import differing
 
 #: A leaf among those of a network: path and kind, and how many alike stand before it.
-Key: TypeAlias = tuple[str, str, int]
+LeafKey: TypeAlias = tuple[str, str, int]
 
 
 class Since(NamedTuple):
@@ -27,9 +27,9 @@ class Since(NamedTuple):
     date: str
     leaves: tuple[Against | None, ...]
     whole: Against
-    added: tuple[Key, ...]
-    gone: tuple[Key, ...]
-    altered: tuple[Key, ...]
+    added: tuple[LeafKey, ...]
+    gone: tuple[LeafKey, ...]
+    altered: tuple[LeafKey, ...]
     differences: tuple[str, ...]
 
 
@@ -52,9 +52,9 @@ def since(record: LayerRecord, old: LayerRecord, where: str) -> Since:
     )
 
 
-def _keyed(layers: Iterable[LayerTime]) -> dict[Key, LayerTime]:
+def _keyed(layers: Iterable[LayerTime]) -> dict[LeafKey, LayerTime]:
     met: Counter[tuple[str, str]] = Counter()
-    found: dict[Key, LayerTime] = {}
+    found: dict[LeafKey, LayerTime] = {}
     for layer in layers:
         name = layer.cost.path, layer.cost.kind
         found[*name, met[name]] = layer
@@ -65,7 +65,8 @@ def _keyed(layers: Iterable[LayerTime]) -> dict[Key, LayerTime]:
 def _differences(new: LayerRecord, old: LayerRecord) -> list[str]:
     found = new.machine.differences(old.machine)
     found += differing(
-        (name, getattr(old.effort, name), getattr(new.effort, name)) for name in Effort._fields
+        (name, getattr(old.effort, name), getattr(new.effort, name))
+        for name in RoundSettings._fields
     )
     return found + differing(
         [

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from flopcount.counters.operator_kinds import NEEDS_VALUES
 from flopcount.counters.trace.records import tensors
-from shufflenet.bench.layers.calls import Operand, Step
+from shufflenet.bench.layers.calls import Operand, RecordedCall
 
 
 class Ran:
@@ -28,13 +28,13 @@ class Ran:
     ``step`` is None of the whole, and of a call that raised.
     """
 
-    def __init__(self, module: nn.Module, path: str, step: Step | None = None) -> None:
+    def __init__(self, module: nn.Module, path: str, step: RecordedCall | None = None) -> None:
         self.module = module
         self.path = path
         self.step = step
         # which is being handled where it is called
         self.error = sys.exception()
-        self.within: list[Ran | Step] = []
+        self.within: list[Ran | RecordedCall] = []
 
 
 class Found(NamedTuple):
@@ -44,9 +44,9 @@ class Found(NamedTuple):
     """
 
     path: str
-    step: Step
+    step: RecordedCall
     module: nn.Module | None = None
-    within: tuple[Step, ...] = ()
+    within: tuple[RecordedCall, ...] = ()
 
 
 def followed(module: nn.Module, *inputs: Tensor) -> list[Found]:
@@ -69,10 +69,10 @@ def followed(module: nn.Module, *inputs: Tensor) -> list[Found]:
 
 def _leaves(ran: Ran) -> Iterator[Found]:
     for item in ran.within:
-        if isinstance(item, Step):
+        if isinstance(item, RecordedCall):
             yield Found(ran.path, item)
         elif item.step is not None and _is_leaf(item):
-            steps = tuple(step for step in item.within if isinstance(step, Step))
+            steps = tuple(step for step in item.within if isinstance(step, RecordedCall))
             yield Found(item.path, item.step, item.module, steps)
         else:
             yield from _leaves(item)
@@ -130,14 +130,14 @@ class _Follower:
     def call(self, run: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a call, and write it down if it does any work on tensors."""
         with self.hiding():
-            step = Step.of(run, args, kwargs, self.token)
+            step = RecordedCall.of(run, args, kwargs, self.token)
             out = run(*args, **kwargs)
             step = self.after(step, out)
         if step.outputs or step.name in NEEDS_VALUES or _writes(run):
             self.stack[-1].within.append(step)
         return out
 
-    def after(self, step: Step, out: Any) -> Step:
+    def after(self, step: RecordedCall, out: Any) -> RecordedCall:
         """The step with what has come out of it."""
         own = {id(operand.kept): operand for operand in step.operands if operand.token is None}
         # what it only passes on is still not made by anybody
@@ -150,7 +150,7 @@ class _Follower:
         """A module is called."""
         if not self.hidden:
             with self.hiding():
-                step = Step.of(module, args, kwargs, self.token)
+                step = RecordedCall.of(module, args, kwargs, self.token)
             self.stack.append(Ran(module, self.paths[id(module)], step))
 
     def leave(self, module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:

@@ -7,8 +7,8 @@ from typing import NamedTuple, Self
 
 from flopcount.entries import Shape
 from flopcount.integers import product
-from shufflenet.bench.rounds import Call
-from shufflenet.cost.leaf_kinds import Place
+from shufflenet.bench.rounds import TimedCall
+from shufflenet.cost.leaf_kinds import LeafCost
 
 
 class Cost(NamedTuple):
@@ -27,7 +27,7 @@ class Cost(NamedTuple):
     moved: int
 
     @classmethod
-    def of(cls, place: Place, element_bytes: int) -> Self:
+    def of(cls, place: LeafCost, element_bytes: int) -> Self:
         """The cost of a leaf of a layer tree."""
         entry = place.entry
         moved = product(entry.moved, element_bytes)
@@ -35,7 +35,7 @@ class Cost(NamedTuple):
         return cls(entry.path, place.kind, *ends, entry.macs, entry.params, moved)
 
 
-class Leaf(NamedTuple):
+class TimedLeaf(NamedTuple):
     """A leaf: its cost, and its work. Leaves of equal works do the same, and are timed once."""
 
     cost: Cost
@@ -49,7 +49,7 @@ class Totals(NamedTuple):
     params: int
 
 
-class Check(NamedTuple):
+class CountCheck(NamedTuple):
     """What the leaves come to, beside a count of the whole network.
 
     ``uncounted`` is what ran in that count without a rule, with how often.
@@ -68,7 +68,7 @@ class Leaves(NamedTuple):
 
     name: str
     shape: tuple[int, ...]
-    leaves: tuple[Leaf, ...]
-    calls: Mapping[Hashable, Call]
-    whole: Call
-    check: Check
+    leaves: tuple[TimedLeaf, ...]
+    calls: Mapping[Hashable, TimedCall]
+    whole: TimedCall
+    check: CountCheck

@@ -16,11 +16,11 @@ from flopcount.counters.operator_kinds import operator_of
 from flopcount.counters.trace import DataDependentError, count
 from flopcount.entries import Entry
 from flopcount.tally import Tally
-from shufflenet.bench.layers.buffers import AloneError, Pool, step_call
-from shufflenet.bench.layers.calls import Step, in_turn, shuffles
+from shufflenet.bench.layers.buffers import AloneError, BufferPool, step_call
+from shufflenet.bench.layers.calls import RecordedCall, in_turn, shuffles
 from shufflenet.bench.layers.follow import Found, followed, is_torchs
-from shufflenet.bench.layers.leaves import Check, Cost, Leaf, Leaves, Totals
-from shufflenet.bench.rounds import Call
+from shufflenet.bench.layers.leaves import Cost, CountCheck, Leaves, TimedLeaf, Totals
+from shufflenet.bench.rounds import TimedCall
 from shufflenet.cost.breakdown import WHOLE
 from shufflenet.cost.leaf_kinds import kernel_name, named
 from shufflenet.nn.fast_inference import unwatched
@@ -43,19 +43,19 @@ def module_leaves(
     What is timed reads numbers that are drawn from the seed. ``around`` is entered where the whole
     is run. Raises what the module raises, and TargetError for a leaf that cannot be run alone.
     """
-    whole = Step.of(module, (image,), {}, lambda tensor: 0)
+    whole = RecordedCall.of(module, (image,), {}, lambda tensor: 0)
     with around():
         found = list(shuffled(followed(module, image)))
     own = [work_of(leaf) for leaf in found]
     works: dict[Hashable, Found] = {}
     for work, leaf in zip(own, found, strict=True):
         works.setdefault(work, leaf)
-    pool = Pool.for_steps([whole, *(leaf.step for leaf in works.values())], seed)
+    pool = BufferPool.for_steps([whole, *(leaf.step for leaf in works.values())], seed)
     with around():
         run = step_call(whole, pool)
     alone = {work: _alone(leaf, name, pool) for work, leaf in works.items()}
     leaves = tuple(
-        Leaf(alone[work][0]._replace(path=leaf.path or WHOLE), work)
+        TimedLeaf(alone[work][0]._replace(path=leaf.path or WHOLE), work)
         for work, leaf in zip(own, found, strict=True)
     )
     return Leaves(
@@ -64,7 +64,7 @@ def module_leaves(
         leaves,
         {work: call for work, (_, call) in alone.items()},
         run,
-        Check(
+        CountCheck(
             Totals(sum(leaf.cost.macs for leaf in leaves), _read(found)),
             Totals(int(counted.macs), int(counted.params - counted.uncalled_params)),
             dict(counted.uncounted),
@@ -109,7 +109,7 @@ def _read(found: Iterable[Found]) -> int:
     return sum(read.values())
 
 
-def _alone(leaf: Found, name: str, pool: Pool) -> tuple[Cost, Call]:
+def _alone(leaf: Found, name: str, pool: BufferPool) -> tuple[Cost, TimedCall]:
     """What a leaf costs, and a call of it; ``name`` is the network's."""
     try:
         with own_code(name):
@@ -149,7 +149,7 @@ def _cost(leaf: Found) -> Cost:
 class Alone(nn.Module):
     """One step as a module, which has what the step reads and nothing on the way has made."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: RecordedCall) -> None:
         super().__init__()
         # a module is known with its parameters as one that is within
         self.run = step.run
@@ -173,7 +173,7 @@ class Alone(nn.Module):
         return self.shape.bound(*self.shape.arguments(tensors))()
 
 
-def counted_alone(step: Step) -> Tally:
+def counted_alone(step: RecordedCall) -> Tally:
     """The tally of one step at its shapes."""
     module = Alone(step)
     made = [operand for operand in step.operands if operand.token is not None]
@@ -248,7 +248,7 @@ def _squashed(name: str) -> str:
     return re.sub(r"[123]d$", "", name.replace("_", "").lower())
 
 
-def _entry_name(entry: Entry, steps: Sequence[Step]) -> str:
+def _entry_name(entry: Entry, steps: Sequence[RecordedCall]) -> str:
     if entry.kind == "conv":
         return next(filter(None, map(_conv_name, steps)), "convolution")
     if entry.kind == "adaptive_avg_pool" and set(entry.outputs[0][2:]) == {1}:
@@ -262,7 +262,7 @@ def _entry_name(entry: Entry, steps: Sequence[Step]) -> str:
 _CONVOLUTION = re.compile(r"conv(_transpose)?[123]d|convolution")
 
 
-def _conv_name(step: Step) -> str:
+def _conv_name(step: RecordedCall) -> str:
     """The name of a convolution by the shapes that it was called with; "" of another function."""
     name = operator_of(step.name)
     if not _CONVOLUTION.fullmatch(name) or not step.outputs:

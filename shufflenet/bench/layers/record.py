@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from shufflenet.bench.layers.leaves import Check, Cost
+from shufflenet.bench.layers.leaves import Cost, CountCheck
 from shufflenet.bench.layers.roofline import Judged, Roof, judged
-from shufflenet.bench.rounds import Effort
+from shufflenet.bench.rounds import RoundSettings
 from shufflenet.bench.timings import Summary
 from shufflenet.cost.machine import Machine
 
@@ -29,13 +29,13 @@ class LayerRecord(NamedTuple):
 
     machine: Machine
     date: str
-    effort: Effort
+    effort: RoundSettings
     network: str
     shape: tuple[int, ...]
     layers: tuple[LayerTime, ...]
     whole: Summary
     roof: Roof
-    check: Check | None = None
+    check: CountCheck | None = None
 
     @property
     def summed(self) -> int:

@@ -10,18 +10,18 @@ from msgspec import structs
 
 from flopcount.entries import Shape
 from shufflenet.arch.quantities import ratio_json
-from shufflenet.bench.json_fields import Times, before_json, times_json
+from shufflenet.bench.json_fields import TimesJson, before_json, times_json
 from shufflenet.bench.layers.compare import Since
-from shufflenet.bench.layers.leaves import Check, Cost, Totals
+from shufflenet.bench.layers.leaves import Cost, CountCheck, Totals
 from shufflenet.bench.layers.record import KindTime, LayerRecord, LayerTime, by_kind, verdict
 from shufflenet.bench.layers.roofline import Copied, Dense, Roof
-from shufflenet.bench.rounds import Effort
+from shufflenet.bench.rounds import RoundSettings
 from shufflenet.bench.timings import Summary
 from shufflenet.cost.json_fields import Natural, Positive, loaded
 from shufflenet.cost.machine import Machine
 
 #: The version of a record. Keys are only ever added within one.
-VERSION = 1
+LAYERS_VERSION = 1
 # What a comparison knows a leaf by.
 _KEY = ("path", "kind", "number")
 
@@ -31,7 +31,7 @@ def layers_json(record: LayerRecord, beside: Since | None = None) -> dict[str, A
     roof, check = record.roof, record.check
     before = [None] * len(record.layers) if beside is None else beside.leaves
     return {
-        "layer_times": VERSION,
+        "layer_times": LAYERS_VERSION,
         "date": record.date,
         "machine": asdict(record.machine),
         "threads": record.effort.threads,
@@ -41,7 +41,9 @@ def layers_json(record: LayerRecord, beside: Since | None = None) -> dict[str, A
         "input": list(record.shape),
         "macs": record.macs,
         "check": check
-        and structs.asdict(_Check(check.leaves.params, *check.whole, dict(check.uncounted))),
+        and structs.asdict(
+            _CountCheckJson(check.leaves.params, *check.whole, dict(check.uncounted))
+        ),
         "against": beside and _since_json(beside),
         "whole": times_json(record.whole),
         "summed_ns": record.summed,
@@ -101,7 +103,7 @@ def _kind_json(kind: KindTime) -> dict[str, Any]:
 def _layer_json(layer: LayerTime, roof: Roof) -> dict[str, Any]:
     found = verdict(layer, roof)
     return {
-        **structs.asdict(_Layer(*layer.cost, *layer.times)),
+        **structs.asdict(_LayerJson(*layer.cost, *layer.times)),
         "macs_per_second": found.speed,
         "intensity": ratio_json(found.intensity),
         "roof_ns": found.least_ns,
@@ -110,30 +112,30 @@ def _layer_json(layer: LayerTime, roof: Roof) -> dict[str, Any]:
     }
 
 
-class _Check(msgspec.Struct):
+class _CountCheckJson(msgspec.Struct):
     params: Natural
     counted_macs: Natural
     counted_params: Natural
     uncounted: dict[str, Natural]
 
-    def check(self, macs: int) -> Check:
+    def check(self, macs: int) -> CountCheck:
         counted = Totals(self.counted_macs, self.counted_params)
-        return Check(Totals(macs, self.params), counted, self.uncounted)
+        return CountCheck(Totals(macs, self.params), counted, self.uncounted)
 
 
-class _Dense(Times):
+class _DenseJson(TimesJson):
     name: str
     macs: Positive
 
 
-class _Copied(Times):
+class _CopiedJson(TimesJson):
     bytes: Positive
 
 
-class _Roof(msgspec.Struct):
-    dense: Annotated[list[_Dense], msgspec.Meta(min_length=1)]
-    copies: Annotated[list[_Copied], msgspec.Meta(min_length=1)]
-    call: Times
+class _RoofJson(msgspec.Struct):
+    dense: Annotated[list[_DenseJson], msgspec.Meta(min_length=1)]
+    copies: Annotated[list[_CopiedJson], msgspec.Meta(min_length=1)]
+    call: TimesJson
 
     def roof(self) -> Roof:
         return Roof(
@@ -143,7 +145,7 @@ class _Roof(msgspec.Struct):
         )
 
 
-class _Layer(msgspec.Struct):
+class _LayerJson(msgspec.Struct):
     # In the order of `Cost`, and then of `Summary`.
     path: str
     kind: str
@@ -168,7 +170,7 @@ def _shapes(found: tuple[tuple[int, ...], ...]) -> tuple[Shape, ...]:
     return tuple(Shape(*sizes) for sizes in found)
 
 
-class _Record(msgspec.Struct):
+class _LayerRecordJson(msgspec.Struct):
     date: str
     machine: Machine
     threads: Positive
@@ -177,11 +179,11 @@ class _Record(msgspec.Struct):
     network: str
     input: tuple[Positive, ...]
     macs: Natural
-    whole: Times
-    roof: _Roof
-    layers: list[_Layer]
+    whole: TimesJson
+    roof: _RoofJson
+    layers: list[_LayerJson]
     # Records of networks of specs had none at first.
-    check: _Check | None = None
+    check: _CountCheckJson | None = None
 
 
 def load_layers(path: str) -> LayerRecord:
@@ -190,11 +192,11 @@ def load_layers(path: str) -> LayerRecord:
     Raises FieldError where the file cannot be read, or holds none of this version.
     """
     what = "record of `shufflecost bench --layers`"
-    found = loaded(path, _Record, "layer_times", VERSION, what)
+    found = loaded(path, _LayerRecordJson, "layer_times", LAYERS_VERSION, what)
     return LayerRecord(
         found.machine,
         found.date,
-        Effort(found.threads, found.rounds, found.seed),
+        RoundSettings(found.threads, found.rounds, found.seed),
         found.network,
         found.input,
         tuple(layer.layer() for layer in found.layers),

@@ -8,20 +8,20 @@ from flopcount.tally import Tally
 from shufflenet.arch.quantities import Input
 from shufflenet.bench.layers.record import LayerRecord
 from shufflenet.bench.layers.time_layers import inference, time_layers, tree_leaves
-from shufflenet.bench.rounds import Effort
-from shufflenet.bench.subjects import COLOURS, Subject, living, tree_of
+from shufflenet.bench.rounds import RoundSettings
+from shufflenet.bench.subjects import IMAGE_CHANNELS, BenchSubject, living, tree_of
 from shufflenet.system.user_code import own_code
 from shufflenet.targets.count import ValuesNeededError, counted_module, running, usual_dtype
 from shufflenet.targets.resolve import ModuleTarget, TargetError, runs_code
 
 #: The size of image (height, width) [px] of a module, which has none of its own.
-SIZE = (224, 224)
+LAYERS_SIZE = (224, 224)
 
 
 def timed(
-    subject: Subject,
+    subject: BenchSubject,
     size: tuple[int, int] | None,
-    effort: Effort,
+    effort: RoundSettings,
     note: Callable[[int], object] = lambda number: None,
 ) -> LayerRecord:
     """The layers of a network on one image of a size, or its own; ``note`` as of `time_layers`.
@@ -33,17 +33,20 @@ def timed(
     if not runs_code(subject.target) and not subject.target.lower().endswith(".onnx"):
         tree, shape = tree_of(subject, size)
         return time_layers(tree_leaves(tree, shape, subject.text, effort.seed), effort, note)
-    return _of_module(subject, size or SIZE, effort, note)
+    return _of_module(subject, size or LAYERS_SIZE, effort, note)
 
 
 def _of_module(
-    subject: Subject, size: tuple[int, int], effort: Effort, note: Callable[[int], object]
+    subject: BenchSubject,
+    size: tuple[int, int],
+    effort: RoundSettings,
+    note: Callable[[int], object],
 ) -> LayerRecord:
     import torch
 
     from shufflenet.bench.layers.module_leaves import module_leaves
 
-    target, shape = living(subject), (1, COLOURS, *size)
+    target, shape = living(subject), (1, IMAGE_CHANNELS, *size)
     _check_devices(target)
     inputs = (Input(shape),)
     tally = _tally(target, inputs)

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from flopcount.entries import Shape
 from flopcount.layers import Branches, Identity, Layer, below
-from shufflenet.bench.rounds import Call
-from shufflenet.cost.leaf_kinds import Place, Task, Work
+from shufflenet.bench.rounds import TimedCall
+from shufflenet.cost.leaf_kinds import LeafCost, Task, Work
 from shufflenet.nn.builder import build
-from shufflenet.nn.fast_inference import Held, in_order, step
+from shufflenet.nn.fast_inference import OwnedTensor, in_order, step
 from shufflenet.nn.modules import Parallel, join
 
 
-def tasks_of(tree: Layer, shape: Shape, places: Sequence[Place]) -> list[Task]:
+def tasks_of(tree: Layer, shape: Shape, places: Sequence[LeafCost]) -> list[Task]:
     """What the built network does at each place of its tree, on an image ``(n, c, h, w)``.
 
     It is run once. Raises BuildError where it cannot be built.
@@ -41,12 +41,12 @@ class _Noted(nn.Module):
         self.path = path
         self.notes = notes
 
-    def quickly(self, x: Tensor, own: bool) -> Held:
+    def quickly(self, x: Tensor, own: bool) -> OwnedTensor:
         """One input."""
         self.notes[self.path] = (own,)
         return step(self.inner, x, own)
 
-    def joined(self, branches: list[Held]) -> Held:
+    def joined(self, branches: list[OwnedTensor]) -> OwnedTensor:
         """Branches joined."""
         self.notes[self.path] = tuple(own for _, own in branches)
         return join(self.inner, branches)
@@ -61,18 +61,18 @@ def _noted(module: nn.Module, path: str, notes: dict[str, tuple[bool, ...]]) -> 
     return module
 
 
-def calls_of(tasks: Sequence[Task]) -> list[Call]:
+def calls_of(tasks: Sequence[Task]) -> list[TimedCall]:
     """A call of each task, whose inputs are written right before it, as by the layer before."""
     # All read the same memory, so that many tasks need no more than the largest does.
     pool = torch.rand(max((sum(s.elements for s in t.work.inputs) for t in tasks), default=0))
     return [_call(task, _inputs(pool, task.work.inputs)) for task in tasks]
 
 
-def _call(task: Task, inputs: Sequence[Tensor]) -> Call:
+def _call(task: Task, inputs: Sequence[Tensor]) -> TimedCall:
     return written(doing(task, module_of(task.work), inputs), inputs)
 
 
-def doing(task: Task, module: nn.Module, inputs: Sequence[Tensor]) -> Callable[[], Held]:
+def doing(task: Task, module: nn.Module, inputs: Sequence[Tensor]) -> Callable[[], OwnedTensor]:
     """What does a task by its module, on tensors of which it may write on those that it holds."""
     given = list(zip(inputs, task.held, strict=True))
     if isinstance(task.work.doer, str):
@@ -99,14 +99,14 @@ def _inputs(pool: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
     return found
 
 
-def whole_call(tree: Layer, shape: Shape) -> Call:
+def whole_call(tree: Layer, shape: Shape) -> TimedCall:
     """A call of a whole network on one image ``(n, c, h, w)``."""
     image = torch.rand(tuple(shape))
     module = build(tree).eval()
     return written(lambda: module(image), [image])
 
 
-def written(run: Callable[[], object], inputs: Sequence[Tensor]) -> Call:
+def written(run: Callable[[], object], inputs: Sequence[Tensor]) -> TimedCall:
     """A call right before which its inputs are written, within 0 and 1."""
 
     def write() -> None:
@@ -114,4 +114,4 @@ def written(run: Callable[[], object], inputs: Sequence[Tensor]) -> Call:
             # What is written on its input again and again must not grow beyond all numbers.
             tensor.clamp_(0, 1)
 
-    return Call(run, write)
+    return TimedCall(run, write)

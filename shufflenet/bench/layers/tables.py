@@ -8,7 +8,7 @@ from fractions import Fraction
 from flopcount.report import Cell, Table
 from shufflenet.bench.compare import FEWEST, Against
 from shufflenet.bench.layers.compare import Since
-from shufflenet.bench.layers.leaves import Check
+from shufflenet.bench.layers.leaves import CountCheck
 from shufflenet.bench.layers.record import KindTime, LayerRecord, LayerTime, by_kind, light, verdict
 from shufflenet.bench.layers.roofline import Roof, ridge
 
@@ -131,7 +131,7 @@ def _notes(record: LayerRecord, kinds: Sequence[KindTime]) -> Iterator[str]:
         yield from _check_notes(record.check)
 
 
-def _check_notes(check: Check) -> Iterator[str]:
+def _check_notes(check: CountCheck) -> Iterator[str]:
     """What the leaves do not tell of the whole."""
     pairs = zip(("multiply-adds", "parameters"), check.leaves, check.whole, strict=True)
     for what, ours, whole in pairs:

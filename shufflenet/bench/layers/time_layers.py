@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from flopcount.entries import Shape
 from flopcount.layers import Layer
 from flopcount.layers import cost as layer_cost
-from shufflenet.bench.layers.leaves import Check, Cost, Leaf, Leaves, Totals
+from shufflenet.bench.layers.leaves import Cost, CountCheck, Leaves, TimedLeaf, Totals
 from shufflenet.bench.layers.record import LayerRecord, LayerTime
 from shufflenet.bench.layers.roofline import Copied, Dense, Roof
-from shufflenet.bench.rounds import Call, Effort, in_rounds
+from shufflenet.bench.rounds import RoundSettings, TimedCall, in_rounds
 from shufflenet.bench.timings import Summary, summary
 from shufflenet.cost.leaf_kinds import places
 from shufflenet.cost.machine import this_machine
@@ -63,18 +63,18 @@ def tree_leaves(tree: Layer, shape: Shape, name: str, seed: int = 0) -> Leaves:
     alone = tuple(dict.fromkeys(tasks))
     totals = Totals(int(tally.macs), int(tally.params))
     leaves = tuple(
-        Leaf(Cost.of(place, tally.element_bytes), task)
+        TimedLeaf(Cost.of(place, tally.element_bytes), task)
         for place, task in zip(own, tasks, strict=True)
     )
     with seeded(seed):
-        calls: dict[Hashable, Call] = dict(zip(alone, calls_of(alone), strict=True))
+        calls: dict[Hashable, TimedCall] = dict(zip(alone, calls_of(alone), strict=True))
         whole = whole_call(tree, shape)
-    return Leaves(name, tuple(shape), leaves, calls, whole, Check(totals, totals, {}))
+    return Leaves(name, tuple(shape), leaves, calls, whole, CountCheck(totals, totals, {}))
 
 
 def time_layers(
     network: Leaves,
-    effort: Effort,
+    effort: RoundSettings,
     note: Callable[[int], object] = lambda number: None,
 ) -> LayerRecord:
     """Every leaf of a network timed; in the same rounds the whole and the roofs.
@@ -124,7 +124,7 @@ def _roof(
     )
 
 
-def _smallest() -> Call:
+def _smallest() -> TimedCall:
     """A call that has next to nothing to do."""
     import torch
     from torch import nn
@@ -135,17 +135,17 @@ def _smallest() -> Call:
     return written(lambda: relu(x), [x])
 
 
-def _dense() -> list[tuple[str, int, Call]]:
+def _dense() -> list[tuple[str, int, TimedCall]]:
     """What can come near the peak of a processor, with its name and cost [MAC]."""
     import torch
     from torch import nn
 
     from shufflenet.bench.layers.spec_leaves import written
 
-    def call(run: Callable[..., object], *inputs: Tensor) -> Call:
+    def call(run: Callable[..., object], *inputs: Tensor) -> TimedCall:
         return written(lambda: run(*inputs), inputs)
 
-    found: list[tuple[str, int, Call]] = []
+    found: list[tuple[str, int, TimedCall]] = []
     for side in _SIDES:
         pair = torch.rand(side, side), torch.rand(side, side)
         found.append((f"GEMM {side}x{side}x{side}", side**3, call(torch.mm, *pair)))
@@ -157,14 +157,14 @@ def _dense() -> list[tuple[str, int, Call]]:
     return found
 
 
-def _copies() -> list[tuple[int, Call]]:
+def _copies() -> list[tuple[int, TimedCall]]:
     """Copies from one place to another, with what they read and write [B]."""
     import torch
 
     found = []
     for moved in _COPIES:
         source, target = (torch.rand(moved // (2 * _FLOAT)) for _ in range(2))
-        found.append((moved, Call(_copying(source, target), _copying(source, target))))
+        found.append((moved, TimedCall(_copying(source, target), _copying(source, target))))
     return found
 
 

@@ -12,29 +12,29 @@ from typing import TypeVar
 
 from shufflenet.system.user_code import RefusedError, load, own_code
 
-Asked = TypeVar("Asked")
-Done = TypeVar("Done")
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
 
 
-class WorkerError(RefusedError):
+class ExecutorError(RefusedError):
     """An executor that is none, or whose workers have gone; the text says what to do."""
 
 
 def in_order(
     executor: Executor | None,
-    function: Callable[[Asked], Done],
-    tasks: Iterable[Asked],
+    function: Callable[[TaskT], ResultT],
+    tasks: Iterable[TaskT],
     ahead: int,
-) -> Generator[Done, None, None]:
+) -> Generator[ResultT, None, None]:
     """What a function makes of each task, in their order; without an executor, here.
 
     ``ahead`` is how many tasks are handed out at once at most. Those that nobody waits for any more
-    are cancelled. Raises WorkerError where the executor's workers are gone.
+    are cancelled. Raises ExecutorError where the executor's workers are gone.
     """
     if executor is None:
         yield from map(function, tasks)
         return
-    waiting: deque[Future[Done]] = deque()
+    waiting: deque[Future[ResultT]] = deque()
     try:
         for task in tasks:
             waiting.append(executor.submit(function, task))
@@ -43,9 +43,8 @@ def in_order(
         while waiting:
             yield waiting.popleft().result()
     except BrokenExecutor as error:
-        raise WorkerError("a worker has gone, perhaps for want of memory; use fewer --jobs") from (
-            error
-        )
+        what = "a worker has gone, perhaps for want of memory; use fewer --jobs"
+        raise ExecutorError(what) from error
     finally:
         for future in waiting:
             future.cancel()
@@ -77,19 +76,19 @@ def _follow() -> None:
 def executor_from(name: str) -> Executor:
     """The executor that ``package.module:callable`` or ``file.py:callable`` gives.
 
-    It is called without arguments: the code is imported and run. Raises WorkerError where there is
-    none of that name, or it gives no executor; OwnCodeError where the code fails.
+    It is called without arguments: the code is imported and run. Raises ExecutorError where there
+    is none of that name, or it gives no executor; OwnCodeError where the code fails.
     """
     label = f"executor {name!r}"
     if not all(name.rpartition(":")):
-        raise WorkerError(f"{label} is not package.module:callable")
-    make = load(name, label, WorkerError)
+        raise ExecutorError(f"{label} is not package.module:callable")
+    make = load(name, label, ExecutorError)
     if not callable(make):
-        raise WorkerError(f"{label}: is of type {type(make).__name__}, which is not callable")
+        raise ExecutorError(f"{label}: is of type {type(make).__name__}, which is not callable")
     with own_code(label):
         made = make()
     if not isinstance(made, Executor):
-        raise WorkerError(
+        raise ExecutorError(
             f"{label}: gave what is of type {type(made).__name__}, no concurrent.futures.Executor"
         )
     return made

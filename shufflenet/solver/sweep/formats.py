@@ -14,7 +14,7 @@ from shufflenet.solver.engine.variables import IntArray
 from shufflenet.solver.sweep.space_table import Rows
 from shufflenet.system.user_code import RefusedError
 
-Form: TypeAlias = Literal["csv", "parquet"]
+SweepFormat: TypeAlias = Literal["csv", "parquet"]
 # Rows laid out at once: so many stay in a processor's cache.
 _LAID_OUT = 2**14
 _DIGITS = 4
@@ -25,7 +25,7 @@ class MissingParquetError(RefusedError):
     """Parquet is asked for, and pyarrow is not installed."""
 
 
-def check_form(form: Form) -> None:
+def check_form(form: SweepFormat) -> None:
     """Check that a format can be written. Raises MissingParquetError."""
     if form == "parquet" and find_spec("pyarrow") is None:
         raise MissingParquetError(
@@ -43,7 +43,7 @@ def csv_rows(rows: Rows) -> bytes:
     same = [b"" if value is None else str(value).encode("ascii") for value in rows.same.values()]
     front = b"".join(cell + b"," for cell in same)
     columns = list(rows.columns.values())
-    tables = [_Digits(column) for column in columns]
+    tables = [_DigitTable(column) for column in columns]
     width = len(front) + sum(one.width + 1 for one in tables)
     lines: NDArray[np.uint8] = np.zeros((_LAID_OUT, width), np.uint8)
     lines[:, : len(front)] = np.frombuffer(front, np.uint8)
@@ -64,7 +64,7 @@ def csv_rows(rows: Rows) -> bytes:
     return b"".join(found)
 
 
-class _Digits:
+class _DigitTable:
     """A column of integers from 0 on, written in groups of four digits looked up in a table."""
 
     def __init__(self, column: IntArray) -> None:
@@ -120,6 +120,6 @@ def parquet_file(rows: Rows) -> bytes:
     return found
 
 
-def rendered(rows: Rows, form: Form) -> bytes:
+def rendered(rows: Rows, form: SweepFormat) -> bytes:
     """Rows in a format: lines of CSV without the header, or a Parquet file."""
     return csv_rows(rows) if form == "csv" else parquet_file(rows)

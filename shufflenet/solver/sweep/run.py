@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from shufflenet.solver.sweep.executors import in_order
 from shufflenet.solver.sweep.files import SweepFile
-from shufflenet.solver.sweep.formats import Form, check_form, csv_header, rendered
+from shufflenet.solver.sweep.formats import SweepFormat, check_form, csv_header, rendered
 from shufflenet.solver.sweep.space_table import Piece, PricedSweep, Sweep, no_rows
 
 # Pieces handed out to an executor whose number of workers is not known.
@@ -30,7 +30,7 @@ class PieceTask(NamedTuple):
     """A piece to price and put in a format; the sweep as bytes, made anew once in a process."""
 
     sweep: bytes
-    form: Form
+    form: SweepFormat
     piece: Piece
 
 
@@ -57,7 +57,7 @@ def done(task: PieceTask) -> PieceResult:
     return _result(_priced(task.sweep), task.form, task.piece)
 
 
-def _result(priced: PricedSweep, form: Form, piece: Piece) -> PieceResult:
+def _result(priced: PricedSweep, form: SweepFormat, piece: Piece) -> PieceResult:
     rows = priced.rows(piece)
     data = rendered(rows, form) if rows.size else b""
     return PieceResult(piece._replace(prefixes=()), rows.size, data)
@@ -65,7 +65,7 @@ def _result(priced: PricedSweep, form: Form, piece: Piece) -> PieceResult:
 
 def results(
     priced: PricedSweep,
-    form: Form,
+    form: SweepFormat,
     executor: Executor | None = None,
     *,
     skip: int = 0,
@@ -73,8 +73,8 @@ def results(
 ) -> Generator[PieceResult, None, None]:
     """The pieces of a sweep done, in their order, but for those to skip.
 
-    At most ``ahead`` are in the executor's hands at once. Raises WorkerError where its workers are
-    gone, and what pricing raises.
+    At most ``ahead`` are in the executor's hands at once. Raises ExecutorError where its workers
+    are gone, and what pricing raises.
     """
     pieces = islice(priced.pieces(), skip, None)
     if executor is None:
@@ -113,7 +113,7 @@ def stream(
 def write_sweep(
     sweep: Sweep,
     path: str,
-    form: Form = "csv",
+    form: SweepFormat = "csv",
     executor: Executor | None = None,
     *,
     restart: bool = False,
@@ -143,7 +143,7 @@ def write_sweep(
 def _fill(
     priced: PricedSweep,
     file: SweepFile,
-    form: Form,
+    form: SweepFormat,
     executor: Executor | None,
     ahead: int,
     told: Told | None,

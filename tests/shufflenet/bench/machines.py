@@ -13,10 +13,10 @@ from shufflenet.bench.latency.training_set import drawn_works
 from shufflenet.bench.layers.leaves import Cost
 from shufflenet.bench.layers.record import LayerRecord, LayerTime
 from shufflenet.bench.layers.roofline import Copied, Dense, Roof
-from shufflenet.bench.rounds import Effort
+from shufflenet.bench.rounds import RoundSettings
 from shufflenet.bench.timings import Summary
-from shufflenet.cost.latency_model import FEATURES, Check, Facts, Model, kind
-from shufflenet.cost.leaf_kinds import Place, places
+from shufflenet.cost.latency_model import FEATURES, Facts, Model, TimeCheck, kind
+from shufflenet.cost.leaf_kinds import LeafCost, places
 from shufflenet.cost.machine import Machine
 
 MACHINE = Machine("made up", 2, "none", "3.11", {"torch": "2.0"})
@@ -46,11 +46,11 @@ def layer(path: str, kind: str, macs: int, moved: int, ns: int, params: int = 0)
 def made_record(*layers: LayerTime, whole: int = 10**6) -> LayerRecord:
     """A record of the made-up machine."""
     date, shape = "2026-01-01T00:00:00+00:00", (1, 3, 224, 224)
-    effort, roof = Effort(), made_roof()
+    effort, roof = RoundSettings(), made_roof()
     return LayerRecord(MACHINE, date, effort, "made up", shape, layers, at(whole), roof)
 
 
-def cost_of(place: Place) -> int:
+def cost_of(place: LeafCost) -> int:
     """What a leaf takes on the made-up machine [ns], by a formula of this file's own."""
     entry = place.entry
     inputs = sum(shape.elements for shape in entry.inputs)
@@ -67,7 +67,10 @@ def examples() -> list[Example]:
 
 def made_model(costs: dict[str, dict[str, int]] | None = None) -> Model:
     """A model of the made-up machine, fitted where no costs are given."""
-    checks = (Check("one", 1_000, 900, 1_100, 1_100), Check("other", 1_000, 900, 1_100, 700))
+    checks = (
+        TimeCheck("one", 1_000, 900, 1_100, 1_100),
+        TimeCheck("other", 1_000, 900, 1_100, 700),
+    )
     made = fit(examples()) if costs is None else costs
     return Model(MACHINE, "2026-01-01", "eager", 1, made, checks, "made.json")
 
@@ -78,7 +81,7 @@ def small(groups: int = 3, **how: object) -> tuple[Network, Tally]:
     return net, net.tally(memory=False)
 
 
-def by_hand(model: Model, all_places: Sequence[Place]) -> int:
+def by_hand(model: Model, all_places: Sequence[LeafCost]) -> int:
     """The time of leaves [ns], each a sum of features times costs, rounded half up."""
     whole = 0
     for place in all_places:
@@ -89,6 +92,6 @@ def by_hand(model: Model, all_places: Sequence[Place]) -> int:
     return whole
 
 
-def leaves_of(net: Network) -> tuple[Place, ...]:
+def leaves_of(net: Network) -> tuple[LeafCost, ...]:
     """The leaves of a network."""
     return places(net.tree, net.tally(memory=False))

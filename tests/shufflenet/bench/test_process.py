@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from shufflenet.bench.process import COMMAND, Process, WorkerError
-from shufflenet.bench.run import Effort, Planned, batches, bench
+from shufflenet.bench.run import BenchSettings, Planned, batches, bench
 from shufflenet.bench.timings import Turn, Warmth
 from shufflenet.bench.trial import Job
 from tests.command import needs_torch
@@ -173,7 +173,7 @@ def timeless(said: list[str]) -> list[str]:
 def ran(fails: dict[str, str], *parts: list[Planned], rounds: int = 2) -> tuple[Any, ...]:
     done: list[str] = []
     said: list[str] = []
-    effort = Effort(1, rounds, 600, 0)
+    effort = BenchSettings(1, rounds, 600, 0)
     cells = bench(
         list(parts),
         effort,
@@ -241,7 +241,7 @@ def loaded_together(names: str, after: dict[str, str], at_once: int) -> tuple[An
     begun = {name: Event() for name in names}
     cells = bench(
         [planned(*names)],
-        Effort(1, 1, 600, 0),
+        BenchSettings(1, 1, 600, 0),
         lambda job: Slow(job.network, done, begun, after.get(job.network, "")),
         said.append,
         at_once,
@@ -277,7 +277,7 @@ def test_no_more_load_at_once_than_may():
     done: list[str] = []
     bench(
         [planned(*"abcdefgh")],
-        Effort(1, 1, 600, 0),
+        BenchSettings(1, 1, 600, 0),
         lambda job: Counted(job.network, done),
         lambda _: None,
         2,
@@ -295,7 +295,7 @@ def test_one_that_hangs_in_loading_is_told_and_the_others_go_on():
         command = (sys.executable, "-c", PROLOGUE + code)
         return Process(asked, 0.5 if hangs else 60, command)
 
-    cells = bench([planned("a", "b", "c")], Effort(1, 1, 1, 0), start, said.append, 2)
+    cells = bench([planned("a", "b", "c")], BenchSettings(1, 1, 1, 0), start, said.append, 2)
     assert [cell.failed for cell in cells] == ["", "load: no answer within 0.5 s", ""]
     assert [len(cell.ns) > 0 for cell in cells] == [True, False, True]
     assert [line.split()[2:4] for line in said[1:4]] == [
@@ -319,7 +319,7 @@ def test_whatever_ends_a_run_while_others_load_ends_them_all(tmp_path: Path):
     before = set(enumerate_threads())
     # d and e are not asked yet when it happens
     with pytest.raises(KeyboardInterrupt):
-        bench([planned(*"abcde")], Effort(1, 1, 1, 0), start, interrupted, 3)
+        bench([planned(*"abcde")], BenchSettings(1, 1, 1, 0), start, interrupted, 3)
     for name in "abcde":
         mark = tmp_path / name
         # one that is ended before it has written anything has not even begun
@@ -333,7 +333,7 @@ def test_a_worker_that_cannot_be_started_fails_alone():
     def start(asked: Job) -> Process:
         return Process(asked, 1, ("/nowhere/at/all",))
 
-    (cell,) = bench([planned("a")], Effort(1, 1, 1, 0), start, lambda _: None)
+    (cell,) = bench([planned("a")], BenchSettings(1, 1, 1, 0), start, lambda _: None)
     assert cell.failed == "start: no process: No such file or directory"
 
 
@@ -355,7 +355,10 @@ def test_whatever_ends_a_run_ends_its_workers():
 
     with pytest.raises(KeyboardInterrupt):
         bench(
-            [planned("a", "b")], Effort(1, 1, 1, 0), lambda j: Interrupted(j.network, done), print
+            [planned("a", "b")],
+            BenchSettings(1, 1, 1, 0),
+            lambda j: Interrupted(j.network, done),
+            print,
         )
     # at once, before any has time to end by itself
     assert done[-4:-2] == ["kill a", "kill b"]

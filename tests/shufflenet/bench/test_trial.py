@@ -14,7 +14,7 @@ from shufflenet.bench import worker
 from shufflenet.bench.latency.training_set import SEEN, UNSEEN, Variant
 from shufflenet.bench.plan import plan, subjects
 from shufflenet.bench.subjects import module_of, read_subject, tally_of, tree_of
-from shufflenet.bench.table8 import BASELINE, TABLE_8
+from shufflenet.bench.table8 import TABLE_8, TABLE_8_BASELINE
 from shufflenet.bench.timings import Warmth
 from shufflenet.bench.trial import Job, Trial, loaded
 from shufflenet.runtimes import RUNTIMES
@@ -61,12 +61,12 @@ def test_the_networks_of_table_8_cost_what_the_paper_says():
     macs = {text: tally_of(read_subject(text), SIZE)[0].macs for text in TABLE_8}
     millions = [round(figure / 1e6) for figure in macs.values()]
     assert millions == [38, 39, 137, 714]
-    assert 18 < macs[BASELINE] / macs["arch2:groups=3,widths=132,264,528,stem=12"] < 19
+    assert 18 < macs[TABLE_8_BASELINE] / macs["arch2:groups=3,widths=132,264,528,stem=12"] < 19
 
 
 def test_alexnet_without_its_fc_layers_lacks_their_multiply_adds():
     whole, cut = (
-        tally_of(read_subject(BASELINE + more), SIZE)[0] for more in ("", ":until=flatten")
+        tally_of(read_subject(TABLE_8_BASELINE + more), SIZE)[0] for more in ("", ":until=flatten")
     )
     assert whole.macs - cut.macs == 4096 * (256 * 6 * 6) + 4096 * 4096 + 4096 * 1000
 
@@ -85,8 +85,8 @@ def test_widths_are_arguments_of_a_spec():
 
 
 def test_without_a_network_those_of_table_8_are_timed_and_alexnet_without_its_fc_layers():
-    names = [subject.text for subject in subjects((), BASELINE)]
-    assert names == [*TABLE_8, f"{BASELINE}:until=flatten"]
+    names = [subject.text for subject in subjects((), TABLE_8_BASELINE)]
+    assert names == [*TABLE_8, f"{TABLE_8_BASELINE}:until=flatten"]
 
 
 def test_the_baseline_is_timed_with_the_networks_once():
@@ -99,12 +99,12 @@ def test_the_baseline_is_timed_with_the_networks_once():
 
 
 def test_a_plan_has_every_network_in_every_runtime_at_every_size():
-    made = plan(subjects(("squeezenet1_1",), BASELINE), ("one", "two"), [SIZE, (480, 640)])
+    made = plan(subjects(("squeezenet1_1",), TABLE_8_BASELINE), ("one", "two"), [SIZE, (480, 640)])
     assert len(made.cells) == len({(c.network, c.runtime, c.size) for c in made.cells}) == 3 * 2 * 2
     assert made.notes == ()
     assert all(cell.macs > 0 for cell in made.cells)
     with pytest.raises(SpecError):
-        plan(subjects(("shufflenet:groups=7",), BASELINE), ("one",), [SIZE])
+        plan(subjects(("shufflenet:groups=7",), TABLE_8_BASELINE), ("one",), [SIZE])
 
 
 def test_a_runtime_is_known_by_its_name():

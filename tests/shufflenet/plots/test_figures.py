@@ -16,7 +16,7 @@ from shufflenet.cost.priced import priced
 from shufflenet.paper.audit import audit
 from shufflenet.paper.claim_files import load_claims
 from shufflenet.plots.figures import COLOURS, cost_plot, drawn, error_plot, width_plot
-from shufflenet.plots.points import ALONE, ErrorPoint, Part, WidthPoint, error_points, parts
+from shufflenet.plots.points import ALONE, ErrorPoint, KindShare, WidthPoint, error_points, parts
 from tests.shufflenet.paper.by_hand import by_hand
 
 pytest.importorskip("matplotlib")
@@ -311,7 +311,7 @@ def test_a_kind_has_the_same_colour_in_every_picture():
 
 
 def test_more_kinds_than_colours_still_look_different():
-    many = [Part("Row", f"kind {number}", 10**6) for number in range(20)]
+    many = [KindShare("Row", f"kind {number}", 10**6) for number in range(20)]
     axes = shown(cost_plot(many, "Many", PAPER))
     looks = {(bars[0].get_facecolor(), bars[0].get_hatch()) for bars in axes.containers}
     assert len(looks) == 20

@@ -10,7 +10,7 @@ from shufflenet import load, network
 from shufflenet.bench.latency.fit import fit, non_negative
 from shufflenet.bench.latency.training_set import SEEN, UNSEEN, drawn_works
 from shufflenet.cli.latency import latency
-from shufflenet.cost.latency_model import KINDS
+from shufflenet.cost.latency_model import LEAF_KINDS
 from tests.shufflenet.bench.machines import cost_of, examples, leaves_of, made_model, small
 
 MODEL = made_model()
@@ -73,4 +73,4 @@ def test_the_drawn_layers_are_of_every_kind_that_the_bundled_networks_have():
 
 
 def test_the_kinds_of_a_model_are_those_of_the_drawn_layers():
-    assert set(KINDS) == MODEL.costs.keys()
+    assert set(LEAF_KINDS) == MODEL.costs.keys()

@@ -20,7 +20,7 @@ from shufflenet import build, load, network
 from shufflenet.bench.layers.follow import followed
 from shufflenet.bench.layers.module_leaves import module_leaves
 from shufflenet.bench.layers.time_layers import inference, tree_leaves
-from shufflenet.bench.rounds import Call
+from shufflenet.bench.rounds import TimedCall
 from tests.module_strategies import Function, Residual, Sample, modules
 from tests.shufflenet.bench.layers.module_leaf_checks import check_leaves, flat, kinds, leaves_of
 
@@ -156,7 +156,7 @@ def test_leaves_of_a_network_of_ones_own_in_turn_compute_and_cost_what_it_does()
 
 def test_a_call_makes_the_same_in_every_round_though_it_writes_on_its_inputs():
     leaves = leaves_of(own())
-    calls: list[Call] = [leaves.whole, *leaves.calls.values()]
+    calls: list[TimedCall] = [leaves.whole, *leaves.calls.values()]
 
     def rounds() -> list[list[Tensor]]:
         made = []

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from shufflenet.bench.layers.compare import since
-from shufflenet.bench.layers.leaves import Check, Totals
+from shufflenet.bench.layers.leaves import CountCheck, Totals
 from shufflenet.bench.layers.record import LayerTime, by_kind, light
 from shufflenet.bench.layers.record_files import layers_json, load_layers
 from shufflenet.bench.layers.roofline import judged, ridge
 from shufflenet.bench.layers.tables import layer_table
-from shufflenet.bench.rounds import Call, Effort, in_rounds
+from shufflenet.bench.rounds import RoundSettings, TimedCall, in_rounds
 from shufflenet.bench.timings import Summary
 from shufflenet.cost.leaf_kinds import places
 from shufflenet.cost.machine import FieldError
@@ -106,19 +106,19 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path):
     plain = made_record(*LAYERS)
     totals = Totals(plain.macs, 3)
     path = tmp_path / "layers.json"
-    for record in (plain, plain._replace(check=Check(totals, Totals(1, 2), {"strange": 2}))):
+    for record in (plain, plain._replace(check=CountCheck(totals, Totals(1, 2), {"strange": 2}))):
         path.write_text(json.dumps(layers_json(record)), encoding="utf-8")
         assert load_layers(str(path)) == record
 
 
 def test_what_the_count_of_the_whole_has_and_the_layers_have_not_is_told():
-    checks = Check(Totals(5, 7), Totals(6, 7), {"strange": 2})
+    checks = CountCheck(Totals(5, 7), Totals(6, 7), {"strange": 2})
     record = made_record(*LAYERS)._replace(check=checks)
     notes = layer_table(record).notes
     assert "multiply-adds of the layers are 5 together, and 6 by the count" in " ".join(notes)
     assert "uncounted: strange" in notes
     assert not any(note.startswith("the parameters") for note in notes)
-    alike = record._replace(check=Check(Totals(6, 7), Totals(6, 7), {}))
+    alike = record._replace(check=CountCheck(Totals(6, 7), Totals(6, 7), {}))
     assert not any(
         "together, and" in note or "uncounted" in note for note in layer_table(alike).notes
     )
@@ -162,7 +162,7 @@ def test_all_that_two_records_were_not_made_alike_in_is_told():
     old = made_record(*LAYERS)
     machine = replace(old.machine, cpu="another", versions={"torch": "2.1"})
     new = old._replace(
-        machine=machine, effort=Effort(2, 20, 1), network="other", shape=(1, 3, 32, 48)
+        machine=machine, effort=RoundSettings(2, 20, 1), network="other", shape=(1, 3, 32, 48)
     )
     assert since(new, old, "old.json").differences == (
         "cpu made up -> another",
@@ -216,12 +216,12 @@ def test_the_leaves_have_the_paths_and_kinds_of_the_tally():
 def test_every_call_has_its_turn_in_every_round_and_blocks_keep_their_order():
     ran: list[str] = []
 
-    def call(name: str) -> Call:
-        return Call(lambda: ran.append(name), lambda: None)
+    def call(name: str) -> TimedCall:
+        return TimedCall(lambda: ran.append(name), lambda: None)
 
     told: list[int] = []
     blocks = [[call("a"), call("b")], [call("c")]]
-    found = in_rounds(blocks, Effort(rounds=4, seed=1), told.append)
+    found = in_rounds(blocks, RoundSettings(rounds=4, seed=1), told.append)
     assert [[len(times) for times in block] for block in found] == [[4, 4], [4]]
     assert told == [1, 2, 3, 4]
     # once more before the rounds that count, and every block twice
@@ -234,10 +234,10 @@ def test_every_call_has_its_turn_in_every_round_and_blocks_keep_their_order():
 def test_blocks_come_in_an_order_that_is_drawn_anew_for_every_round(seed: int):
     ran: list[int] = []
 
-    def call(number: int) -> Call:
-        return Call(lambda: ran.append(number), lambda: None)
+    def call(number: int) -> TimedCall:
+        return TimedCall(lambda: ran.append(number), lambda: None)
 
-    in_rounds([[call(number)] for number in range(9)], Effort(rounds=4, seed=seed))
+    in_rounds([[call(number)] for number in range(9)], RoundSettings(rounds=4, seed=seed))
     # every block twice, and one round more that does not count
     rounds = [ran[first : first + 18 : 2] for first in range(0, len(ran), 18)]
     order, drawn = list(range(9)), Random(seed)
@@ -255,7 +255,7 @@ def test_a_network_is_timed_leaf_by_leaf_in_eager():
 
     before = torch.get_num_threads()
     net, tally = small(scale="0.25", size=(64, 64))
-    record = time_layers(tree_leaves(net.tree, net.input, "small"), Effort(rounds=1))
+    record = time_layers(tree_leaves(net.tree, net.input, "small"), RoundSettings(rounds=1))
     assert [layer.cost.path for layer in record.layers] == [entry.path for entry in tally.entries]
     assert record.macs == tally.macs
     assert sum(layer.cost.moved for layer in record.layers) == tally.bytes_moved

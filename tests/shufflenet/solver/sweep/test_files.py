@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from shufflenet.solver.problem import Bound
-from shufflenet.solver.sweep.executors import WorkerError, executor_from, in_order
+from shufflenet.solver.sweep.executors import ExecutorError, executor_from, in_order
 from shufflenet.solver.sweep.files import SweepFile, SweepFileError
 from shufflenet.solver.sweep.formats import csv_header, parquet_file
 from shufflenet.solver.sweep.run import Progress, write_sweep
@@ -317,5 +317,5 @@ def test_an_executor_that_is_none_is_told(tmp_path: Path, monkeypatch: pytest.Mo
         ("cluster_of_tests:thing", "is of type int, which is not callable"),
         ("cluster_of_tests:made", "of type dict, no concurrent.futures.Executor"),
     ):
-        with pytest.raises(WorkerError, match=said):
+        with pytest.raises(ExecutorError, match=said):
             executor_from(name)
