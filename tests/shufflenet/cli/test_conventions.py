@@ -43,7 +43,7 @@ def test_a_file_that_is_no_convention_is_told_by_its_name(tmp_path: Path):
     # of the linear map it says nothing
     fails(run("cost", "shufflenet", "--convention", str(file)), 2, "mine", "'linear'")
     file.write_text("unit = 3")
-    fails(run("cost", "shufflenet", "--convention", str(file)), 2, "mine.toml: unit: 3")
+    fails(run("cost", "shufflenet", "--convention", str(file)), 2, "mine.toml: 'unit': 3")
     fails(run("cost", "shufflenet", "--convention", "absent.toml"), 2, "absent.toml")
 
 
