@@ -20,6 +20,7 @@ from shufflenet.cost.latency_model import said
 from shufflenet.cost.machine import this_machine
 from shufflenet.runtimes.lookup import versions
 from shufflenet.system.atomic_files import check_writable, write_files
+from shufflenet.system.user_code import lacking
 
 if TYPE_CHECKING:
     from shufflenet.bench.latency.calibrate import UnseenNetwork
@@ -70,6 +71,8 @@ def fit(path: str, runtime: str, threads: int, quick: bool, seed: int) -> int:
     on a machine that does nothing else.
     """
     options.need_torch("latency")
+    if absent := lacking("latency", "scipy"):
+        raise click.UsageError(f"latency fit: {absent}")
     check_writable(path)
     from shufflenet.bench.latency.calibrate import learn
 

@@ -12,7 +12,6 @@ from shufflenet.cost.leaf_kinds import LeafCost
 # disturbed must not bend the fit.
 _SMALL = 0.03
 _REWEIGHTED = 8
-_MOST_STEPS = 300
 
 
 class Example(NamedTuple):
@@ -55,42 +54,14 @@ def _fit_kind(name: str, examples: Sequence[Example]) -> dict[str, int]:
 def _robust(rows: Any) -> Any:
     """Non-negative weights whose sums over the rows are nearest to 1, outliers weighing less."""
     import numpy as np
+    from scipy.optimize import nnls
 
     scale = rows.max(axis=0)
     scale[scale == 0] = 1
     weights = np.ones(len(rows))
     found = np.zeros(rows.shape[1])
     for _ in range(_REWEIGHTED):
-        found = non_negative(rows / scale * weights[:, None], weights)
+        found, _ = nnls(rows / scale * weights[:, None], weights)
         off = np.abs(rows / scale @ found - 1)
         weights = 1 / np.sqrt(np.maximum(off, _SMALL))
     return found / scale
-
-
-def non_negative(matrix: Any, target: Any) -> Any:
-    """The x of no negative element for which ``|matrix x - target|`` is least.
-
-    Source: Lawson and Hanson, Solving Least Squares Problems, chapter 23.
-    """
-    import numpy as np
-
-    count = matrix.shape[1]
-    found = np.zeros(count)
-    free = np.zeros(count, bool)
-    enough = 1e-9 * np.abs(matrix.T @ target).max(initial=0.0)
-    for _ in range(_MOST_STEPS):
-        slope = np.where(free, -np.inf, matrix.T @ (target - matrix @ found))
-        if free.all() or slope.max() <= enough:
-            break
-        free[int(np.argmax(slope))] = True
-        while True:
-            tried = np.zeros(count)
-            tried[free] = np.linalg.lstsq(matrix[:, free], target, rcond=None)[0]
-            low = free & (tried <= 0)
-            if not low.any():
-                found = tried
-                break
-            step = (found[low] / (found[low] - tried[low])).min()
-            found = found + step * (tried - found)
-            free &= found > 1e-15
-    return found

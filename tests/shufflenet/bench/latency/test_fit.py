@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+import os
+from pathlib import Path
 
 from shufflenet import load, network
-from shufflenet.bench.latency.fit import fit, non_negative
+from shufflenet.bench.latency.fit import fit
 from shufflenet.bench.latency.training_set import SEEN, UNSEEN, drawn_works
 from shufflenet.cli.latency import latency
 from shufflenet.cost.latency_model import LEAF_KINDS
+from tests.command import fails, python
 from tests.shufflenet.bench.machines import cost_of, examples, leaves_of, made_model, small
 
 MODEL = made_model()
+_HIDDEN = """
+import sys
+sys.modules["scipy"] = None
+from shufflenet.cli import main
+main(sys.argv[1:])
+"""
 
 
 def test_a_machine_that_is_made_up_is_recovered_from_its_times():
@@ -43,12 +49,19 @@ def test_a_leaf_that_was_disturbed_does_not_bend_the_fit():
     assert abs(model.network(net.tree, tally) - true) < true // 10
 
 
-@given(st.integers(0, 2**32 - 1))
-def test_non_negative_least_squares_find_what_made_the_target(seed: int):
-    drawn = np.random.default_rng(seed)
-    matrix = drawn.random((12, 4))
-    true = np.where(drawn.random(4) < 0.5, 0.0, drawn.random(4))
-    assert np.allclose(non_negative(matrix, matrix @ true), true, atol=1e-6)
+def test_costs_that_made_the_times_are_found_and_those_that_cost_nothing_are_left_out():
+    shares = {kind: costs.keys() for kind, costs in MODEL.costs.items()}
+    again = fit([e._replace(ns=2 * e.ns) for e in examples()])
+    assert {kind: costs.keys() for kind, costs in again.items()} == shares
+    for kind, costs in again.items():
+        for name, cost in costs.items():
+            assert abs(cost - 2 * MODEL.costs[kind][name]) <= max(2, cost // 10**6)
+
+
+def test_without_scipy_a_fit_names_the_extra_and_writes_nothing(tmp_path: Path):
+    outcome = python("-c", _HIDDEN, "latency", "fit", "-o", "m.json", cwd=tmp_path)
+    fails(outcome, 2, "scipy", "shufflecost[latency]")
+    assert os.listdir(tmp_path) == []
 
 
 def test_the_networks_that_check_a_model_are_none_that_it_is_fitted_on():
