@@ -161,6 +161,15 @@ _LATENCY = (
         ),
     ),
     Mutation(
+        "cost_shared_among_the_same_features",
+        "_robust",
+        "first.sort()",
+        "first = np.arange(rows.shape[1])",
+        (
+            "shufflenet/bench/latency/test_fit::test_of_features_that_are_the_same_for_every_leaf_the_first_has_the_cost",
+        ),
+    ),
+    Mutation(
         "time_rounded_down",
         "Model._time",
         "(fs + FEMTO // 2) // FEMTO",

@@ -12,6 +12,8 @@ from shufflenet.cost.leaf_kinds import LeafCost
 # disturbed must not bend the fit.
 _SMALL = 0.03
 _REWEIGHTED = 8
+# Columns that agree to so many digits are the same.
+_DIGITS = 12
 
 
 class Example(NamedTuple):
@@ -52,16 +54,23 @@ def _fit_kind(name: str, examples: Sequence[Example]) -> dict[str, int]:
 
 
 def _robust(rows: Any) -> Any:
-    """Non-negative weights whose sums over the rows are nearest to 1, outliers weighing less."""
+    """Non-negative weights whose sums over the rows are nearest to 1, outliers weighing less.
+
+    Of columns that are multiples of each other, the first alone has a weight.
+    """
     import numpy as np
     from scipy.optimize import nnls
 
     scale = rows.max(axis=0)
     scale[scale == 0] = 1
+    _, first = np.unique((rows / scale).round(_DIGITS), axis=1, return_index=True)
+    first.sort()
+    kept = rows[:, first] / scale[first]
     weights = np.ones(len(rows))
-    found = np.zeros(rows.shape[1])
     for _ in range(_REWEIGHTED):
-        found, _ = nnls(rows / scale * weights[:, None], weights)
-        off = np.abs(rows / scale @ found - 1)
+        own, _ = nnls(kept * weights[:, None], weights)
+        off = np.abs(kept @ own - 1)
         weights = 1 / np.sqrt(np.maximum(off, _SMALL))
-    return found / scale
+    found = np.zeros(rows.shape[1])
+    found[first] = own / scale[first]
+    return found

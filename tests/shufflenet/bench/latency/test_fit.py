@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from flopcount.report import to_json
 from shufflenet import load, network
 from shufflenet.bench.latency.fit import fit
 from shufflenet.bench.latency.training_set import SEEN, UNSEEN, drawn_works
 from shufflenet.cli.latency import latency
+from shufflenet.cost.latency_files import model_json
 from shufflenet.cost.latency_model import LEAF_KINDS
 from tests.command import fails, python
 from tests.shufflenet.bench.machines import cost_of, examples, leaves_of, made_model, small
@@ -58,10 +60,23 @@ def test_costs_that_made_the_times_are_found_and_those_that_cost_nothing_are_lef
             assert abs(cost - 2 * MODEL.costs[kind][name]) <= max(2, cost // 10**6)
 
 
+def test_of_features_that_are_the_same_for_every_leaf_the_first_has_the_cost():
+    costs = MODEL.costs["pointwise dense convolution"]
+    assert "call" in costs
+    assert "groups" not in costs
+
+
 def test_without_scipy_a_fit_names_the_extra_and_writes_nothing(tmp_path: Path):
     outcome = python("-c", _HIDDEN, "latency", "fit", "-o", "m.json", cwd=tmp_path)
     fails(outcome, 2, "scipy", "shufflecost[latency]")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_saved_model_predicts_without_scipy(tmp_path: Path):
+    file = tmp_path / "machine.json"
+    file.write_text(to_json(model_json(MODEL)), encoding="utf-8")
+    outcome = python("-c", _HIDDEN, "cost", "shufflenet", "--latency", str(file))
+    assert (outcome.code, outcome.err) == (0, "")
 
 
 def test_the_networks_that_check_a_model_are_none_that_it_is_fitted_on():
