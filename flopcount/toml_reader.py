@@ -191,9 +191,11 @@ class TomlTable:
 
     def settle(self, known: Collection[str] = ()) -> None:
         """Refuse every key that is neither known nor was taken; raise TomlError for all faults."""
-        known = list(dict.fromkeys([*self._known, *known]))
-        for key in [key for key in self.values if key not in known]:
-            close = difflib.get_close_matches(key[:_LONGEST_SHOWN], known, 1)
+        known = dict.fromkeys([*self._known, *known])
+        for number, key in enumerate([key for key in self.values if key not in known]):
+            # Of more faults than are told, none needs a hint.
+            near = [] if number >= _MAX_FAULTS else known
+            close = difflib.get_close_matches(key[:_LONGEST_SHOWN], near, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             self.fault(key, f"unknown key; known are {', '.join(sorted(known))}{hint}")
             # Each key is a fault once.

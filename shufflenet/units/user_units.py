@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import get_args
 
 from flopcount.layers import Act, Function, Layer, Leaf, leaves
-from shufflenet.system.user_code import load, own_code
+from shufflenet.system.user_code import load, own_code, reason, reason_with_kind
 from shufflenet.units.context import Place, UnitError, is_unit_name
 from shufflenet.units.record import Unit
 from shufflenet.units.registry import UNITS
@@ -39,7 +39,7 @@ def unit(name: str, units_from: Collection[str] = ()) -> Unit:
     try:
         found = load(name, label, UnitError, _UNLOADABLE)
     except _UNLOADABLE as error:
-        raise UnitError(f"{label}: {error}") from error
+        raise UnitError(f"{label}: {reason(error)}") from error
     if isinstance(found, Unit):
         return found._replace(name=name)
     if not callable(found):
@@ -93,7 +93,7 @@ def made(chosen: Unit, place: Place) -> Layer:
         with own_code(f"unit {chosen.name!r}", *_SLIPS):
             layer = chosen.make(place)
     except _SLIPS as error:
-        raise UnitError(f"unit {chosen.name!r} failed: {type(error).__name__}: {error}") from error
+        raise UnitError(f"unit {chosen.name!r} failed: {reason_with_kind(error)}") from error
     if not isinstance(layer, Layer):
         kind = type(layer).__name__
         raise UnitError(f"unit {chosen.name!r} returned a {kind}, not a layer")

@@ -112,11 +112,6 @@ def judged(macs: int, moved: int, ns: int, roof: Roof) -> Judged:
     )
 
 
-def attainable(intensity: Fraction, roof: Roof, bandwidth: int) -> Fraction:
-    """The most multiply-adds in a second at an intensity [MAC/B] under a bandwidth [B/s]."""
-    return min(Fraction(roof.peak), intensity * bandwidth)
-
-
 def ridge(roof: Roof) -> Fraction:
     """The intensity from which the peak bounds, not the bandwidth of the memory [MAC/B]."""
     return Fraction(roof.peak, max(roof.bandwidth, 1))

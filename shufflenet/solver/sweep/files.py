@@ -6,11 +6,14 @@ behind that was not finished, and goes when the sweep goes on; ``FILE`` appears 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import shutil
 import stat
+import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 _VERSION = 1
 _PART = re.compile(r"part-\d{8,}\.parquet")
+# What a file system says that knows no locks.
+_LOCKLESS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 class SweepFileError(OutputError):
@@ -39,6 +44,10 @@ class Journal:
     rows: int = 0
     written: int = 0
     whole: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.pieces, self.rows, self.written) < 0:
+            raise ValueError("a number is below 0")
 
 
 class SweepFile:
@@ -66,7 +75,8 @@ class SweepFile:
 
     def _begin(self, restart: bool) -> None:
         self._keep_others_away()
-        found = self._read()
+        # What begins anew need not understand what was there.
+        found = None if restart else self._read()
         if restart:
             self._check_replaceable(self.real, self.part)
         elif found is None:
@@ -76,7 +86,7 @@ class SweepFile:
             self.journal = found
             if found.whole:
                 return
-        if found is None or restart:
+        if found is None:
             self._write_journal(self.journal)
         self.target = _Folder(self.part) if self.form == "parquet" else _Lines(self.part)
         self.target.cut(self.journal)
@@ -86,11 +96,21 @@ class SweepFile:
 
         lock = FileLock(f"{self.real}.lock")
         # Where no file can be made the system says why; to a lock it would seem to be taken.
-        os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, 0o666))
+        with tempfile.TemporaryFile(dir=os.path.dirname(self.real)):
+            pass
         try:
-            lock.acquire(timeout=0)
+            with warnings.catch_warnings():
+                # Where there are no locks, filelock says so, and takes the file itself for one.
+                warnings.simplefilter("ignore", UserWarning)
+                lock.acquire(timeout=0)
         except Timeout as error:
             raise SweepFileError(f"{self.path}: another sweep is writing it") from error
+        except OSError as error:
+            if error.errno not in _LOCKLESS:
+                raise
+            with suppress(OSError):
+                os.unlink(lock.lock_file)
+            return
         self.lock = lock
 
     def _check_same(self, found: Journal) -> None:
@@ -125,18 +145,25 @@ class SweepFile:
                 raise SweepFileError(f"{path}: is no folder, and a sweep into Parquet is one")
 
     def _read(self) -> Journal | None:
+        import msgspec
+
         try:
             with open(self.journal_path, encoding="utf-8") as stream:
                 values: Any = json.load(stream)
         except FileNotFoundError:
             return None
-        except ValueError:
+        except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict) or values.pop("version", None) != _VERSION:
             raise SweepFileError(f"{self.journal_path}: is no journal that this version reads")
         if values.keys() != {one.name for one in fields(Journal)}:
             raise SweepFileError(f"{self.journal_path}: is no journal of a sweep")
-        return Journal(**values)
+        try:
+            return msgspec.convert(values, Journal)
+        except msgspec.ValidationError as error:
+            raise SweepFileError(
+                f"{self.journal_path}: is no journal of a sweep: {error}"
+            ) from error
 
     def _write_journal(self, journal: Journal) -> None:
         text = json.dumps({"version": _VERSION, **asdict(journal)}) + "\n"
@@ -198,9 +225,6 @@ class SweepFile:
         """Where files are written: an error of the system's becomes one line."""
         try:
             yield
-        except SweepFileError:
-            self.close()
-            raise
         except OSError as error:
             self.close()
             kept = (
@@ -211,6 +235,10 @@ class SweepFile:
             raise SweepFileError(
                 f"{self.path}: cannot be written: {error.strerror}{kept}"
             ) from error
+        except BaseException:
+            # Whatever ends it, the lock does not stay.
+            self.close()
+            raise
 
 
 class _Lines:

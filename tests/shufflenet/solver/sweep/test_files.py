@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import pickle
@@ -193,11 +194,43 @@ def test_what_is_finished_is_replaced_only_when_asked_and_only_once_the_new_is_w
     assert path.stat().st_mode & 0o777 == 0o640
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 9}', '{"version": 1}', "\0"])
-def test_a_journal_that_is_none_is_refused(tmp_path: Path, text: str):
+def journal(**changed: object) -> str:
+    fields = {"fingerprint": "a", "form": "csv", "pieces": 1, "rows": 1, "written": 1}
+    return json.dumps({"version": 1, **fields, "whole": False, **changed})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"version": 9}', '{"version": 1}', "\0", "[" * 100_000),
+        *(journal(pieces="x"), journal(written=-1), journal(whole="no"), journal(rows=1.5)),
+    ],
+    ids=repr,
+)
+def test_a_journal_that_is_none_is_refused_and_replaced_by_what_begins_anew(
+    tmp_path: Path, text: str
+):
+    path = tmp_path / "a.csv"
     (tmp_path / "a.csv.journal").write_text(text)
     with pytest.raises(SweepFileError, match=r"a\.csv\.journal: is no journal"):
-        write_sweep(Sweep(SMALL), str(tmp_path / "a.csv"))
+        write_sweep(Sweep(SMALL), str(path))
+    assert [file.name for file in tmp_path.iterdir()] == ["a.csv.journal"]
+    write_sweep(Sweep(SMALL), str(path), restart=True)
+    assert path.read_bytes() == as_csv(Sweep(SMALL))
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_written_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(handle: int, how: int) -> None:
+        raise OSError(code, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    write_sweep(Sweep(SMALL), str(tmp_path / "a.csv"))
+    assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_a_part_without_a_journal_is_somebody_else_s(tmp_path: Path):
